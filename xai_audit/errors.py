@@ -1,0 +1,64 @@
+"""Everything this package raises on purpose.
+
+    AuditError                 told in one line, never as a traceback
+    ├── SpecError              exit 2: the spec, the policy or the command line is wrong
+    │                          (carries every mistake of the run, each with its place)
+    ├── UnavailableError       exit 4: a file is missing, unreadable, not of its digest; disk full
+    └── MethodError            a method cannot go on; recorded as evidence, never raised to the user
+        └── UnmetNeedError     a method lacks what it needs; recorded as skipped
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True, order=True)
+class Mistake:
+    """One thing wrong at one place, told as ``file:line:column: what``."""
+
+    file: str
+    line: int
+    column: int
+    what: str
+    missing: bool = False
+    """Whether this is a file that is missing, unreadable or of another digest (exit 4), not a wrong word."""
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        return f"{place}: {self.what}"
+
+
+class AuditError(Exception):
+    """Something a user can act on."""
+
+    exit_code = 4
+
+
+class SpecError(AuditError):
+    """Every mistake found in the specs, policies and command line of one run."""
+
+    def __init__(self, mistakes: Sequence[Mistake]) -> None:
+        self.mistakes = tuple(dict.fromkeys(mistakes))
+        super().__init__("\n".join(map(str, self.mistakes)))
+
+    @property
+    def exit_code(self) -> int:  # type: ignore[override]
+        """4 where every mistake is a file that cannot be had, else 2."""
+        return 4 if all(mistake.missing for mistake in self.mistakes) else 2
+
+
+class UnavailableError(AuditError):
+    """A file or a folder is missing, unreadable, full or not of the declared digest."""
+
+
+class MethodError(AuditError):
+    """A method cannot go on; the message becomes the reason in the evidence."""
+
+
+class UnmetNeedError(MethodError):
+    """A method lacks something it needs; the evidence is skipped with this reason."""

@@ -1,0 +1,122 @@
+"""What is required: rules as dated data, each with its own pass, fail and open examples."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from xai_audit.evidence import Frozen
+from xai_audit.verdict import Basis, FindingKind, Level
+
+
+class Example(Frozen):
+    """A case a rule decides; the tests run every one."""
+
+    low: float | None = None
+    high: float | None = None
+    value: float | None = None
+    """For exact evidence, in place of low and high."""
+    attested: bool | None = None
+    """For ``attested`` rules: whether the statement is there."""
+    present: bool | None = None
+    """For ``present`` rules: whether the evidence is measured."""
+    expect: FindingKind
+
+
+class When(Frozen):
+    """Where a rule applies; every key given must hold, else the rule is notApplicable."""
+
+    annex_iii: tuple[str, ...] | None = None
+    """Annex III points, matched by prefix: ``5`` covers ``5(b)``."""
+    task: Literal["classification", "regression"] | None = None
+    special_category: bool | None = None
+    """Whether a sensitive column is declared a special category of GDPR Article 9(1)."""
+    art6_3: bool | None = None
+    statement: str | None = None
+    """Applies only where this statement is given (a continual learner states feedback_loops)."""
+    method: str | None = None
+    """Applies only where the spec asks for this method."""
+
+
+class Rule(Frozen):
+    """One requirement."""
+
+    id: str = Field(pattern=r"^[A-Z0-9]+(-[A-Z0-9]+)*$")
+    title: str
+    """The rule in plain words, as page 1 prints it."""
+    clause: str
+    basis: Basis
+    applies_from: date | None = None
+    note: str | None = None
+    evidence: str | None = None
+    """An evidence id; ``*`` after the slash stands for each sensitive column; ``primary`` for the primary metric."""
+    reads: Literal["auto", "difference", "ratio", "estimate"] = "auto"
+    """Which number of a group table is held to the threshold; auto: the one the threshold's side suggests."""
+    at_least: float | Literal["declared"] | None = None
+    at_most: float | Literal["declared"] | None = None
+    equals: float | None = None
+    present: bool | None = None
+    attested: str | tuple[str, ...] | None = None
+    level: Level
+    release: bool = False
+    """Whether the rule blocks only at stage ``release``; before that it warns."""
+    on_open: Literal["warn", "review"] | None = None
+    when: When | None = None
+    needs_model: bool = False
+    """notApplicable for ``format: predictions``."""
+    why: str = ""
+    tip: str = ""
+    examples: tuple[Example, ...]
+
+    @model_validator(mode="after")
+    def _one_requirement(self) -> Rule:
+        given = [
+            name
+            for name in ("at_least", "at_most", "equals", "present", "attested")
+            if getattr(self, name) is not None
+        ]
+        if len(given) != 1:
+            message = f"a rule has exactly one of at_least, at_most, equals, present, attested; {self.id} has {given or 'none'}"
+            raise ValueError(message)
+        if self.attested is None and self.evidence is None:
+            message = f"{self.id} names no evidence"
+            raise ValueError(message)
+        return self
+
+    @property
+    def opened(self) -> Literal["warn", "review"]:
+        """What an open finding does: review by default for errors, warn for the rest."""
+        return self.on_open or ("review" if self.level == "error" else "warn")
+
+
+class Policy(Frozen):
+    """Rules fixed before the run."""
+
+    id: str
+    version: int | str
+    as_of: date
+    title: str = ""
+    author: str = ""
+    confidence: float = Field(0.95, gt=0.5, lt=1)
+    family_error: float = Field(0.05, gt=0, lt=0.5)
+    min_n: int = Field(30, ge=1)
+    min_label: int = Field(10, ge=1)
+    """Groups with fewer rows of a label that is conditioned on decide nothing."""
+    rules: tuple[Rule, ...]
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Policy:
+        seen: set[str] = set()
+        for rule in self.rules:
+            if rule.id in seen:
+                message = f"two rules are called {rule.id}"
+                raise ValueError(message)
+            seen.add(rule.id)
+        return self
+
+
+def as_applied(policy: Policy, digest: str) -> dict[str, Any]:
+    """The policy as audit.json keeps it: id, version, digest and the rules as applied."""
+    return {**policy.model_dump(mode="json", exclude_none=True), "sha256": digest}

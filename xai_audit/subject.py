@@ -1,0 +1,186 @@
+"""The model and the data in memory: what methods look at, never written as it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+BLOCK = 256
+"""Rows in every call of a model. A fixed, padded block gives the same bits wherever a row stands."""
+
+ColumnKind = Literal["numeric", "categorical", "boolean", "date"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A feature in the user's own terms."""
+
+    name: str
+    kind: ColumnKind
+    levels: tuple[str, ...] = ()
+    """Levels of a categorical column seen in any table, sorted."""
+
+
+class Model(Protocol):
+    """One way to ask a model for its scores; a file of loaders/ for each format.
+
+    An adapter can be pickled for worker processes (one that holds a session reopens it from its path) and
+    runs one thread: an ensemble's own ``n_jobs`` is set to 1 when it is loaded.
+    """
+
+    format: str
+    sha256: str
+    classes: tuple[Any, ...] | None
+    """Class labels in the order of the score columns; None for regression and for bare scores."""
+    probabilities: bool
+    """Whether the scores are probabilities that add up to one."""
+    features: tuple[str, ...] | None
+    """Column names the model was fitted on, where it knows them."""
+    details: Mapping[str, Any]
+    """What can be said of it: type, parameters, trees, depth, library versions."""
+    native: Any
+    """The library's own object, for engines that read its structure; None where there is none."""
+
+    def scores(self, frame: pd.DataFrame) -> NDArray[np.float64]:
+        """Scores of shape (rows, classes), or (rows, 1) for regression and bare scores."""
+        ...
+
+    def margin(self, frame: pd.DataFrame) -> NDArray[np.float64] | None:
+        """Raw scores before the link, of shape (rows, classes or 1); None where there are none."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """One table, its rows ordered by content digest so that a file's row order never matters."""
+
+    frame: pd.DataFrame
+    """The features alone, in the user's columns and types, indexed 0 to n-1."""
+    digests: NDArray[np.bytes_]
+    """32 bytes for each row, over all its cells (columns in alphabetical order), of dtype S32."""
+    occurrence: NDArray[np.int64]
+    """0 for the first of equal rows, 1 for the second, and so on."""
+    target: NDArray[Any] | None
+    """Class indices (int64, -1 for a missing or unknown label) or numbers (float64, NaN for missing)."""
+    ids: NDArray[np.object_] | None = None
+    weights: NDArray[np.float64] | None = None
+    clusters: NDArray[np.int64] | None = None
+    sha256: str = ""
+    """Digest of the file, or of the content for tables without a file."""
+    path: str = ""
+
+    @property
+    def n(self) -> int:
+        """How many rows there are."""
+        return len(self.frame)
+
+    def seed(self, row: int) -> str:
+        """What a row's random draws are seeded by: its content and its occurrence among equal rows."""
+        return f"{bytes(self.digests[row]).hex().ljust(64, '0')}:{int(self.occurrence[row])}"
+
+
+@dataclass(frozen=True, eq=False)
+class Grouping:
+    """Which group each test row is in, by one sensitive column or a crossing."""
+
+    columns: tuple[str, ...]
+    keys: tuple[dict[str, str], ...]
+    codes: NDArray[np.int64]
+    """Index into keys for each test row."""
+    missing: tuple[bool, ...]
+    """Whether a key holds a missing value."""
+    special_category: bool = False
+
+    def labels(self) -> tuple[str, ...]:
+        """A printable name for each group."""
+        return tuple(", ".join(key[column] for column in self.columns) for key in self.keys)
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """All that methods may look at."""
+
+    model: Model | None
+    """None for ``format: predictions``."""
+    task: Literal["classification", "regression"]
+    columns: tuple[Column, ...]
+    test: Rows
+    train: Rows | None = None
+    classes: tuple[Any, ...] = ()
+    """Class labels; predictions and targets are indices into it."""
+    positive: int = 1
+    """Index of the class that rates are about."""
+    favourable: int = 1
+    """Index of the outcome good for the person."""
+    threshold: float = 0.5
+    groupings: tuple[Grouping, ...] = ()
+    """The sensitive columns in the spec's order, then the crossings."""
+    scores: NDArray[np.float64] | None = None
+    """Of the test rows: (rows, classes), or (rows, 1) for regression and bare scores; None if only decisions are known."""
+    prediction: NDArray[Any] | None = None
+    """Of the test rows: class indices, or numbers for regression."""
+    probabilities: bool = True
+    """Whether scores lie in [0, 1] and may be read as probabilities."""
+    sensitive_inputs: tuple[str, ...] = ()
+    """Sensitive columns that are model inputs."""
+    notes: tuple[str, ...] = ()
+    """What loading changed or noticed; printed in the report."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """Counts found when loading, read by the record checks: invalid labels and the like."""
+
+    @property
+    def binary(self) -> bool:
+        """Whether there are exactly two classes."""
+        return self.task == "classification" and len(self.classes) == 2
+
+    def grouping(self, *columns: str) -> Grouping:
+        """The grouping by these columns."""
+        for grouping in self.groupings:
+            if set(grouping.columns) == set(columns):
+                return grouping
+        raise KeyError(columns)
+
+    def positive_score(self) -> NDArray[np.float64] | None:
+        """Score of the positive class for each test row; None where there is no score."""
+        if self.scores is None:
+            return None
+        return self.scores[:, self.positive] if self.scores.shape[1] > 1 else self.scores[:, 0]
+
+    def evaluate(self, frame: pd.DataFrame, output: Literal["score", "margin"] = "score") -> NDArray[np.float64]:
+        """The model's scores (rows, classes or 1) or margins of any rows, in padded blocks."""
+        if self.model is None:
+            message = "there is no model behind these predictions"
+            raise ValueError(message)
+        call = self.model.scores if output == "score" else self.model.margin
+        return in_blocks(call, frame)
+
+    def output(self, frame: pd.DataFrame, output: Literal["score", "margin"] = "score") -> NDArray[np.float64]:
+        """The one number explained, for each row: the positive class's score or margin, or the prediction."""
+        values = self.evaluate(frame, output)
+        return values[:, self.positive] if values.shape[1] > 1 else values[:, 0]
+
+
+def in_blocks(call: Any, frame: pd.DataFrame) -> NDArray[np.float64]:
+    """Ask a model block by block, the last one padded with its own first row, and drop the padding."""
+    rows = len(frame)
+    parts = []
+    for start in range(0, rows, BLOCK):
+        block = frame.iloc[start : start + BLOCK]
+        real = len(block)
+        if real < BLOCK:
+            block = block.iloc[np.concatenate([np.arange(real), np.zeros(BLOCK - real, dtype=np.int64)])]
+        block = block.reset_index(drop=True)
+        answer = call(block)
+        if answer is None:
+            message = "this model has no margins"
+            raise ValueError(message)
+        parts.append(np.ascontiguousarray(answer, dtype=np.float64)[:real])
+    return np.concatenate(parts) if parts else np.empty((0, 1))
