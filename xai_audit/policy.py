@@ -19,9 +19,11 @@ class Example(Frozen):
     value: float | None = None
     """For exact evidence, in place of low and high."""
     attested: bool | None = None
-    """For ``attested`` rules: whether the statement is there."""
+    """Whether the statement is there: that of an ``attested`` rule, or the one behind the evidence of another."""
     present: bool | None = None
-    """For ``present`` rules: whether the evidence is measured."""
+    """For ``present`` rules: whether the evidence is measured. False on any other rule: it is absent."""
+    declared: float | None = None
+    """For thresholds that are ``declared``: the level the provider states."""
     expect: FindingKind
 
 
@@ -38,6 +40,34 @@ class When(Frozen):
     """Applies only where this statement is given (a continual learner states feedback_loops)."""
     method: str | None = None
     """Applies only where the spec asks for this method."""
+    sensitive_input: bool | None = None
+    """Whether a sensitive column is a model input; ``/*`` then stands for those columns alone."""
+    continual_learning: bool | None = None
+    """Whether the spec says that the system keeps learning in use (system.continual_learning)."""
+
+
+MECHANISTIC = frozenset(
+    {"circuit_discovery", "neuron_search", "progress_measures", "sparse_autoencoder", "sparse_probing", "tcav"}
+)
+"""Methods that read a network's internals. They explore: no rule of law, derived or guidance rests on them alone."""
+
+
+class Requirement(Frozen):
+    """A further number that a rule holds to a threshold of its own."""
+
+    evidence: str
+    reads: Literal["auto", "difference", "ratio", "estimate"] = "auto"
+    at_least: float | None = None
+    at_most: float | None = None
+    equals: float | None = None
+
+    @model_validator(mode="after")
+    def _one_threshold(self) -> Requirement:
+        given = [name for name in ("at_least", "at_most", "equals") if getattr(self, name) is not None]
+        if len(given) != 1:
+            message = f"{self.evidence} has exactly one of at_least, at_most, equals, not {given or 'none'}"
+            raise ValueError(message)
+        return self
 
 
 class Rule(Frozen):
@@ -57,8 +87,14 @@ class Rule(Frozen):
     at_least: float | Literal["declared"] | None = None
     at_most: float | Literal["declared"] | None = None
     equals: float | None = None
-    present: bool | None = None
+    present: Literal[True] | None = None
     attested: str | tuple[str, ...] | None = None
+    strict: bool = False
+    """Whether at_least means more than, and at_most less than."""
+    also: tuple[Requirement, ...] = ()
+    """Further requirements; the rule holds only where each does, and its error is shared among them."""
+    explained_by: str | None = None
+    """A statement's key: where a named person gives it, the rule warns and does not block."""
     level: Level
     release: bool = False
     """Whether the rule blocks only at stage ``release``; before that it warns."""
@@ -82,6 +118,21 @@ class Rule(Frozen):
             raise ValueError(message)
         if self.attested is None and self.evidence is None:
             message = f"{self.id} names no evidence"
+            raise ValueError(message)
+        if self.also and (self.attested is not None or self.present is not None):
+            message = f"{self.id}: also goes with a threshold, not with attested or present"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _not_on_exploration_alone(self) -> Rule:
+        evidence = [self.evidence, *(more.evidence for more in self.also)] if self.evidence else []
+        methods = {name.split("/")[0] for name in evidence}
+        if methods and methods <= MECHANISTIC and self.basis in ("law", "derived", "guidance"):
+            message = (
+                f"{self.id}: its basis is {self.basis}, but {', '.join(sorted(methods))} explores a network's internals; "
+                "name other evidence too, or make the basis convention or provider"
+            )
             raise ValueError(message)
         return self
 

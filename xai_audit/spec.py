@@ -1,4 +1,4 @@
-"""What was asked: the spec as frozen data. How it is read from YAML is source.py's concern."""
+"""What was asked: the spec as frozen data. How it is read from YAML is the concern of reading."""
 
 from __future__ import annotations
 
@@ -23,6 +23,14 @@ class Statement(Frozen):
     date: datetime.date | None = None
     language: str | None = None
     evidence_refs: tuple[str, ...] = ()
+
+
+class Said(Statement):
+    """One statement as it was read: its key, and the letter where the key holds several."""
+
+    key: str
+    letter: str | None = None
+    """The sub-key (``a`` to ``f``, ``retention_days``), ``1``, ``2`` in a list, ``1.hazard`` in a list of mappings."""
 
 
 class Person(Frozen):
@@ -71,8 +79,8 @@ class System(Frozen):
     provider: Provider | None = None
     intended_purpose: Statement | None = None
     classification: Classification | None = None
-    statements: dict[str, Any] = Field(default_factory=dict)
-    """Stable keys of STATEMENTS; each a Statement, a mapping or a list of them, normalised when read."""
+    statements: dict[str, tuple[Said, ...]] = Field(default_factory=dict)
+    """By the stable keys of statements.ASKED, less intended_purpose, which stands above."""
     declared_levels: tuple[DeclaredLevel, ...] = ()
     signatories: tuple[Person, ...] = ()
     waivers: tuple[Waiver, ...] = ()
@@ -185,6 +193,18 @@ class Spec(Frozen):
     """The spec's own path as given; paths in it are relative to its folder."""
     overrides: dict[str, Any] = Field(default_factory=dict)
     """What ``--set`` changed, by key path."""
+    places: dict[str, tuple[int, int]] = Field(default_factory=dict, exclude=True)
+    """Line and column of each key path (``data.target``) in the spec's file, where they are known."""
+
+    def said(self, key: str) -> tuple[Said, ...]:
+        """What is said under a stable key, letter by letter; nothing where it is absent.
+
+        Only what has an author satisfies a rule: see Said.author.
+        """
+        purpose = self.system.intended_purpose
+        if key == "intended_purpose" and purpose is not None:
+            return (Said(key=key, **dict(purpose)),)
+        return self.system.statements.get(key, ())
 
     def resolve(self, path: str) -> Path:
         """A path of the spec, relative to the spec's folder."""

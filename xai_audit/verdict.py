@@ -68,11 +68,21 @@ class Finding(Frozen):
     on_open: Literal["warn", "review"] = "review"
     waiver: Waiver | None = None
     missing: tuple[str, ...] = ()
-    """Statements that are absent, by key."""
+    """Statements that are absent, by key; a letter of one as ``oversight.a``."""
+    note: str | None = None
+    """What the policy adds on the rule: where its number comes from."""
+    affected: str | None = None
+    """Who is affected and how many, where the evidence says: ``48 of 122 positives are not found``."""
+    settle: str | None = None
+    """What would decide an open finding: ``about 3,300 more people would probably settle it, ...``."""
 
 
 class Counts(Frozen):
-    """How the rules add up."""
+    """How the rules add up.
+
+    ``rules`` is the sum of failed (blocking, not waived), warnings_failed (not blocking, not waived), open,
+    review, passed, waived, not_applicable and informational. ``blocking`` counts the blocking rules that apply.
+    """
 
     rules: int
     blocking: int

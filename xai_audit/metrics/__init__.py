@@ -1,9 +1,18 @@
-"""The table of metrics: a file for each family, a line for each metric."""
+"""The table of metrics: a file for each family, its methods in a line each."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from xai_audit.method import Method
+from xai_audit.metrics import checks, composite, decisions, parity, probability, rates, regression
 
-METRICS: tuple[Method[Any], ...] = ()
+METRICS: tuple[Method[Any], ...] = (
+    *rates.METHODS,
+    *composite.METHODS,
+    *probability.METHODS,
+    *regression.METHODS,
+    *parity.METHODS,
+    *decisions.METHODS,
+    *checks.METHODS,
+)

@@ -1,0 +1,522 @@
+"""Intervals for what needs rows, not counts: ranks, calibration, means of values; and effective counts of such rows.
+
+Every function gives `(value, intervals)`, one interval per level in the order asked. Values and variances come from
+integers or from exactly rounded sums, so row order changes no bit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import lru_cache
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai_audit.intervals import Interval, bonferroni, find_roots, normal_quantile
+
+Floats = NDArray[np.float64]
+Measured = tuple[float, list[Interval]]
+
+REPLICATES = 1999
+"""Bootstrap draws behind `abroca`: enough for its levels up to 99.95 %."""
+
+_CELLS = 256  # a ROC curve resampled in more pieces than this moves its distance by less than its third digit
+
+
+@lru_cache(maxsize=4096)
+def t_quantile(level: float, df: float) -> float:
+    """Half-width, in standard errors, of a two-sided t interval with `df` > 0 degrees of freedom."""
+    normal_quantile(level)  # refuses what is no level
+    return -float(_special().stdtrit(df, (1 - level) / 2))
+
+
+def mean(values: Sequence[float], levels: Sequence[float]) -> Measured:
+    """Mean of independent values with Student's t interval; unbounded for a single value.
+
+    Values that all agree give a point: nothing in them shows a spread. ValueError where there are none.
+    """
+    return _t_intervals(*_moments(values), levels)
+
+
+def mean_difference(a: Sequence[float], b: Sequence[float], levels: Sequence[float]) -> Measured:
+    """Mean of `a` minus mean of `b`, independent groups of unequal spread (Welch 1947, Biometrika 34:28)."""
+    return _t_intervals(*_welch(_moments(a), _moments(b)), levels)
+
+
+def largest_mean_difference(groups: Sequence[Sequence[float]], levels: Sequence[float]) -> Measured:
+    """Largest minus smallest of k >= 2 group means, simultaneous over all pairs (Welch with Bonferroni)."""
+    parts = [_moments(group) for group in groups]
+    pairs = list(combinations(parts, 2))
+    found = [_t_intervals(*_welch(a, b), bonferroni(levels, len(pairs))) for a, b in pairs]
+    return _largest(found, len(levels))
+
+
+def root_mean_square(values: Sequence[float], levels: Sequence[float]) -> Measured:
+    """Root of the mean of squares, as an error's RMSE; Student's t on the logarithm of the mean square.
+
+    Delta method: short of its level where squares are heavy-tailed and rows few (benchmarks/coverage.py).
+    """
+    square, error, df = _moments([v * v for v in values])
+    if square == 0:
+        return 0.0, [(0.0, 0.0)] * len(levels)
+    _, around = _t_intervals(math.log(square), error / square, df, levels)
+    return math.sqrt(square), [(_exp(low, 0.5) or 0.0, _exp(high, 0.5)) for low, high in around]
+
+
+def r_squared(truth: Sequence[float], predicted: Sequence[float], levels: Sequence[float]) -> Measured:
+    """Share of the variance of `truth` explained, 1 - SSE/SST, at most 1; Student's t on the logarithm of 1 - R2.
+
+    The spread is that of the influence of a row on log(SSE/SST). ValueError where the truth does not vary.
+    """
+    centre = math.fsum(truth) / len(truth)
+    errors = [(y - p) ** 2 for y, p in zip(truth, predicted, strict=True)]
+    spreads = [(y - centre) ** 2 for y in truth]
+    lost, total = math.fsum(errors), math.fsum(spreads)
+    if total == 0:
+        raise ValueError("R2 is undefined where the truth does not vary")
+    if lost == 0:
+        return 1.0, [(1.0, 1.0)] * len(levels)
+    n = len(truth)
+    _, error, df = _moments([n * (e / lost - s / total) for e, s in zip(errors, spreads, strict=True)])
+    _, around = _t_intervals(math.log(lost / total), error, df, levels)
+    limits: list[Interval] = []
+    for low, high in around:
+        worst, best = _exp(high, 1.0), _exp(low, 1.0)
+        limits.append((None if worst is None else 1 - worst, 1 - (best or 0.0)))
+    return 1 - lost / total, limits
+
+
+def clustered_mean(
+    values: Sequence[float],
+    weights: Sequence[float] | None,
+    clusters: Sequence[Hashable] | None,
+    levels: Sequence[float],
+) -> Measured:
+    """Weighted mean of rows that come in clusters, linearised between them, t with clusters - 1 degrees of freedom.
+
+    Without clusters each row is one. Unbounded for a single cluster. Liang and Zeger 1986, Biometrika 73:13.
+    """
+    ws = [1.0] * len(values) if weights is None else weights
+    centre, total = _weighted_share(values, ws)
+    rows = ((w * (y - centre), w) for y, w in zip(values, ws, strict=True))
+    sums = [s for s, w in _cluster_sums(rows, range(len(values)) if clusters is None else clusters) if w > 0]
+    g = len(sums)
+    error = math.sqrt(g / (g - 1) * math.fsum(s * s for s in sums)) / total if g > 1 else math.inf
+    return _t_intervals(centre, error, g - 1, levels)
+
+
+def effective(
+    values: Sequence[float],
+    weights: Sequence[float] | None = None,
+    clusters: Sequence[Hashable] | None = None,
+) -> tuple[float, float]:
+    """Successes and rows of the simple random sample that says as much as these 0/1 values, for `intervals`.
+
+    Weights count by Kish (1965, Survey Sampling), clusters by the linearised variance between them, with the t that
+    few clusters call for (Korn and Graubard 1998, Surv Methodol 24:193) taken at 99 %. Never above the raw n. Where
+    all values agree nothing shows how the rows of a cluster resemble each other, and each cluster counts as one row.
+    ValueError where a weight is negative or all are 0.
+    """
+    ws = [1.0] * len(values) if weights is None else weights
+    share, total = _weighted_share(values, ws)
+    n = min(total * total / math.fsum(w * w for w in ws), float(sum(w > 0 for w in ws)))
+    if clusters is None:
+        return share * n, n
+    rows = ((w * (y - share), w) for y, w in zip(values, ws, strict=True))
+    sums = [pair for pair in _cluster_sums(rows, clusters) if pair[1] > 0]
+    g = len(sums)
+    if g < 2:
+        return share, 1.0
+    between = g / (g - 1) * math.fsum(s * s for s, _ in sums)
+    if not 0 < share < 1:
+        design = total * total / math.fsum(w * w for _, w in sums)
+    else:
+        design = share * (1 - share) * total * total / between if between > 0 else n
+    n = max(min(n, design * (normal_quantile(0.99) / t_quantile(0.99, g - 1)) ** 2), min(n, 1.0))
+    return share * n, n
+
+
+def brier(scores: Sequence[float], labels: Sequence[int], levels: Sequence[float]) -> Measured:
+    """Mean squared distance of scores in [0, 1] from labels 0 or 1, with the t interval of that mean."""
+    return mean([(s - y) ** 2 for s, y in zip(scores, labels, strict=True)], levels)
+
+
+def log_loss(scores: Sequence[float], labels: Sequence[int], levels: Sequence[float]) -> Measured:
+    """Mean of -log of the score given to the label seen, in nats, with the t interval of that mean.
+
+    Scores are kept one float step off 0 and 1, as in scikit-learn.
+    """
+    step = float(np.finfo(np.float64).eps)
+    given = [min(max(s if y else 1 - s, step), 1 - step) for s, y in zip(scores, labels, strict=True)]
+    return mean([-math.log(p) for p in given], levels)
+
+
+def calibration_in_the_large(
+    scores: Sequence[float], labels: Sequence[int], levels: Sequence[float]
+) -> Measured:
+    """Mean score minus share positive, in [-1, 1], with the t interval of the mean row difference."""
+    value, limits = mean([s - y for s, y in zip(scores, labels, strict=True)], levels)
+    cut: list[Interval] = [
+        (-1.0 if low is None else max(low, -1.0), 1.0 if high is None else min(high, 1.0))
+        for low, high in limits
+    ]
+    return value, cut
+
+
+def rms_calibration_error(
+    scores: Sequence[float], labels: Sequence[int], levels: Sequence[float], bins: int = 15
+) -> Measured:
+    """Root of the weighted mean squared gap between mean score and share positive over equal-mass bins.
+
+    The value is plug-in, so above the truth where the model is nearly calibrated, and the interval need not hold it:
+    the sum of squares is a scaled noncentral chi-square (Satterthwaite 1946, Biometrics 2:110) whose centre is
+    inverted. The scale is the larger of those that match its variance without and with the gaps seen; the first
+    alone falls to 90 % where one bin is both bad and noisy. The truth meant is that of the bins, given the scores.
+    """
+    parts = _bins(scores, labels, bins)
+    n = math.fsum(size for size, _, _, _ in parts)
+    squares, noises, seen, excess = [], [], [], []
+    for size, share, positives, _ in parts:
+        weight, gap = size / n, share - positives / size
+        # Two imagined rows at the bin's own score: a bin without a positive is not a bin without noise.
+        rate = (positives + 2 * min(max(share, 1 / (n + 2)), 1 - 1 / (n + 2))) / (size + 2)
+        noise = rate * (1 - rate) / size
+        squares.append(weight * gap * gap)
+        noises.append(weight * noise)
+        seen.append((weight * gap * gap, weight * noise))
+        excess.append((weight * max(gap * gap - noise, 0.0), weight * noise))
+    total, expected = math.fsum(squares), math.fsum(noises)
+    scale = max(_weighted(zip(noises, noises, strict=True)), _weighted(seen), _weighted(excess))
+    limits = _noncentral_limits(total / scale, expected / scale, levels)
+    return math.sqrt(total), [
+        (min(math.sqrt(low * scale), 1.0), min(math.sqrt(high * scale), 1.0)) for low, high in limits
+    ]
+
+
+def expected_calibration_error(
+    scores: Sequence[float], labels: Sequence[int], bins: int = 15
+) -> tuple[float, float]:
+    """Mean absolute gap between mean score and share positive over equal-mass bins, and its mean were scores right.
+
+    The second number is what chance alone gives: the mean absolute deviation of a binomial count (Diaconis and Zabell
+    1991, Stat Sci 6:284), narrowed for scores that differ within a bin. No interval: none that was tried is honest.
+    """
+    parts = _bins(scores, labels, bins)
+    n = sum(size for size, _, _, _ in parts)
+    gaps = math.fsum(abs(size * share - positives) for size, share, positives, _ in parts)
+    chance = math.fsum(_binomial_deviation(size, share, spread) for size, share, _, spread in parts)
+    return gaps / n, chance / n
+
+
+def auc(positives: Sequence[float], negatives: Sequence[float], levels: Sequence[float]) -> Measured:
+    """Share of (positive, negative) pairs that the scores order rightly, ties half; an exact ratio of integers.
+
+    The interval, in [0, 1], is the union of DeLong's (1988, Biometrics 44:837) on the logit with a t of the smaller
+    class and Newcombe's score-like one (2006, Stat Med 25:559): each alone fails where spreads are unequal or the
+    AUC is near 1, DeLong to 33 % at ten positives. Perfect separation has Newcombe's alone. ValueError where a class
+    is empty or a score is not a number.
+    """
+    pos, neg = _sorted(positives), _sorted(negatives)
+    m, n = len(pos), len(neg)
+    # Each row's placement in the other class, in half pairs, so that ties stay whole numbers.
+    wins = np.searchsorted(neg, pos, "left") + np.searchsorted(neg, pos, "right")
+    losses = np.searchsorted(pos, neg, "left") + np.searchsorted(pos, neg, "right")
+    won, pairs = int(wins.sum()), 2 * m * n
+    value, missed = won / pairs, (pairs - won) / pairs
+    limits = _newcombe(value, missed, m, n, levels)
+    spread = _placement_variance(wins, 2 * n) + _placement_variance(losses, 2 * m) if min(m, n) > 1 else 0.0
+    if spread > 0 and 0 < won < pairs:
+        logit, error = math.log(won / (pairs - won)), math.sqrt(spread) / (value * missed)
+        reach = [t_quantile(level, min(m, n) - 1) * error for level in levels]
+        limits = [
+            (min(low, _expit(logit - far)), max(high, _expit(logit + far)))
+            for (low, high), far in zip(limits, reach, strict=True)
+        ]
+    return value, list(limits)
+
+
+def auc_difference(
+    a: tuple[Sequence[float], Sequence[float]],
+    b: tuple[Sequence[float], Sequence[float]],
+    levels: Sequence[float],
+) -> Measured:
+    """AUC of `a` minus AUC of `b`, independent groups of (positive, negative) scores; MOVER on `auc`'s limits.
+
+    Zou and Donner 2008, Stat Med 27:1693. The interval lies in [-1, 1].
+    """
+    return _mover_difference(auc(*a, levels), auc(*b, levels))
+
+
+def largest_auc_difference(
+    groups: Sequence[tuple[Sequence[float], Sequence[float]]], levels: Sequence[float]
+) -> Measured:
+    """Largest minus smallest AUC of k >= 2 groups of (positive, negative) scores, simultaneous over all pairs."""
+    m = math.comb(len(groups), 2)
+    parts = [auc(*group, bonferroni(levels, m)) for group in groups]
+    return _largest([_mover_difference(a, b) for a, b in combinations(parts, 2)], len(levels))
+
+
+def abroca(
+    a: tuple[Sequence[float], Sequence[float]],
+    b: tuple[Sequence[float], Sequence[float]],
+    levels: Sequence[float],
+    rng: np.random.Generator,
+) -> Measured:
+    """Area between the ROC curves of two groups of (positive, negative) scores, in [0, 1] (Gardner et al. 2019, LAK).
+
+    The curves are joined by straight lines and the area is exact. It errs by at most the sum of each curve's own
+    distance from its truth; that sum is resampled, and is at least what `auc` leaves open, which keeps perfect
+    separation honest. So the interval is conservative. A level that the draws cannot resolve has (0, 1).
+    """
+    curves = [_roc(*_pieces(*group)) for group in (a, b)]
+    value = _area_between(*curves)
+    draws = np.zeros(REPLICATES)
+    for group in (a, b):
+        draws += _resampled_distances(*group, rng)
+    draws.sort()
+    aucs = [auc(*group, levels) for group in (a, b)]
+    limits: list[Interval] = []
+    for i, level in enumerate(levels):
+        rank = math.ceil(level * (REPLICATES + 1) - 1e-9)
+        if rank > REPLICATES:
+            limits.append((0.0, 1.0))
+            continue
+        open_ends = [max(v - (ends[i][0] or 0.0), (ends[i][1] or 0.0) - v) for v, ends in aucs]
+        reach = max(float(draws[rank - 1]), math.hypot(*open_ends))
+        limits.append((max(value - reach, 0.0), min(value + reach, 1.0)))
+    return value, limits
+
+
+def _special() -> Any:
+    """scipy.special, whose import costs more than most audits' intervals."""
+    from scipy import special  # type: ignore[import-untyped, unused-ignore]  # noqa: PLC0415
+
+    return special
+
+
+def _moments(values: Sequence[float]) -> tuple[float, float, float]:
+    """Mean, its standard error and degrees of freedom; the error of one value is infinite."""
+    n = len(values)
+    if n == 0:
+        raise ValueError("a mean needs at least one value")
+    centre = math.fsum(values) / n
+    if n == 1:
+        return centre, math.inf, 0.0
+    return centre, math.sqrt(math.fsum((v - centre) ** 2 for v in values) / (n - 1) / n), n - 1.0
+
+
+def _welch(a: tuple[float, float, float], b: tuple[float, float, float]) -> tuple[float, float, float]:
+    (mean_a, error_a, df_a), (mean_b, error_b, df_b) = a, b
+    error = math.hypot(error_a, error_b)
+    if error == 0 or math.isinf(error):
+        return mean_a - mean_b, error, max(min(df_a, df_b), 1.0)
+    share_a, share_b = (error_a / error) ** 2, (error_b / error) ** 2
+    return mean_a - mean_b, error, 1 / (share_a * share_a / df_a + share_b * share_b / df_b)
+
+
+def _t_intervals(centre: float, error: float, df: float, levels: Sequence[float]) -> Measured:
+    if math.isinf(error):
+        return centre, [(None, None)] * len(levels)
+    reach = [t_quantile(level, df) * error for level in levels]
+    return centre, [(centre - far, centre + far) for far in reach]
+
+
+def _largest(found: Sequence[Measured], k: int) -> Measured:
+    """Largest absolute difference of pairs, from their simultaneous signed intervals."""
+    if not found:
+        raise ValueError("a gap needs at least two groups")
+    limits: list[Interval] = []
+    for i in range(k):
+        ends = [limit[i] for _, limit in found]
+        lows = [max(low, -high) for low, high in ends if low is not None and high is not None]
+        highs = [max(high, -low) for low, high in ends if low is not None and high is not None]
+        limits.append((max([0.0, *lows]), max(highs) if len(highs) == len(ends) else None))
+    return max(abs(value) for value, _ in found), limits
+
+
+def _mover_difference(a: Measured, b: Measured) -> Measured:
+    (value_a, limits_a), (value_b, limits_b) = a, b
+    value = value_a - value_b
+    limits: list[Interval] = []
+    for (low_a, high_a), (low_b, high_b) in zip(limits_a, limits_b, strict=True):
+        below = math.hypot(value_a - (low_a or 0.0), (1.0 if high_b is None else high_b) - value_b)
+        above = math.hypot((1.0 if high_a is None else high_a) - value_a, value_b - (low_b or 0.0))
+        limits.append((max(value - below, -1.0), min(value + above, 1.0)))
+    return value, limits
+
+
+def _exp(power: float | None, times: float) -> float | None:
+    """exp(power * times), None where that is unbounded or beyond a float."""
+    if power is None or power * times > 700:
+        return None
+    return math.exp(power * times)
+
+
+def _expit(x: float) -> float:
+    return 1 / (1 + math.exp(-x)) if x > -700 else 0.0
+
+
+def _weighted_share(values: Sequence[float], weights: Sequence[float]) -> tuple[float, float]:
+    if any(w < 0 for w in weights) or not any(w > 0 for w in weights):
+        raise ValueError("weights are not negative and not all zero")
+    total = math.fsum(weights)
+    return math.fsum(w * y for y, w in zip(values, weights, strict=True)) / total, total
+
+
+def _cluster_sums(
+    rows: Iterable[tuple[float, float]], clusters: Iterable[Hashable]
+) -> list[tuple[float, float]]:
+    """Exact sums of the first and of the second entries of `rows`, one pair per cluster."""
+    members: dict[Hashable, list[tuple[float, float]]] = {}
+    for row, cluster in zip(rows, clusters, strict=True):
+        members.setdefault(cluster, []).append(row)
+    return [(math.fsum(a for a, _ in part), math.fsum(b for _, b in part)) for part in members.values()]
+
+
+def _weighted(pairs: Iterable[tuple[float, float]]) -> float:
+    """Mean of the second entries, weighted by the first; 0.0 where all weights are 0."""
+    both = list(pairs)
+    total = math.fsum(w for w, _ in both)
+    return math.fsum(w * x for w, x in both) / total if total > 0 else 0.0
+
+
+def _bins(scores: Sequence[float], labels: Sequence[int], bins: int) -> list[tuple[int, float, int, float]]:
+    """(rows, mean score, positives, mean s(1-s)) of bins of nearly equal size that never part equal scores.
+
+    A score goes to the bin that the middle of its run of equal scores falls in, so row order has no say.
+    """
+    if len(scores) == 0 or len(scores) != len(labels):
+        raise ValueError("calibration needs as many labels as scores, and at least one")
+    s, y = np.asarray(scores, dtype=np.float64), np.asarray(labels, dtype=np.int64)
+    if not ((s >= 0) & (s <= 1)).all() or not ((y == 0) | (y == 1)).all():
+        raise ValueError("calibration needs scores in [0, 1] and labels 0 or 1")
+    _, run, sizes = np.unique(s, return_inverse=True, return_counts=True)
+    # Twice the middle rank, in whole numbers: floor(bins * middle / n) without a rounding to depend on.
+    middles = 2 * np.cumsum(sizes) - sizes
+    place = (bins * middles // (2 * len(s)))[run]
+    parts = []
+    for i in np.unique(place):
+        inside = s[place == i].tolist()
+        size = len(inside)
+        spread = math.fsum(v * (1 - v) for v in inside) / size
+        parts.append((size, math.fsum(inside) / size, int(y[place == i].sum()), spread))
+    return parts
+
+
+def _binomial_deviation(n: int, p: float, spread: float) -> float:
+    """Mean of |X - np| for X binomial by de Moivre's closed form, scaled to the standard deviation of the mixture."""
+    if not 0 < p < 1:
+        return 0.0
+    k = min(math.floor(n * p) + 1, n)
+    log_ways = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+    deviation = 2 * k * math.exp(log_ways + k * math.log(p) + (n - k + 1) * math.log1p(-p))
+    return deviation * math.sqrt(min(spread / (p * (1 - p)), 1.0))
+
+
+def _noncentral_limits(x: float, df: float, levels: Sequence[float]) -> list[tuple[float, float]]:
+    """Limits of the noncentrality of a chi-square seen at `x`; low is 0 where the central one reaches so far.
+
+    The high limit is taken as if at least the central mean was seen: luck beyond that is no evidence.
+    """
+    tails = np.array([(1 - level) / 2 for level in levels])
+    wanted = np.concatenate([1 - tails, tails])
+    at = np.repeat([x, max(x, df)], len(levels))
+    cdf: Callable[[Floats, float, Any], Any] = _special().chndtr
+
+    def excess(noncentrality: Floats) -> Floats:
+        return np.asarray(wanted - cdf(at, df, noncentrality), dtype=np.float64)
+
+    far = (np.sqrt(at) + max(normal_quantile(level) for level in levels) + 2) ** 2
+    ends = np.where(cdf(at, df, 0.0) <= wanted, 0.0, far)
+    low, high = np.split(find_roots(excess, np.zeros_like(ends), ends), 2)
+    return list(zip(low.tolist(), high.tolist(), strict=True))
+
+
+def _sorted(scores: Sequence[float]) -> Floats:
+    found = np.sort(np.asarray(scores, dtype=np.float64))
+    if found.size == 0 or np.isnan(found[-1]):
+        raise ValueError("an AUC needs scores of both classes, and all of them numbers")
+    return found
+
+
+def _placement_variance(placements: NDArray[np.int64], pairs: int) -> float:
+    """Variance of the mean of `placements / pairs`, from whole numbers of any size."""
+    n, total = len(placements), int(placements.sum())
+    step = max(2**62 // (pairs * pairs + 1), 1)
+    squares = sum(int(np.square(placements[i : i + step]).sum()) for i in range(0, n, step))
+    return (n * squares - total * total) / (n * n * (n - 1) * pairs * pairs)
+
+
+def _newcombe(
+    value: float, missed: float, m: int, n: int, levels: Sequence[float]
+) -> list[tuple[float, float]]:
+    """Newcombe's method 5: Hanley and McNeil's variance at the limit itself, both classes of their mean size."""
+    z = np.array([normal_quantile(level) for level in levels])
+    half = (m + n) / 2 - 1
+    # The high limit of an AUC is the low one of the scores turned round.
+    z, seen = np.concatenate([z, z]), np.repeat([value, missed], len(levels))
+
+    def excess(at: Floats) -> Floats:
+        noise = z * z * at * (1 + half * ((1 - at) / (2 - at) + at / (1 + at))) / (m * n)
+        # Divided by 1 - at, which would else be a second root where separation is perfect.
+        return noise - np.where(seen == 1, 1 - at, (seen - at) ** 2 / np.where(seen == 1, 1.0, 1 - at))
+
+    low, turned = np.split(find_roots(excess, np.zeros_like(z), seen), 2)
+    return list(zip(low.tolist(), (1 - turned).tolist(), strict=True))
+
+
+def _pieces(positives: Sequence[float], negatives: Sequence[float]) -> tuple[Floats, Floats]:
+    """Rows of each class at each distinct score, highest score first."""
+    pos, neg = _sorted(positives), _sorted(negatives)
+    steps = np.unique(np.concatenate([pos, neg]))
+    counts = [np.searchsorted(x, steps, "right") - np.searchsorted(x, steps, "left") for x in (pos, neg)]
+    return counts[0][::-1].astype(np.float64), counts[1][::-1].astype(np.float64)
+
+
+def _roc(positives: NDArray[Any], negatives: NDArray[Any]) -> tuple[Floats, Floats]:
+    """(false positive rate, true positive rate) of each threshold, from (0, 0) to (1, 1)."""
+    x, y = (np.concatenate([[0.0], np.cumsum(c)]) for c in (negatives, positives))
+    return x / x[-1], y / y[-1]
+
+
+def _area_between(a: tuple[Floats, Floats], b: tuple[Floats, Floats]) -> float:
+    """Exact integral of the distance of two polylines from x = 0 to 1, steps and crossings included."""
+    grid = np.unique(np.concatenate([a[0], b[0]]))
+    left, right = grid[:-1], grid[1:]
+
+    def ends(curve: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
+        x, y = curve
+        # The last point at or before the left end starts the segment; a step upwards shares its x.
+        i = np.searchsorted(x, left, "right") - 1
+        slope = (y[i + 1] - y[i]) / (x[i + 1] - x[i])
+        return y[i] + slope * (left - x[i]), y[i] + slope * (right - x[i])
+
+    (a0, a1), (b0, b1) = ends(a), ends(b)
+    d0, d1 = a0 - b0, a1 - b1
+    sizes = np.abs(d0) + np.abs(d1)
+    crossing = d0 * d1 < 0
+    heights = np.where(crossing, (d0 * d0 + d1 * d1) / np.where(sizes > 0, sizes, 1.0), sizes)
+    return math.fsum(((right - left) * heights / 2).tolist())
+
+
+def _resampled_distances(
+    positives: Sequence[float], negatives: Sequence[float], rng: np.random.Generator
+) -> Floats:
+    """Distances of resampled ROC curves from the observed one, each class drawn anew from itself."""
+    counts = np.stack(_pieces(positives, negatives))
+    rows = counts.sum(axis=0)
+    # Long curves are cut into cells of equal mass, within which a resampled curve hardly bends.
+    cell = np.minimum((np.cumsum(rows) - rows / 2) * _CELLS // rows.sum(), _CELLS - 1).astype(np.int64)
+    pos, neg = (np.bincount(cell, weights=c, minlength=_CELLS) for c in counts)
+    kept = pos + neg > 0
+    pos, neg = pos[kept], neg[kept]
+    seen = _roc(pos, neg)
+    drawn = zip(
+        rng.multinomial(int(pos.sum()), pos / pos.sum(), REPLICATES),
+        rng.multinomial(int(neg.sum()), neg / neg.sum(), REPLICATES),
+        strict=True,
+    )
+    return np.array([_area_between(_roc(*pair), seen) for pair in drawn])

@@ -1,0 +1,394 @@
+"""Runs methods: seeds, clocks, failures, caching, resuming and workers are dealt with here and nowhere else."""
+
+from __future__ import annotations
+
+import functools
+import io
+import math
+import os
+import pickle
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xai_audit import audit, digest
+from xai_audit.errors import MethodError, UnmetNeedError
+from xai_audit.evidence import LEVELS, Estimate, Evidence, Sampling, identifier
+from xai_audit.method import PIECE, Measured, Method, Piece, Skipped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from xai_audit.evidence import Frozen
+    from xai_audit.method import Need
+    from xai_audit.subject import Subject
+
+Work = "Callable[[Subject, Any, Piece, int], Mapping[str, NDArray[Any]]]"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One method to run, with its parameters, under the name its evidence will carry."""
+
+    method: Method[Any]
+    params: Frozen
+    name: str
+    asked: bool = True
+    """Whether the spec names it; the rest is run because a rule reads it or every audit makes it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How methods are run; nothing here but seed, confidence and the minima changes a number."""
+
+    seed: int = 0
+    confidence: float = 0.95
+    min_n: int = 30
+    min_label: int = 10
+    min_cell: int = 10
+    jobs: int = 1
+    backend: str = "loky"
+    work: Path | None = None
+    """Where finished pieces are kept until the audit is whole; None keeps none."""
+    debug: bool = False
+
+
+@dataclass
+class Progress:
+    """Told how far a run is; the command line draws it."""
+
+    def step(self, name: str, number: int, of: int) -> None:
+        """A method begins."""
+
+    def pieces(self, done: int, of: int) -> None:
+        """So many pieces of the present method are done."""
+
+
+@dataclass
+class Outcome:
+    """What a run of methods gave."""
+
+    evidence: list[Evidence] = field(default_factory=list)
+    arrays: dict[str, bytes] = field(default_factory=dict)
+    """Files for evidence/, by name."""
+    resumed: int = 0
+    """Pieces that an earlier run had finished."""
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def measure(subject: Subject, steps: Sequence[Step], settings: Settings, progress: Progress | None = None) -> Outcome:
+    """Run every step; what fails or does not apply becomes evidence with its reason."""
+    from threadpoolctl import threadpool_limits
+
+    progress = progress or Progress()
+    outcome = Outcome()
+    with threadpool_limits(limits=1), _Workers(subject, settings) as workers:
+        for number, step in enumerate(steps):
+            progress.step(step.name, number, len(steps))
+            started = time.perf_counter()
+            context = _Context(subject, step, settings, workers, outcome, progress)
+            outcome.evidence.extend(_observed(subject, step, settings, context, outcome))
+            outcome.seconds[step.name] = time.perf_counter() - started
+    outcome.resumed = workers.resumed
+    return outcome
+
+
+def _observed(
+    subject: Subject, step: Step, settings: Settings, context: _Context, outcome: Outcome
+) -> Iterator[Evidence]:
+    record = functools.partial(_evidence, step, settings)
+    try:
+        _check_needs(subject, step.method.needs)
+        for found in step.method.run(subject, step.params, context):
+            name = identifier(step.name, *found.columns) if found.columns else _part(step.name, found.name)
+            if isinstance(found, Skipped):
+                yield record(name, status="skipped", reason=found.reason)
+                continue
+            yield record(
+                name,
+                status="measured",
+                title=found.title or step.method.title,
+                params={**step.params.model_dump(mode="json"), **found.params},
+                limits=(*step.method.limits, *found.limits),
+                versions=dict(found.versions),
+                arrays=_stored(found.arrays, outcome),
+                observation=found.observation,
+                sampling=found.sampling,
+                controls=found.controls,
+                inference=found.inference,
+                robustness=found.robustness,
+                selftest=found.selftest,
+                rung=rung(found),
+            )
+    except UnmetNeedError as error:
+        yield record(step.name, status="skipped", reason=str(error))
+    except MemoryError:
+        yield record(step.name, status="failed", reason="ran out of memory")
+    except Exception as error:
+        # A crash is evidence too, never a pass: the one place that catches everything.
+        if settings.debug:
+            raise
+        yield record(step.name, status="failed", reason=_reason(error))
+
+
+def _evidence(step: Step, settings: Settings, name: str, **fields: Any) -> Evidence:
+    method = step.method
+    given = {
+        "title": method.title,
+        "params": step.params.model_dump(mode="json"),
+        "limits": method.limits,
+        **fields,
+    }
+    return Evidence(
+        id=name,
+        method=method.id,
+        kind=method.kind,
+        seed=settings.seed,
+        measures=method.measures,
+        cites=method.cites,
+        **given,
+    )
+
+
+def _part(step: str, name: str) -> str:
+    return f"{step}/{name}" if name else step
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, MethodError):
+        return str(error)
+    text = " ".join(str(error).split()) or "no message"
+    return f"{type(error).__name__}: {text[:300]}"
+
+
+def rung(found: Measured) -> str | None:
+    """How far a claim reaches, from its controls, inference and robustness alone; None where there is no claim."""
+    if not (found.controls or found.inference or found.robustness):
+        return None
+    held = all(control.passed for control in found.controls)
+    if not held or (found.inference is not None and found.inference.adjusted > 0.05):
+        return "described"
+    return "associated"
+
+
+def _check_needs(subject: Subject, needs: Sequence[Need]) -> None:
+    unmet = {
+        "model": subject.model is None and "it needs a model; this audit has predictions only",
+        "labels": subject.test.target is None and "it needs labels; the data have no target",
+        "scores": subject.scores is None and "it needs scores; the model gives decisions only",
+        "probabilities": (subject.scores is None or not subject.probabilities)
+        and "it needs probabilities; these scores are a ranking, not within [0, 1]",
+        "groups": not subject.groupings and "it needs sensitive columns; the spec names none",
+        "binary": not subject.binary and "it is defined for two classes",
+        "classification": subject.task != "classification" and "it is defined for classification",
+        "regression": subject.task != "regression" and "it is defined for regression",
+        "train": subject.train is None and "it needs training data; the spec names none",
+        "features": not subject.columns and "it needs features; the data have none",
+    }
+    for need in needs:
+        if unmet[need]:
+            raise UnmetNeedError(unmet[need])
+
+
+def _stored(arrays: Mapping[str, NDArray[Any]], outcome: Outcome) -> dict[str, str]:
+    if not arrays:
+        return {}
+    buffer = io.BytesIO()
+    np.savez(buffer, **{name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)})  # type: ignore[arg-type]
+    content = buffer.getvalue()
+    name = f"{digest.of_bytes(content)}.npz"
+    outcome.arrays[name] = content
+    return dict.fromkeys(sorted(arrays), name)
+
+
+class _Context:
+    """What one step is given."""
+
+    def __init__(
+        self,
+        subject: Subject,
+        step: Step,
+        settings: Settings,
+        workers: _Workers,
+        outcome: Outcome,
+        progress: Progress,
+    ) -> None:
+        self.seed = settings.seed
+        self.levels = (settings.confidence, *map(float, LEVELS))
+        self.min_n, self.min_label, self.min_cell = settings.min_n, settings.min_label, settings.min_cell
+        self._subject = subject
+        self._step = step
+        self._workers = workers
+        self._outcome = outcome
+        self._progress = progress
+
+    def _seed(self, *piece: str) -> int:
+        step = self._step
+        return digest.seed(self.seed, step.method.id, digest.of_value(step.params.model_dump(mode="json")), *piece)
+
+    def rng(self, *piece: str) -> np.random.Generator:
+        return np.random.default_rng(self._seed(*piece))
+
+    def map(
+        self, work: Callable[[Subject, Any, Piece, int], Mapping[str, NDArray[Any]]], pieces: Sequence[Piece]
+    ) -> list[Mapping[str, NDArray[Any]]]:
+        seeds = [self._seed(work.__qualname__, piece.digest) for piece in pieces]
+        return self._workers.map(work, self._step.params, pieces, seeds, self._progress)
+
+    def sample(self, rows: int | None) -> tuple[NDArray[np.int64], Sampling]:
+        available = self._subject.test.n
+        if rows is None or rows >= available:
+            return np.arange(available), Sampling(available=available, used=available, how="all rows")
+        # Which rows is decided by their content and the seed, so the file's order cannot matter.
+        keys = [
+            digest.of_bytes(f"{self.seed}:{self._subject.test.seed(row)}".encode()) for row in range(available)
+        ]
+        chosen = np.sort(np.argsort(np.asarray(keys), kind="stable")[:rows])
+        how = f"the {rows} rows with the smallest sha256 of seed {self.seed} and row content"
+        return chosen, Sampling(available=available, used=rows, how=how)
+
+    def pieces(self, rows: NDArray[np.int64]) -> list[Piece]:
+        test = self._subject.test
+        cut = [rows[start : start + PIECE] for start in range(0, len(rows), PIECE)]
+        return [Piece(part, digest.joined(test.seed(int(row)) for row in part)) for part in cut]
+
+    def given(self, identifier: str) -> Evidence | None:
+        return next((piece for piece in self._outcome.evidence if piece.id == identifier), None)
+
+    def estimate(self, value: float, intervals: Sequence[tuple[float | None, float | None]], n: int) -> Estimate:
+        low, high = intervals[0]
+        limits = dict(zip(LEVELS, intervals[1:], strict=True)) if len(intervals) > 1 else None
+        return Estimate(value=value, low=low, high=high, n=n, limits=limits)
+
+
+class _Workers:
+    """A map over pieces: in this process or in workers, each piece computed once and kept until the audit is whole."""
+
+    def __init__(self, subject: Subject, settings: Settings) -> None:
+        self._subject = subject
+        self._settings = settings
+        self._file: Path | None = None
+        self.resumed = 0
+
+    def __enter__(self) -> _Workers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.unlink(missing_ok=True)
+
+    def map(
+        self,
+        work: Callable[[Subject, Any, Piece, int], Mapping[str, NDArray[Any]]],
+        params: Frozen,
+        pieces: Sequence[Piece],
+        seeds: Sequence[int],
+        progress: Progress,
+    ) -> list[Mapping[str, NDArray[Any]]]:
+        done: dict[int, Mapping[str, NDArray[Any]]] = {}
+        files = [self._kept(work, seed) for seed in seeds]
+        for index, file in enumerate(files):
+            if file is not None and (kept := _read(file)) is not None:
+                done[index] = kept
+        self.resumed += len(done)
+        progress.pieces(len(done), len(pieces))
+        todo = [index for index in range(len(pieces)) if index not in done]
+        for index, answer in self._computed(work, params, pieces, seeds, todo):
+            done[index] = answer
+            file = files[index]
+            if file is not None:
+                buffer = io.BytesIO()
+                np.savez(buffer, **dict(answer))  # type: ignore[arg-type]
+                audit.write(file, buffer.getvalue())
+            progress.pieces(len(done), len(pieces))
+        return [done[index] for index in range(len(pieces))]
+
+    def _computed(
+        self,
+        work: Callable[[Subject, Any, Piece, int], Mapping[str, NDArray[Any]]],
+        params: Frozen,
+        pieces: Sequence[Piece],
+        seeds: Sequence[int],
+        todo: Sequence[int],
+    ) -> Iterator[tuple[int, Mapping[str, NDArray[Any]]]]:
+        if self._settings.jobs == 1 or len(todo) < 2:
+            for index in todo:
+                yield index, work(self._subject, params, pieces[index], seeds[index])
+            return
+        from joblib import Parallel, delayed, parallel_config
+
+        shared = str(self._shared())
+        tasks = (delayed(_task)(shared, work, params, pieces[index], seeds[index], index) for index in todo)
+        with parallel_config(backend=self._settings.backend, n_jobs=self._settings.jobs, inner_max_num_threads=1):
+            yield from Parallel(return_as="generator_unordered")(tasks)
+
+    def _shared(self) -> Path:
+        # The subject goes to disk once and is read once by each worker, instead of once with every piece.
+        if self._file is None:
+            import tempfile
+
+            import cloudpickle
+
+            handle, name = tempfile.mkstemp(prefix="xai-audit-", suffix=".subject")
+            with os.fdopen(handle, "wb") as stream:
+                cloudpickle.dump(self._subject, stream)
+            self._file = Path(name)
+        return self._file
+
+    def _kept(self, work: Callable[..., Any], seed: int) -> Path | None:
+        if self._settings.work is None:
+            return None
+        subject = self._subject
+        content = digest.of_value(
+            [
+                seed,
+                work.__module__,
+                work.__qualname__,
+                subject.model.sha256 if subject.model else "",
+                subject.test.sha256,
+                subject.train.sha256 if subject.train else "",
+                [column.name for column in subject.columns],
+                subject.positive,
+                subject.threshold,
+            ]
+        )
+        return self._settings.work / "pieces" / f"{content}.npz"
+
+
+def _read(file: Path) -> Mapping[str, NDArray[Any]] | None:
+    try:
+        with np.load(file, allow_pickle=False) as content:
+            return {name: content[name] for name in content.files}
+    except (OSError, ValueError, EOFError):
+        return None  # absent, or cut off by a kill before it was whole: computed again
+
+
+@functools.lru_cache(maxsize=1)
+def _subject_of(file: str) -> Subject:
+    with Path(file).open("rb") as stream:
+        subject: Subject = pickle.load(stream)  # noqa: S301  # written by this run for its own workers
+    return subject
+
+
+def _task(
+    shared: str,
+    work: Callable[[Subject, Any, Piece, int], Mapping[str, NDArray[Any]]],
+    params: Frozen,
+    piece: Piece,
+    seed: int,
+    index: int,
+) -> tuple[int, Mapping[str, NDArray[Any]]]:
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=1):
+        return index, work(_subject_of(shared), params, piece, seed)
+
+
+def exact_mean(values: Sequence[float] | NDArray[np.float64]) -> float:
+    """The mean whose bits do not depend on the order of the values."""
+    return math.fsum(values) / len(values)

@@ -1,0 +1,233 @@
+"""Small checks that every audit makes of its data and its model file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xai_audit import intervals as iv
+from xai_audit.evidence import Item, Ranking, Scalar, exactly
+from xai_audit.method import Context, Measured, Method, NoParams, Skipped
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from xai_audit.subject import Grouping, Subject
+
+
+def _train_test_overlap(subject: Subject, _: NoParams, __: Context) -> Iterator[Measured | Skipped]:
+    shared = subject.facts.get("train_test_overlap")
+    if shared is None:
+        yield Skipped(reason="the tables could not be compared")
+        return
+    yield Measured(observation=Scalar(estimate=exactly(shared["share"], subject.test.n), unit="share of test rows"))
+
+
+def _invalid_labels(subject: Subject, _: NoParams, __: Context) -> Iterator[Measured | Skipped]:
+    count = subject.facts.get("invalid_labels", {"count": 0})["count"]
+    yield Measured(observation=Scalar(estimate=exactly(count, subject.test.n), unit="test rows"))
+
+
+def _target_leak(subject: Subject, _: NoParams, __: Context) -> Iterator[Measured | Skipped]:
+    leaks = subject.facts.get("leak", [])
+    limits = tuple(f"{leak['column']} is the {leak['role']} and a model input." for leak in leaks)
+    yield Measured(
+        observation=Scalar(estimate=exactly(len(leaks), len(subject.columns)), unit="columns"), limits=limits
+    )
+
+
+def _artefact_safety(subject: Subject, _: NoParams, __: Context) -> Iterator[Measured | Skipped]:
+    artefact = subject.facts.get("artefact")
+    if artefact is None:
+        yield Skipped(reason="the model file was not examined")
+        return
+    suspicious = artefact.get("suspicious", [])
+    count = len(suspicious)
+    limits = []
+    if artefact.get("code_carrying"):
+        limits.append("This format can carry code; it was opened because the spec trusts it by its digest.")
+    limits += [f"{name} is outside the short list of expected imports." for name in suspicious[:10]]
+    yield Measured(
+        observation=Scalar(estimate=exactly(count, max(len(artefact.get("globals", [])), count)), unit="imports"),
+        limits=tuple(limits),
+    )
+
+
+def _protected_flip_rate(subject: Subject, _: NoParams, context: Context) -> Iterator[Measured | Skipped]:
+    for grouping in subject.groupings:
+        if len(grouping.columns) != 1:
+            continue
+        column = grouping.columns[0]
+        if column not in subject.sensitive_inputs:
+            yield Measured(
+                columns=grouping.columns,
+                observation=Scalar(estimate=exactly(0.0, subject.test.n), unit="share of rows"),
+                limits=(f"{column} is not a model input, so no prediction can change with it alone.",),
+            )
+            continue
+        flipped = _flipped(subject, grouping)
+        count = int(flipped.sum())
+        yield Measured(
+            columns=grouping.columns,
+            observation=Scalar(
+                estimate=context.estimate(
+                    count / subject.test.n, iv.rate(count, subject.test.n, context.levels), subject.test.n
+                ),
+                unit="share of rows",
+            ),
+            arrays={"flipped": flipped},
+        )
+
+
+def _flipped(subject: Subject, grouping: Grouping) -> NDArray[np.bool_]:
+    """Rows whose decision changes when the column takes any other group's typical value."""
+    column = grouping.columns[0]
+    frame = subject.test.frame
+    before = _decided(subject, frame)
+    flipped = np.zeros(subject.test.n, dtype=bool)
+    for code in range(len(grouping.keys)):
+        members = np.flatnonzero(grouping.codes == code)
+        if not len(members) or grouping.missing[code]:
+            continue
+        values = frame[column].iloc[members].sort_values(kind="stable")
+        typical = values.iloc[(len(values) - 1) // 2]
+        changed = frame.copy()
+        others = grouping.codes != code
+        new = changed[column].copy()
+        new[others] = typical
+        changed[column] = new
+        flipped |= _differs(subject, before, _decided(subject, changed)) & others
+    return flipped
+
+
+def _decided(subject: Subject, frame: pd.DataFrame) -> NDArray[Any]:
+    scores = subject.evaluate(frame)
+    if subject.task == "regression":
+        return scores[:, 0]
+    if subject.binary:
+        positive = scores[:, subject.positive] if scores.shape[1] > 1 else scores[:, 0]
+        return np.where(positive >= subject.threshold, subject.positive, 1 - subject.positive)
+    return np.asarray(np.argmax(scores, axis=1))
+
+
+def _differs(subject: Subject, before: NDArray[Any], after: NDArray[Any]) -> NDArray[np.bool_]:
+    if subject.task == "regression":
+        scale = float(np.ptp(before)) or 1.0
+        return np.asarray(np.abs(after - before) > 0.01 * scale)
+    return np.asarray(before != after)
+
+
+def _unusual_input_failures(subject: Subject, _: NoParams, context: Context) -> Iterator[Measured | Skipped]:
+    """Each column in turn missing, and each number far outside its range; a crash or a non-finite score fails."""
+    rows, sampling = context.sample(50)
+    frame = subject.test.frame.iloc[rows].reset_index(drop=True)
+    items, notes, asked, failures = [], [], 0, 0
+    for column in subject.columns:
+        for kind, changed in _unusual(frame, column.name, column.kind):
+            asked += 1
+            reason = _failure(subject, changed)
+            if reason:
+                failures += 1
+                notes.append(f"{column.name} {kind}: {reason}")
+            items.append((f"{column.name} {kind}", float(bool(reason))))
+    items.sort(key=lambda item: (-item[1], item[0]))
+    yield Measured(
+        observation=Scalar(estimate=exactly(failures / asked if asked else 0.0, asked), unit="share of kinds of input"),
+        sampling=sampling,
+        limits=tuple(notes[:20]) + ((f"and {len(notes) - 20} more",) if len(notes) > 20 else ()),
+    )
+    if failures:
+        ranking = tuple(
+            Item(name=name, estimate=exactly(value, 1), rank_low=1, rank_high=failures)
+            for name, value in items[:failures]
+        )
+        yield Measured(name="inputs", title="Inputs the model cannot score", observation=Ranking(items=ranking))
+
+
+def _unusual(frame: pd.DataFrame, name: str, kind: str) -> Iterator[tuple[str, pd.DataFrame]]:
+    import pandas as pd
+
+    missing = frame.copy()
+    if kind == "categorical":
+        missing[name] = pd.Series([None] * len(frame), dtype=frame[name].dtype)
+    elif kind == "numeric":
+        missing[name] = np.full(len(frame), np.nan)
+    else:
+        missing[name] = pd.Series([None] * len(frame), dtype=object)
+    yield "missing", missing
+    if kind == "numeric":
+        values = frame[name].astype(float)
+        spread = float(values.max() - values.min()) or 1.0
+        for word, value in (("far above its range", values.max() + 1000 * spread), ("far below its range", values.min() - 1000 * spread)):
+            extreme = frame.copy()
+            extreme[name] = np.full(len(frame), float(value))
+            yield word, extreme
+
+
+def _failure(subject: Subject, frame: pd.DataFrame) -> str:
+    try:
+        scores = subject.evaluate(frame)
+    except Exception as error:  # noqa: BLE001  # a crash on unusual input is what is being measured
+        return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+    return "" if np.isfinite(scores).all() else "a score that is not a number"
+
+
+def _check(identifier: str, title: str, measures: str, run: Any, **more: Any) -> Method[Any]:
+    return Method(
+        id=identifier, kind="metric", title=title, measures=measures, params=NoParams, run=run, selectable=False, **more
+    )
+
+
+METHODS: tuple[Method[Any], ...] = (
+    _check(
+        "train_test_overlap",
+        "Rows shared by training and test data",
+        "The share of test rows that stand, equal in every shared column, in the training data.",
+        _train_test_overlap,
+        needs=("train",),
+        limits=("It finds exact copies only, not near copies or the same person measured twice.",),
+    ),
+    _check(
+        "invalid_labels",
+        "Missing or unknown labels",
+        "How many test rows have no label or one the model does not know.",
+        _invalid_labels,
+        needs=("labels",),
+    ),
+    _check(
+        "target_leak",
+        "Target or identifier among the inputs",
+        "How many model inputs are the target or the row identifier.",
+        _target_leak,
+        limits=("A column derived from the target under another name is not found.",),
+    ),
+    _check(
+        "artefact_safety",
+        "Unexpected imports in the model file",
+        "How many imports the model file asks for that a model of its kind does not need.",
+        _artefact_safety,
+        needs=("model",),
+        limits=("A clean list does not prove that a file does no harm.",),
+    ),
+    _check(
+        "protected_flip_rate",
+        "Decisions that change with a protected attribute alone",
+        "The share of rows whose decision changes when only the sensitive column takes another group's typical value.",
+        _protected_flip_rate,
+        needs=("model", "groups"),
+        limits=("Other inputs may stand in for the attribute; this changes none of them.",),
+        parts=(),
+    ),
+    _check(
+        "unusual_input_failures",
+        "Failures on unusual input",
+        "The share of unusual inputs (a column missing, a number far outside its range) that crash the model or give no number.",
+        _unusual_input_failures,
+        needs=("model", "features"),
+        limits=("A score without a warning on such input may be worse than a refusal; it does not count as a failure here.",),
+        parts=("inputs",),
+    ),
+)

@@ -1,0 +1,240 @@
+"""What the threshold decides: the confusion matrix, other thresholds, and the gain over a trivial baseline."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xai_audit import intervals as iv
+from xai_audit.evidence import Curve, Frozen, Matrix, Point, Scalar, Series
+from xai_audit.method import Context, Measured, Method, NoParams, Skipped
+from xai_audit.metrics.labelled import known, labelled_sampling
+from xai_audit.metrics.statistics import by_rows
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from xai_audit.metrics.grouped import Limits
+    from xai_audit.subject import Subject
+
+
+def _confusion_matrix(subject: Subject, _: NoParams, context: Context) -> Iterator[Measured | Skipped]:
+    assert subject.prediction is not None
+    assert subject.test.target is not None
+    valid = known(subject)
+    names = tuple(str(label) for label in subject.classes)
+    counts = np.zeros((len(names), len(names)), dtype=np.int64)
+    np.add.at(counts, (subject.test.target[valid], subject.prediction[valid]), 1)
+    small = int(((counts > 0) & (counts < context.min_cell)).sum())
+    values = tuple(
+        tuple(float(count) if count == 0 or count >= context.min_cell else None for count in row) for row in counts
+    )
+    notes = (f"{small} cells of under {context.min_cell} rows are withheld.",) if small else ()
+    yield Measured(
+        observation=Matrix(rows=names, columns=names, values=values, row_title="true", column_title="predicted"),
+        sampling=labelled_sampling(subject),
+        limits=notes,
+    )
+
+
+def _threshold_sweep(subject: Subject, _: NoParams, context: Context) -> Iterator[Measured | Skipped]:
+    assert subject.test.target is not None
+    score = subject.positive_score()
+    assert score is not None
+    valid = known(subject)
+    true = subject.test.target == subject.positive
+    series: dict[str, list[Point]] = {"recall": [], "false positive rate": [], "share predicted positive": []}
+    for step in range(1, 20):
+        threshold = step / 20
+        predicted = score >= threshold
+        for name, event, among in (
+            ("recall", predicted, true & valid),
+            ("false positive rate", predicted, ~true & valid),
+            ("share predicted positive", predicted, valid),
+        ):
+            rows = int(np.count_nonzero(among))
+            if rows == 0:
+                continue
+            hits = int(np.count_nonzero(event & among))
+            estimate = context.estimate(hits / rows, iv.rate(hits, rows, context.levels[:1]), rows)
+            series[name].append(Point(x=threshold, estimate=estimate))
+    yield Measured(
+        observation=Curve(
+            x="threshold",
+            y="share",
+            series=tuple(Series(name=name, points=tuple(points)) for name, points in series.items() if points),
+        ),
+        sampling=labelled_sampling(subject),
+    )
+
+
+class BaselineParams(Frozen):
+    """Which metric the model must better the baseline in."""
+
+    metric: str = "accuracy"
+
+
+Gain = tuple[float, "Limits", str]
+
+
+def _baseline_improvement(subject: Subject, params: BaselineParams, context: Context) -> Iterator[Measured | Skipped]:
+    rows = np.flatnonzero(known(subject))
+    if not len(rows):
+        yield Skipped(reason="no row has a valid label")
+        return
+    found = _gain(subject, rows, params.metric, context)
+    if found is None:
+        yield Skipped(reason=f"no trivial baseline is defined for {params.metric} on these data")
+        return
+    value, limits, baseline = found
+    yield Measured(
+        observation=Scalar(estimate=context.estimate(value, limits, len(rows))),
+        params={"baseline": baseline},
+        sampling=labelled_sampling(subject),
+        limits=(f"The baseline is {baseline}.",),
+    )
+
+
+def _gain(subject: Subject, rows: NDArray[np.int64], metric: str, context: Context) -> Gain | None:
+    if subject.task == "regression":
+        return _regression_gain(subject, rows, metric, context)
+    if metric in ("roc_auc", "balanced_accuracy", "matthews_corrcoef"):
+        return _above_chance(subject, metric, context)
+    if metric in ("brier_score", "log_loss") and subject.scores is not None and subject.probabilities:
+        return _loss_gain(subject, rows, metric, context)
+    if metric == "accuracy":
+        return _accuracy_gain(subject, rows, context)
+    if subject.binary:
+        return _association(subject, rows, context)
+    return _accuracy_gain(subject, rows, context)
+
+
+def _share_of(subject: Subject) -> tuple[NDArray[np.int64], str]:
+    """Class counts the baseline knows: of the training labels where there are any."""
+    train = subject.train
+    if train is not None and train.target is not None:
+        labels, source = train.target, "the training data"
+    else:
+        assert subject.test.target is not None
+        labels, source = subject.test.target, "the test data"
+    return np.bincount(labels[labels >= 0], minlength=len(subject.classes)), source
+
+
+def _accuracy_gain(subject: Subject, rows: NDArray[np.int64], context: Context) -> Gain:
+    assert subject.prediction is not None
+    assert subject.test.target is not None
+    counts, source = _share_of(subject)
+    commonest = int(np.argmax(counts))
+    true = subject.test.target[rows]
+    gain = (subject.prediction[rows] == true).astype(float) - (true == commonest)
+    name = f"always predicting {subject.classes[commonest]}, the commonest class of {source}"
+    if not gain.any():
+        # Equal on every row seen: how many unseen rows could differ is what a rate of zero leaves open.
+        return 0.0, [(-(high or 1.0), high or 1.0) for _, high in iv.rate(0, len(rows), context.levels)], name
+    value, at = by_rows(subject, gain, rows)
+    return value, at(context.levels), name
+
+
+def _association(subject: Subject, rows: NDArray[np.int64], context: Context) -> Gain | None:
+    """Recall and its kin: true positive rate minus false positive rate, zero for any flagging at random."""
+    assert subject.prediction is not None
+    assert subject.test.target is not None
+    true = subject.test.target[rows] == subject.positive
+    flagged = subject.prediction[rows] == subject.positive
+    positives, negatives = int(true.sum()), int((~true).sum())
+    if not positives or not negatives:
+        return None
+    hits, alarms = int((flagged & true).sum()), int((flagged & ~true).sum())
+    limits = iv.rate_difference(hits, positives, alarms, negatives, context.levels)
+    name = "flagging the same share of rows at random; the gain is true minus false positive rate"
+    return hits / positives - alarms / negatives, limits, name
+
+
+def _above_chance(subject: Subject, metric: str, context: Context) -> Gain | None:
+    given = context.given(metric)
+    if given is None or given.observation is None or given.observation.shape != "scalar":
+        return None
+    estimate = given.observation.estimate
+    level = {"roc_auc": 0.5, "matthews_corrcoef": 0.0, "balanced_accuracy": 1 / max(len(subject.classes), 1)}[metric]
+    limits: Limits = [(estimate.low, estimate.high), *(estimate.limits or {}).values()]
+    shifted: Limits = [
+        (None if low is None else low - level, None if high is None else high - level) for low, high in limits
+    ]
+    return estimate.value - level, shifted, f"chance, {level:.2f}"
+
+
+def _loss_gain(subject: Subject, rows: NDArray[np.int64], metric: str, context: Context) -> Gain:
+    from xai_audit.metrics.probability import losses
+
+    assert subject.test.target is not None
+    counts, source = _share_of(subject)
+    shares = np.maximum(counts, 1) / np.maximum(counts, 1).sum()
+    true = subject.test.target[rows]
+    name = f"predicting the class shares of {source} for every row"
+    if metric == "log_loss":
+        gain = -np.log(shares[true]) - losses(subject, rows)
+    else:
+        score = subject.positive_score()
+        assert score is not None
+        event = true == subject.positive
+        gain = (shares[subject.positive] - event) ** 2 - (score[rows] - event) ** 2
+    value, at = by_rows(subject, gain, rows)
+    return value, at(context.levels), name
+
+
+def _regression_gain(subject: Subject, rows: NDArray[np.int64], metric: str, context: Context) -> Gain:
+    assert subject.prediction is not None
+    assert subject.test.target is not None
+    train = subject.train
+    known_to = train.target if train is not None and train.target is not None else subject.test.target
+    source = "the training data" if train is not None and train.target is not None else "the test data"
+    seen = np.sort(known_to[np.isfinite(known_to)])
+    truth, predicted = subject.test.target[rows], subject.prediction[rows]
+    if metric == "mean_absolute_error":
+        constant, power, what = float(np.median(seen)), 1, "absolute"
+    else:
+        constant, power, what = math.fsum(seen) / len(seen), 2, "squared"
+    gain = np.abs(truth - constant) ** power - np.abs(truth - predicted) ** power
+    value, at = by_rows(subject, gain, rows)
+    middle = "median" if power == 1 else "mean"
+    name = f"predicting the {middle} of {source} for every row; the gain is in mean {what} error"
+    return value, at(context.levels), name
+
+
+METHODS: tuple[Method[Any], ...] = (
+    Method(
+        id="confusion_matrix",
+        kind="metric",
+        title="Confusion matrix",
+        measures="How many rows of each true class were predicted as each class.",
+        params=NoParams,
+        run=_confusion_matrix,
+        needs=("classification", "labels"),
+        selectable=False,
+    ),
+    Method(
+        id="threshold_sweep",
+        kind="metric",
+        title="Threshold sweep",
+        measures="Recall, false positive rate and share predicted positive at other thresholds.",
+        params=NoParams,
+        run=_threshold_sweep,
+        needs=("binary", "labels", "probabilities"),
+        limits=("Choosing a threshold on these rows spends them as test data.",),
+        selectable=False,
+    ),
+    Method(
+        id="baseline_improvement",
+        kind="metric",
+        title="Gain over a trivial baseline",
+        measures="The primary metric minus that of the best model that ignores the inputs, on the same rows.",
+        params=BaselineParams,
+        run=_baseline_improvement,
+        needs=("labels",),
+        better="higher",
+        selectable=False,
+    ),
+)

@@ -1,0 +1,254 @@
+"""A spec from its file: what it extends, what the command line changes, and every mistake at once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xai_audit.errors import SpecError
+from xai_audit.reading import checks, named, said
+from xai_audit.reading.fit import UNAVAILABLE, fit, meant
+from xai_audit.reading.policies import find_policy
+from xai_audit.source import Node, Place, read, shown, value
+from xai_audit.spec import Data, Model, ReportOptions, RunOptions, Spec, Statement, System
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from xai_audit.errors import Mistake
+
+TOP = (
+    "version",
+    "extends",
+    "system",
+    "model",
+    "data",
+    "explainers",
+    "metrics",
+    "policies",
+    "report",
+    "run",
+)
+"""The keys of a spec, in the order they are written."""
+
+
+def read_spec(path: str | Path, overrides: Sequence[str] = ()) -> Spec:
+    """The audit that a file asks for; ``overrides`` are ``key.path=value`` as given to ``--set``.
+
+    Raises:
+        SpecError: with every mistake in the file, in what it extends and in the overrides, each at its place.
+    """
+    mistakes: list[Mistake] = []
+    spec = _read(Path(path), overrides, mistakes)
+    if mistakes or spec is None:
+        raise SpecError(sorted(mistakes))
+    return spec
+
+
+def read_specs(paths: Sequence[str | Path], overrides: Sequence[str] = ()) -> list[Spec]:
+    """Several specs; SpecError with the mistakes of all of them."""
+    specs, mistakes = [], []
+    for path in paths:
+        try:
+            specs.append(read_spec(path, overrides))
+        except SpecError as error:
+            mistakes += error.mistakes
+    if mistakes:
+        raise SpecError(mistakes)
+    return specs
+
+
+def _read(path: Path, overrides: Sequence[str], mistakes: list[Mistake]) -> Spec | None:
+    root = _extended(path, mistakes, ())
+    changed: dict[str, Any] = {}
+    for override in overrides:
+        root = _overridden(root, override, changed, mistakes)
+    if root is None:
+        return None
+    if root.kind != "mapping":
+        mistakes.append(root.place.mistake(f"a spec is keys and values: {', '.join(TOP)}"))
+        return None
+    for key, place in root.keys.items():
+        if key not in TOP:
+            mistakes.append(place.mistake(f"no key named {shown(key)}{meant(key, TOP)}"))
+    for key in ("system", "model", "data"):
+        if root.get(key) is None:
+            place = root.keys.get(key, root.place)
+            mistakes.append(place.mistake(f"the key {key!r} is missing"))
+    version = root.get("version")
+    if version is not None and version.value != 1:
+        what = f"version: this program reads version 1, not {shown(version.raw)}"
+        mistakes.append(version.place.mistake(what))
+    return _spec(root, path, changed, mistakes)
+
+
+def _spec(root: Node, path: Path, changed: dict[str, Any], mistakes: list[Mistake]) -> Spec | None:
+    system, model, data = (root.get(key) for key in ("system", "model", "data"))
+    report, run = root.get("report"), root.get("run")
+    explainers = named.uses(root.get("explainers"), "explainer", mistakes)
+    metrics = named.uses(root.get("metrics"), "metric", mistakes)
+    parts = {
+        "system": None if system is None else _system(system, mistakes),
+        "model": None if model is None else checks.model(model, path.parent, mistakes),
+        "data": None if data is None else checks.data(data, path.parent, mistakes),
+        "policies": _policies(root.get("policies"), path, mistakes),
+        "report": ReportOptions() if report is None else checks.report(report, mistakes),
+        "run": RunOptions() if run is None else checks.run(run, mistakes),
+    }
+    primary = named.primary(metrics, root.get("metrics"), mistakes)
+    checks.together(root, (*explainers, *metrics), mistakes)
+    if mistakes:
+        return None
+    for key in ("model", "data"):
+        parts[key] = _rebased(parts[key], root.get(key), path.parent)
+    return Spec(
+        **parts,
+        explainers=explainers,
+        metrics=metrics,
+        primary=primary,
+        file=str(path),
+        overrides=changed,
+    )
+
+
+def _extended(path: Path, mistakes: list[Mistake], chain: tuple[Path, ...]) -> Node | None:
+    """A file's document on top of what it extends."""
+    root, _ = read(path, mistakes)
+    if root is None or root.kind != "mapping":
+        return root
+    extends = root.get("extends")
+    if extends is None:
+        return root
+    if extends.kind in ("mapping", "list"):
+        mistakes.append(extends.place.mistake("extends: one path is asked"))
+        return root
+    chain = (*chain, path.resolve())
+    base = path.parent / extends.raw
+    if base.resolve() in chain:
+        mistakes.append(extends.place.mistake(f"extends: {shown(extends.raw)} leads back to this file: a loop"))
+        return root
+    if len(chain) > 20:
+        mistakes.append(extends.place.mistake("extends: more than 20 files in a row"))
+        return root
+    if not base.exists():
+        mistakes.append(extends.place.mistake(f"extends: no such file: {extends.raw}", missing=True))
+        return root
+    under = _extended(base, mistakes, chain)
+    if under is None or under.kind != "mapping":
+        if under is not None:
+            mistakes.append(under.place.mistake("a spec is keys and values"))
+        return root
+    return _merged(under, root)
+
+
+def _merged(under: Node, over: Node) -> Node:
+    """Keys of ``over`` win; mappings are merged, anything else is replaced."""
+    values, keys = dict(under.value), dict(under.keys)
+    for key, child in over.value.items():
+        below = values.get(key)
+        both = below is not None and below.kind == child.kind == "mapping"
+        values[key] = _merged(below, child) if both and below is not None else child
+        keys[key] = over.keys[key]
+    return Node("mapping", over.place, values, keys=keys)
+
+
+def _overridden(
+    root: Node | None, override: str, changed: dict[str, Any], mistakes: list[Mistake]
+) -> Node | None:
+    """The document with one ``key.path=value`` of the command line in it."""
+    path, equals, text = override.partition("=")
+    place = Place(f"--set {path}")
+    steps = path.strip().split(".")
+    if not equals or not all(steps):
+        told = Place(f"--set {shown(override)}")
+        mistakes.append(told.mistake("key.path=value is asked, for instance model.threshold=0.4"))
+        return root
+    if steps[0] == "extends":
+        mistakes.append(place.mistake("what a spec extends cannot be changed here"))
+        return root
+    given = value(text, place.file, mistakes)
+    if given is None or root is None:
+        return root
+    changed[path.strip()] = given.plain()
+    return _placed(root, steps, given, place, mistakes)
+
+
+def _placed(node: Node, steps: Sequence[str], given: Node, place: Place, mistakes: list[Mistake]) -> Node:
+    if not steps:
+        return given
+    step, *rest = steps
+    if node.kind in ("mapping", "null"):
+        values, keys = dict(node.value or {}), dict(node.keys)
+        below = values.get(step, Node("null", place, None))
+        values[step] = _placed(below, rest, given, place, mistakes)
+        keys[step] = place if not rest else keys.get(step, place)
+        return Node("mapping", node.place, values, keys=keys)
+    if node.kind == "list" and step.isascii() and step.isdigit() and int(step[:9]) < len(node.value):
+        index = int(step)
+        entries = list(node.value)
+        entries[index] = _placed(entries[index], rest, given, place, mistakes)
+        return Node("list", node.place, tuple(entries))
+    what = f"there is nothing under {step!r} to set: above it stands {'a list' if node.kind == 'list' else 'a value'}"
+    mistakes.append(place.mistake(what))
+    return node
+
+
+def _system(node: Node, mistakes: list[Mistake]) -> System | None:
+    signatories = node.get("signatories")
+    first = next((entry for entry in signatories.items() if entry.kind == "mapping"), None) if signatories else None
+    given: dict[str, Any] = {"intended_purpose": None, "statements": {}}
+    stated = node.get("statements")
+    if stated is not None:
+        given["statements"] = said.statements(stated, first, mistakes)
+    purpose = node.get("intended_purpose")
+    if purpose is not None:
+        read = said.said("intended_purpose", purpose, first, mistakes, where="system.intended_purpose")
+        if len(read) == 1 and read[0].letter is None:
+            given["intended_purpose"] = Statement(**read[0].model_dump(exclude={"key", "letter"}))
+        elif read:
+            what = "system.intended_purpose: text is asked, or {text, author, date}"
+            mistakes.append(purpose.place.mistake(what))
+    levels = stated.get("declared_levels") if stated is not None else None
+    if levels is not None:
+        merged = dict(node.value) | {"declared_levels": levels}
+        if node.get("declared_levels") is not None:
+            mistakes.append(levels.place.mistake("declared_levels stand under system as well; give them once"))
+        node = Node("mapping", node.place, merged, keys={**node.keys, "declared_levels": levels.place})
+    checks.people(node, mistakes)
+    return fit(node, System, mistakes, where="system", given=given)
+
+
+def _policies(node: Node | None, path: Path, mistakes: list[Mistake]) -> tuple[str, ...]:
+    if node is None:
+        return ()
+    if node.kind != "list":
+        mistakes.append(node.place.mistake("policies: a list of names or paths is asked"))
+        return ()
+    names: list[str] = []
+    for entry in node.value:
+        if entry.kind in ("mapping", "list", "null"):
+            mistakes.append(entry.place.mistake("policies: a shipped name or a path is asked"))
+            continue
+        name = _relative(entry, path.parent) if entry.raw.endswith((".yaml", ".yml")) else entry.raw
+        found = find_policy(name, path.parent)
+        if isinstance(found, str):
+            mistakes.append(entry.place.mistake(f"policies: {found}", missing=found.startswith("no such file")))
+        elif name in names:
+            mistakes.append(entry.place.mistake(f"policies: {name!r} stands here twice"))
+        else:
+            names.append(name)
+    return tuple(names)
+
+
+def _relative(node: Node, folder: Path) -> str:
+    """A path written in this node as seen from the spec's folder: a file that is extended may lie elsewhere."""
+    written = Path(node.raw).expanduser() if node.raw.startswith("~") else Path(node.raw)
+    home = Path(node.place.file).parent if node.place.line else folder
+    if written.is_absolute() or home == folder:
+        return node.raw
+    return os.path.relpath(home / written, folder)
+
+
+def _rebased(fitted: Any, node: Node | None, folder: Path) -> Any:
+    raise NotImplementedError(UNAVAILABLE)

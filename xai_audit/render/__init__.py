@@ -1,0 +1,32 @@
+"""The table of formats: from an audit to a file's bytes, and from nothing else."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from xai_audit.audit import Audit
+
+
+def _lazy(name: str) -> Callable[[Audit], bytes]:
+    """A format's ``render(audit) -> bytes``, its module and libraries loaded when it is first called."""
+
+    def render(audit: Audit) -> bytes:
+        made: bytes = import_module(f"xai_audit.render.{name}").render(audit)
+        return made
+
+    return render
+
+
+renderers: Mapping[str, Callable[[Audit], bytes]] = {
+    "html": _lazy("html"),
+    "pdf": _lazy("pdf"),
+    "summary": _lazy("summary"),
+}
+"""A format by its name; each raises UnavailableError where a library it needs is missing."""
+
+FILES: Mapping[str, str] = {"html": "report.html", "pdf": "report.pdf", "summary": "summary.md"}
+"""What each format's file is called in the output folder."""

@@ -1,0 +1,92 @@
+"""SVG in small: marks as text with light colours as attributes and classes that a dark screen overrides."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from markupsafe import Markup, escape
+
+from xai_audit.render.palette import INKS
+from xai_audit.render.visible import literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+WIDE = 446
+"""118 mm in CSS pixels: the text column."""
+NARROW = 328
+"""A telephone."""
+PITCH = 18
+SIZE = 11.3
+"""8.5 points, in CSS pixels."""
+FACES = "Audit Sans, Audit Marks"
+
+Anchor = Literal["start", "middle", "end"]
+
+
+def _n(x: float) -> str:
+    """A coordinate with at most one decimal: small files, and the same bytes everywhere."""
+    text = f"{x:.1f}"
+    return text[:-2] if text.endswith(".0") else text
+
+
+def words(
+    x: float, y: float, text: str, *, ink: str = "ink", anchor: Anchor = "start", semibold: bool = False
+) -> Markup:
+    """A line of text with its baseline at y."""
+    weight = Markup(' font-weight="600"') if semibold else ""
+    return Markup('<text x="{}" y="{}" fill="{}" class="f-{}" text-anchor="{}"{}>{}</text>').format(
+        _n(x), _n(y), INKS[ink].light, ink, anchor, weight, escape(literal(text))
+    )
+
+
+def line(x1: float, y1: float, x2: float, y2: float, *, ink: str, width: float = 1, dash: str = "") -> Markup:
+    """A straight line."""
+    dashes = Markup(' stroke-dasharray="{}"').format(dash) if dash else ""
+    return Markup('<line x1="{}" y1="{}" x2="{}" y2="{}" stroke="{}" class="s-{}" stroke-width="{}"{}/>').format(
+        _n(x1), _n(y1), _n(x2), _n(y2), INKS[ink].light, ink, width, dashes
+    )
+
+
+def dot(x: float, y: float, *, ink: str, radius: float = 4.2) -> Markup:
+    """A filled circle."""
+    return Markup('<circle cx="{}" cy="{}" r="{}" fill="{}" class="f-{}"/>').format(
+        _n(x), _n(y), radius, INKS[ink].light, ink
+    )
+
+
+def box(x: float, y: float, width: float, height: float, *, ink: str) -> Markup:
+    """A filled rectangle."""
+    return Markup('<rect x="{}" y="{}" width="{}" height="{}" fill="{}" class="f-{}"/>').format(
+        _n(x), _n(y), _n(width), _n(height), INKS[ink].light, ink
+    )
+
+
+def path(points: Sequence[tuple[float, float]], *, ink: str, width: float = 1.5, dash: str = "") -> Markup:
+    """A line through points."""
+    steps = " ".join(f"{'L' if i else 'M'}{_n(x)} {_n(y)}" for i, (x, y) in enumerate(points))
+    dashes = Markup(' stroke-dasharray="{}"').format(dash) if dash else ""
+    return Markup('<path d="{}" fill="none" stroke="{}" class="s-{}" stroke-width="{}"{}/>').format(
+        steps, INKS[ink].light, ink, width, dashes
+    )
+
+
+def area(points: Sequence[tuple[float, float]], *, ink: str) -> Markup:
+    """A filled outline."""
+    steps = " ".join(f"{'L' if i else 'M'}{_n(x)} {_n(y)}" for i, (x, y) in enumerate(points))
+    return Markup('<path d="{}Z" fill="{}" class="f-{}"/>').format(steps, INKS[ink].light, ink)
+
+
+def whisker(low: float, value: float, high: float, y: float, *, strong: bool) -> Markup:
+    """A dot on its interval; strong ones in the accent."""
+    ink = "accent" if strong else "context"
+    bar = line(low, y, high, y, ink=ink, width=2.4 if strong else 1.6)
+    return bar + dot(value, y, ink=ink, radius=4.3 if strong else 3.7)
+
+
+def drawing(width: float, height: float, title: str, marks: Iterable[Markup]) -> Markup:
+    """The whole picture, its finding as the title that a reader without eyes gets."""
+    return Markup(
+        '<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 {w} {h}" width="{w}" height="{h}" '
+        'font-family="{f}" font-size="{s}"><title>{t}</title>{m}</svg>'
+    ).format(w=_n(width), h=_n(height), f=FACES, s=SIZE, t=literal(title), m=Markup("").join(marks))
