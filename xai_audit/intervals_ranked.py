@@ -1,7 +1,7 @@
-"""Intervals for what needs rows, not counts: ranks, calibration, means of values; and effective counts of such rows.
+"""Intervals for what needs rows, not counts: ranks, calibration, means; and effective counts of such rows.
 
-Every function gives `(value, intervals)`, one interval per level in the order asked. Values and variances come from
-integers or from exactly rounded sums, so row order changes no bit.
+Every function gives `(value, intervals)`, one interval per level in the order asked. Values and variances
+come from integers or from exactly rounded sums, so row order changes no bit.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from xai_audit.intervals import Interval, bonferroni, find_roots, normal_quantile
 
 Floats = NDArray[np.float64]
+Rows = Sequence[float] | Floats
+Labels = Sequence[int] | NDArray[Any]
 Measured = tuple[float, list[Interval]]
 
 REPLICATES = 1999
@@ -33,7 +35,7 @@ def t_quantile(level: float, df: float) -> float:
     return -float(_special().stdtrit(df, (1 - level) / 2))
 
 
-def mean(values: Sequence[float], levels: Sequence[float]) -> Measured:
+def mean(values: Rows, levels: Sequence[float]) -> Measured:
     """Mean of independent values with Student's t interval; unbounded for a single value.
 
     Values that all agree give a point: nothing in them shows a spread. ValueError where there are none.
@@ -41,12 +43,12 @@ def mean(values: Sequence[float], levels: Sequence[float]) -> Measured:
     return _t_intervals(*_moments(values), levels)
 
 
-def mean_difference(a: Sequence[float], b: Sequence[float], levels: Sequence[float]) -> Measured:
+def mean_difference(a: Rows, b: Rows, levels: Sequence[float]) -> Measured:
     """Mean of `a` minus mean of `b`, independent groups of unequal spread (Welch 1947, Biometrika 34:28)."""
     return _t_intervals(*_welch(_moments(a), _moments(b)), levels)
 
 
-def largest_mean_difference(groups: Sequence[Sequence[float]], levels: Sequence[float]) -> Measured:
+def largest_mean_difference(groups: Sequence[Rows], levels: Sequence[float]) -> Measured:
     """Largest minus smallest of k >= 2 group means, simultaneous over all pairs (Welch with Bonferroni)."""
     parts = [_moments(group) for group in groups]
     pairs = list(combinations(parts, 2))
@@ -54,32 +56,33 @@ def largest_mean_difference(groups: Sequence[Sequence[float]], levels: Sequence[
     return _largest(found, len(levels))
 
 
-def root_mean_square(values: Sequence[float], levels: Sequence[float]) -> Measured:
+def root_mean_square(values: Rows, levels: Sequence[float]) -> Measured:
     """Root of the mean of squares, as an error's RMSE; Student's t on the logarithm of the mean square.
 
     Delta method: short of its level where squares are heavy-tailed and rows few (benchmarks/coverage.py).
     """
-    square, error, df = _moments([v * v for v in values])
+    square, error, df = _moments([v * v for v in _listed(values)])
     if square == 0:
         return 0.0, [(0.0, 0.0)] * len(levels)
     _, around = _t_intervals(math.log(square), error / square, df, levels)
     return math.sqrt(square), [(_exp(low, 0.5) or 0.0, _exp(high, 0.5)) for low, high in around]
 
 
-def r_squared(truth: Sequence[float], predicted: Sequence[float], levels: Sequence[float]) -> Measured:
-    """Share of the variance of `truth` explained, 1 - SSE/SST, at most 1; Student's t on the logarithm of 1 - R2.
+def r_squared(truth: Rows, predicted: Rows, levels: Sequence[float]) -> Measured:
+    """Share of the variance of `truth` explained, 1 - SSE/SST, at most 1; Student's t on log(1 - R2).
 
     The spread is that of the influence of a row on log(SSE/SST). ValueError where the truth does not vary.
     """
-    centre = math.fsum(truth) / len(truth)
-    errors = [(y - p) ** 2 for y, p in zip(truth, predicted, strict=True)]
-    spreads = [(y - centre) ** 2 for y in truth]
+    ys = _listed(truth)
+    centre = math.fsum(ys) / len(ys)
+    errors = [(y - p) ** 2 for y, p in zip(ys, _listed(predicted), strict=True)]
+    spreads = [(y - centre) ** 2 for y in ys]
     lost, total = math.fsum(errors), math.fsum(spreads)
     if total == 0:
         raise ValueError("R2 is undefined where the truth does not vary")
     if lost == 0:
         return 1.0, [(1.0, 1.0)] * len(levels)
-    n = len(truth)
+    n = len(ys)
     _, error, df = _moments([n * (e / lost - s / total) for e, s in zip(errors, spreads, strict=True)])
     _, around = _t_intervals(math.log(lost / total), error, df, levels)
     limits: list[Interval] = []
@@ -90,42 +93,44 @@ def r_squared(truth: Sequence[float], predicted: Sequence[float], levels: Sequen
 
 
 def clustered_mean(
-    values: Sequence[float],
-    weights: Sequence[float] | None,
+    values: Rows,
+    weights: Rows | None,
     clusters: Sequence[Hashable] | None,
     levels: Sequence[float],
 ) -> Measured:
-    """Weighted mean of rows that come in clusters, linearised between them, t with clusters - 1 degrees of freedom.
+    """Weighted mean of rows that come in clusters, linearised between them; t with one df less than clusters.
 
     Without clusters each row is one. Unbounded for a single cluster. Liang and Zeger 1986, Biometrika 73:13.
     """
-    ws = [1.0] * len(values) if weights is None else weights
-    centre, total = _weighted_share(values, ws)
-    rows = ((w * (y - centre), w) for y, w in zip(values, ws, strict=True))
-    sums = [s for s, w in _cluster_sums(rows, range(len(values)) if clusters is None else clusters) if w > 0]
+    ys = _listed(values)
+    ws = [1.0] * len(ys) if weights is None else _listed(weights)
+    centre, total = _weighted_share(ys, ws)
+    rows = ((w * (y - centre), w) for y, w in zip(ys, ws, strict=True))
+    sums = [s for s, w in _cluster_sums(rows, range(len(ys)) if clusters is None else clusters) if w > 0]
     g = len(sums)
     error = math.sqrt(g / (g - 1) * math.fsum(s * s for s in sums)) / total if g > 1 else math.inf
     return _t_intervals(centre, error, g - 1, levels)
 
 
 def effective(
-    values: Sequence[float],
-    weights: Sequence[float] | None = None,
+    values: Rows,
+    weights: Rows | None = None,
     clusters: Sequence[Hashable] | None = None,
 ) -> tuple[float, float]:
     """Successes and rows of the simple random sample that says as much as these 0/1 values, for `intervals`.
 
-    Weights count by Kish (1965, Survey Sampling), clusters by the linearised variance between them, with the t that
-    few clusters call for (Korn and Graubard 1998, Surv Methodol 24:193) taken at 99 %. Never above the raw n. Where
-    all values agree nothing shows how the rows of a cluster resemble each other, and each cluster counts as one row.
-    ValueError where a weight is negative or all are 0.
+    Weights count by Kish (1965, Survey Sampling), clusters by the linearised variance between them, with the
+    t that few clusters call for (Korn and Graubard 1998, Surv Methodol 24:193) taken at 99 %. Never above the
+    raw n. Where all values agree nothing shows how the rows of a cluster resemble each other, and each
+    cluster counts as one row. ValueError where a weight is negative or all are 0.
     """
-    ws = [1.0] * len(values) if weights is None else weights
-    share, total = _weighted_share(values, ws)
+    ys = _listed(values)
+    ws = [1.0] * len(ys) if weights is None else _listed(weights)
+    share, total = _weighted_share(ys, ws)
     n = min(total * total / math.fsum(w * w for w in ws), float(sum(w > 0 for w in ws)))
     if clusters is None:
         return share * n, n
-    rows = ((w * (y - share), w) for y, w in zip(values, ws, strict=True))
+    rows = ((w * (y - share), w) for y, w in zip(ys, ws, strict=True))
     sums = [pair for pair in _cluster_sums(rows, clusters) if pair[1] > 0]
     g = len(sums)
     if g < 2:
@@ -139,26 +144,25 @@ def effective(
     return share * n, n
 
 
-def brier(scores: Sequence[float], labels: Sequence[int], levels: Sequence[float]) -> Measured:
+def brier(scores: Rows, labels: Labels, levels: Sequence[float]) -> Measured:
     """Mean squared distance of scores in [0, 1] from labels 0 or 1, with the t interval of that mean."""
-    return mean([(s - y) ** 2 for s, y in zip(scores, labels, strict=True)], levels)
+    return mean([(s - y) ** 2 for s, y in zip(_listed(scores), _listed(labels), strict=True)], levels)
 
 
-def log_loss(scores: Sequence[float], labels: Sequence[int], levels: Sequence[float]) -> Measured:
+def log_loss(scores: Rows, labels: Labels, levels: Sequence[float]) -> Measured:
     """Mean of -log of the score given to the label seen, in nats, with the t interval of that mean.
 
     Scores are kept one float step off 0 and 1, as in scikit-learn.
     """
     step = float(np.finfo(np.float64).eps)
-    given = [min(max(s if y else 1 - s, step), 1 - step) for s, y in zip(scores, labels, strict=True)]
+    rows = zip(_listed(scores), _listed(labels), strict=True)
+    given = [min(max(s if y else 1 - s, step), 1 - step) for s, y in rows]
     return mean([-math.log(p) for p in given], levels)
 
 
-def calibration_in_the_large(
-    scores: Sequence[float], labels: Sequence[int], levels: Sequence[float]
-) -> Measured:
+def calibration_in_the_large(scores: Rows, labels: Labels, levels: Sequence[float]) -> Measured:
     """Mean score minus share positive, in [-1, 1], with the t interval of the mean row difference."""
-    value, limits = mean([s - y for s, y in zip(scores, labels, strict=True)], levels)
+    value, limits = mean([s - y for s, y in zip(_listed(scores), _listed(labels), strict=True)], levels)
     cut: list[Interval] = [
         (-1.0 if low is None else max(low, -1.0), 1.0 if high is None else min(high, 1.0))
         for low, high in limits
@@ -166,15 +170,14 @@ def calibration_in_the_large(
     return value, cut
 
 
-def rms_calibration_error(
-    scores: Sequence[float], labels: Sequence[int], levels: Sequence[float], bins: int = 15
-) -> Measured:
+def rms_calibration_error(scores: Rows, labels: Labels, levels: Sequence[float], bins: int = 15) -> Measured:
     """Root of the weighted mean squared gap between mean score and share positive over equal-mass bins.
 
-    The value is plug-in, so above the truth where the model is nearly calibrated, and the interval need not hold it:
-    the sum of squares is a scaled noncentral chi-square (Satterthwaite 1946, Biometrics 2:110) whose centre is
-    inverted. The scale is the larger of those that match its variance without and with the gaps seen; the first
-    alone falls to 90 % where one bin is both bad and noisy. The truth meant is that of the bins, given the scores.
+    The value is plug-in, so above the truth where the model is nearly calibrated, and the interval need not
+    hold it: the sum of squares is a scaled noncentral chi-square (Satterthwaite 1946, Biometrics 2:110) whose
+    centre is inverted. The scale is the larger of those that match its variance without and with the gaps
+    seen; the first alone falls to 90 % where one bin is both bad and noisy. The truth meant is that of the
+    bins, given the scores.
     """
     parts = _bins(scores, labels, bins)
     n = math.fsum(size for size, _, _, _ in parts)
@@ -196,13 +199,12 @@ def rms_calibration_error(
     ]
 
 
-def expected_calibration_error(
-    scores: Sequence[float], labels: Sequence[int], bins: int = 15
-) -> tuple[float, float]:
-    """Mean absolute gap between mean score and share positive over equal-mass bins, and its mean were scores right.
+def expected_calibration_error(scores: Rows, labels: Labels, bins: int = 15) -> tuple[float, float]:
+    """Mean absolute gap of score and share positive over equal-mass bins, and the same were the scores right.
 
-    The second number is what chance alone gives: the mean absolute deviation of a binomial count (Diaconis and Zabell
-    1991, Stat Sci 6:284), narrowed for scores that differ within a bin. No interval: none that was tried is honest.
+    The second number is what chance alone gives: the mean absolute deviation of a binomial count (Diaconis
+    and Zabell 1991, Stat Sci 6:284), narrowed for scores that differ within a bin. No interval: none that was
+    tried is honest.
     """
     parts = _bins(scores, labels, bins)
     n = sum(size for size, _, _, _ in parts)
@@ -211,13 +213,13 @@ def expected_calibration_error(
     return gaps / n, chance / n
 
 
-def auc(positives: Sequence[float], negatives: Sequence[float], levels: Sequence[float]) -> Measured:
-    """Share of (positive, negative) pairs that the scores order rightly, ties half; an exact ratio of integers.
+def auc(positives: Rows, negatives: Rows, levels: Sequence[float]) -> Measured:
+    """Share of (positive, negative) pairs that scores order rightly, ties half; a ratio of integers.
 
-    The interval, in [0, 1], is the union of DeLong's (1988, Biometrics 44:837) on the logit with a t of the smaller
-    class and Newcombe's score-like one (2006, Stat Med 25:559): each alone fails where spreads are unequal or the
-    AUC is near 1, DeLong to 33 % at ten positives. Perfect separation has Newcombe's alone. ValueError where a class
-    is empty or a score is not a number.
+    The interval, in [0, 1], is the union of DeLong's (1988, Biometrics 44:837) on the logit with a t of the
+    smaller class and Newcombe's score-like one (2006, Stat Med 25:559): each alone fails where spreads are
+    unequal or the AUC is near 1, DeLong to 33 % at ten positives. Perfect separation has Newcombe's alone.
+    ValueError where a class is empty or a score is not a number.
     """
     pos, neg = _sorted(positives), _sorted(negatives)
     m, n = len(pos), len(neg)
@@ -239,37 +241,36 @@ def auc(positives: Sequence[float], negatives: Sequence[float], levels: Sequence
 
 
 def auc_difference(
-    a: tuple[Sequence[float], Sequence[float]],
-    b: tuple[Sequence[float], Sequence[float]],
+    a: tuple[Rows, Rows],
+    b: tuple[Rows, Rows],
     levels: Sequence[float],
 ) -> Measured:
-    """AUC of `a` minus AUC of `b`, independent groups of (positive, negative) scores; MOVER on `auc`'s limits.
+    """AUC of `a` minus AUC of `b`, independent groups of (positive, negative) scores, by MOVER.
 
     Zou and Donner 2008, Stat Med 27:1693. The interval lies in [-1, 1].
     """
     return _mover_difference(auc(*a, levels), auc(*b, levels))
 
 
-def largest_auc_difference(
-    groups: Sequence[tuple[Sequence[float], Sequence[float]]], levels: Sequence[float]
-) -> Measured:
-    """Largest minus smallest AUC of k >= 2 groups of (positive, negative) scores, simultaneous over all pairs."""
+def largest_auc_difference(groups: Sequence[tuple[Rows, Rows]], levels: Sequence[float]) -> Measured:
+    """Largest minus smallest AUC of k >= 2 groups of (positive, negative) scores, joint over all pairs."""
     m = math.comb(len(groups), 2)
-    parts = [auc(*group, bonferroni(levels, m)) for group in groups]
+    parts = [auc(pos, neg, bonferroni(levels, m)) for pos, neg in groups]
     return _largest([_mover_difference(a, b) for a, b in combinations(parts, 2)], len(levels))
 
 
 def abroca(
-    a: tuple[Sequence[float], Sequence[float]],
-    b: tuple[Sequence[float], Sequence[float]],
+    a: tuple[Rows, Rows],
+    b: tuple[Rows, Rows],
     levels: Sequence[float],
     rng: np.random.Generator,
 ) -> Measured:
-    """Area between the ROC curves of two groups of (positive, negative) scores, in [0, 1] (Gardner et al. 2019, LAK).
+    """Area between the ROC curves of two groups of (positive, negative) scores (Gardner et al. 2019, LAK).
 
-    The curves are joined by straight lines and the area is exact. It errs by at most the sum of each curve's own
-    distance from its truth; that sum is resampled, and is at least what `auc` leaves open, which keeps perfect
-    separation honest. So the interval is conservative. A level that the draws cannot resolve has (0, 1).
+    The curves are joined by straight lines and the area is exact. It errs by at most the sum of each curve's
+    own distance from its truth; that sum is resampled, and is at least what `auc` leaves open, which keeps
+    perfect separation honest. So the interval is conservative. A level that the draws cannot resolve has (0,
+    1).
     """
     curves = [_roc(*_pieces(*group)) for group in (a, b)]
     value = _area_between(*curves)
@@ -297,15 +298,25 @@ def _special() -> Any:
     return special
 
 
-def _moments(values: Sequence[float]) -> tuple[float, float, float]:
+def _listed(values: Rows | Labels) -> list[float]:
+    """Plain floats, refused where one is missing or infinite, for sums that are rounded once."""
+    found = np.asarray(values, dtype=np.float64)
+    if not np.isfinite(found).all():
+        raise ValueError("a value is missing or infinite")
+    plain: list[float] = found.tolist()
+    return plain
+
+
+def _moments(values: Rows) -> tuple[float, float, float]:
     """Mean, its standard error and degrees of freedom; the error of one value is infinite."""
-    n = len(values)
+    plain = _listed(values)
+    n = len(plain)
     if n == 0:
         raise ValueError("a mean needs at least one value")
-    centre = math.fsum(values) / n
+    centre = math.fsum(plain) / n
     if n == 1:
         return centre, math.inf, 0.0
-    return centre, math.sqrt(math.fsum((v - centre) ** 2 for v in values) / (n - 1) / n), n - 1.0
+    return centre, math.sqrt(math.fsum((v - centre) ** 2 for v in plain) / (n - 1) / n), n - 1.0
 
 
 def _welch(a: tuple[float, float, float], b: tuple[float, float, float]) -> tuple[float, float, float]:
@@ -383,7 +394,7 @@ def _weighted(pairs: Iterable[tuple[float, float]]) -> float:
     return math.fsum(w * x for w, x in both) / total if total > 0 else 0.0
 
 
-def _bins(scores: Sequence[float], labels: Sequence[int], bins: int) -> list[tuple[int, float, int, float]]:
+def _bins(scores: Rows, labels: Labels, bins: int) -> list[tuple[int, float, int, float]]:
     """(rows, mean score, positives, mean s(1-s)) of bins of nearly equal size that never part equal scores.
 
     A score goes to the bin that the middle of its run of equal scores falls in, so row order has no say.
@@ -407,7 +418,7 @@ def _bins(scores: Sequence[float], labels: Sequence[int], bins: int) -> list[tup
 
 
 def _binomial_deviation(n: int, p: float, spread: float) -> float:
-    """Mean of |X - np| for X binomial by de Moivre's closed form, scaled to the standard deviation of the mixture."""
+    """Mean of |X - np| for X binomial by de Moivre's closed form, scaled to the spread of the mixture."""
     if not 0 < p < 1:
         return 0.0
     k = min(math.floor(n * p) + 1, n)
@@ -427,7 +438,8 @@ def _noncentral_limits(x: float, df: float, levels: Sequence[float]) -> list[tup
     cdf: Callable[[Floats, float, Any], Any] = _special().chndtr
 
     def excess(noncentrality: Floats) -> Floats:
-        return np.asarray(wanted - cdf(at, df, noncentrality), dtype=np.float64)
+        gap: Floats = wanted - cdf(at, df, noncentrality)
+        return gap
 
     far = (np.sqrt(at) + max(normal_quantile(level) for level in levels) + 2) ** 2
     ends = np.where(cdf(at, df, 0.0) <= wanted, 0.0, far)
@@ -435,7 +447,7 @@ def _noncentral_limits(x: float, df: float, levels: Sequence[float]) -> list[tup
     return list(zip(low.tolist(), high.tolist(), strict=True))
 
 
-def _sorted(scores: Sequence[float]) -> Floats:
+def _sorted(scores: Rows) -> Floats:
     found = np.sort(np.asarray(scores, dtype=np.float64))
     if found.size == 0 or np.isnan(found[-1]):
         raise ValueError("an AUC needs scores of both classes, and all of them numbers")
@@ -453,7 +465,7 @@ def _placement_variance(placements: NDArray[np.int64], pairs: int) -> float:
 def _newcombe(
     value: float, missed: float, m: int, n: int, levels: Sequence[float]
 ) -> list[tuple[float, float]]:
-    """Newcombe's method 5: Hanley and McNeil's variance at the limit itself, both classes of their mean size."""
+    """Newcombe's method 5: Hanley and McNeil's variance at the limit, both classes of their mean size."""
     z = np.array([normal_quantile(level) for level in levels])
     half = (m + n) / 2 - 1
     # The high limit of an AUC is the low one of the scores turned round.
@@ -462,13 +474,15 @@ def _newcombe(
     def excess(at: Floats) -> Floats:
         noise = z * z * at * (1 + half * ((1 - at) / (2 - at) + at / (1 + at))) / (m * n)
         # Divided by 1 - at, which would else be a second root where separation is perfect.
-        return noise - np.where(seen == 1, 1 - at, (seen - at) ** 2 / np.where(seen == 1, 1.0, 1 - at))
+        gap: Floats = np.where(seen == 1, 1 - at, (seen - at) ** 2 / np.where(seen == 1, 1.0, 1 - at))
+        surplus: Floats = noise - gap
+        return surplus
 
     low, turned = np.split(find_roots(excess, np.zeros_like(z), seen), 2)
     return list(zip(low.tolist(), (1 - turned).tolist(), strict=True))
 
 
-def _pieces(positives: Sequence[float], negatives: Sequence[float]) -> tuple[Floats, Floats]:
+def _pieces(positives: Rows, negatives: Rows) -> tuple[Floats, Floats]:
     """Rows of each class at each distinct score, highest score first."""
     pos, neg = _sorted(positives), _sorted(negatives)
     steps = np.unique(np.concatenate([pos, neg]))
@@ -502,9 +516,7 @@ def _area_between(a: tuple[Floats, Floats], b: tuple[Floats, Floats]) -> float:
     return math.fsum(((right - left) * heights / 2).tolist())
 
 
-def _resampled_distances(
-    positives: Sequence[float], negatives: Sequence[float], rng: np.random.Generator
-) -> Floats:
+def _resampled_distances(positives: Rows, negatives: Rows, rng: np.random.Generator) -> Floats:
     """Distances of resampled ROC curves from the observed one, each class drawn anew from itself."""
     counts = np.stack(_pieces(positives, negatives))
     rows = counts.sum(axis=0)

@@ -293,8 +293,8 @@ class _Composer:
             self.anchors[event.anchor] = node
         return node
 
-    def _alias(self, anchor: str, place: Place) -> Node:
-        if anchor not in self.anchors:
+    def _alias(self, anchor: str | None, place: Place) -> Node:
+        if anchor is None or anchor not in self.anchors:
             raise _Stopped(place.mistake(f"no anchor &{anchor} stands before this alias"))
         target = self.anchors[anchor]
         if target is None:

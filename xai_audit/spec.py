@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, StringConstraints
 
 from xai_audit.evidence import Frozen
+from xai_audit.statements import BY_KEY
 from xai_audit.verdict import Waiver
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
@@ -19,10 +20,15 @@ class Statement(Frozen):
     """Something a named person says; without an author it satisfies no rule."""
 
     text: Text
+    """What is said."""
     author: str | None = None
+    """Who says it; without one it satisfies no rule."""
     date: datetime.date | None = None
+    """When it was said."""
     language: str | None = None
+    """The language it is written in, as `en` or `el`."""
     evidence_refs: tuple[str, ...] = ()
+    """Evidence ids or documents it rests on."""
 
 
 class Said(Statement):
@@ -38,8 +44,11 @@ class Person(Frozen):
 
     name: Text
     function: str | None = None
+    """What the person does there."""
     date: datetime.date | None = None
+    """When the person signed."""
     statement: str | None = None
+    """What the signature stands for."""
 
 
 class Provider(Frozen):
@@ -47,43 +56,66 @@ class Provider(Frozen):
 
     name: Text
     address: str | None = None
+    """Postal address."""
     contact: str | None = None
+    """Where to reach the provider."""
     representative: str | None = None
+    """The authorised representative in the Union, if any."""
 
 
 class DeclaredLevel(Frozen):
     """A level of accuracy the provider declares in the instructions for use."""
 
     metric: str
+    """A metric's name."""
     at_least: float | None = None
+    """The declared level, where more is better."""
     at_most: float | None = None
+    """The declared level, where less is better."""
 
 
 class Classification(Frozen):
     """Where the provider places the system in the Act."""
 
     annex_iii_point: str | None = None
+    """The point of Annex III it falls under, such as 5(a)."""
     art6_3: dict[str, Any] | None = None
+    """The exemption of Article 6(3) that is claimed: {condition, reasons}."""
     profiling: bool | None = None
+    """Whether it profiles natural persons."""
     annex_i: str | None = None
+    """The legislation of Annex I it falls under, if any."""
     role: str | None = None
+    """provider, deployer, importer or distributor."""
 
 
 class System(Frozen):
     """The system and what people say of it."""
 
     name: Text
+    """What the system is called."""
     version: str = ""
+    """The version that is audited."""
     previous_version: str | None = None
+    """The version before it."""
+    continual_learning: bool | None = None
+    """Whether it keeps learning after it is placed on the market or put into service (Article 15(4))."""
     stage: Literal["development", "release"] = "development"
+    """At release, missing statements and signatures block."""
     provider: Provider | None = None
+    """Who answers for the system."""
     intended_purpose: Statement | None = None
+    """What it is for, for whom, and what it is not for."""
     classification: Classification | None = None
+    """Where the provider places it in the Act."""
     statements: dict[str, tuple[Said, ...]] = Field(default_factory=dict)
     """By the stable keys of statements.ASKED, less intended_purpose, which stands above."""
     declared_levels: tuple[DeclaredLevel, ...] = ()
+    """Levels of accuracy declared in the instructions for use."""
     signatories: tuple[Person, ...] = ()
+    """Who signs; statements without an author count as the first one's."""
     waivers: tuple[Waiver, ...] = ()
+    """Failed rules that a person lets pass until a date."""
 
 
 ModelFormat = Literal["skops", "joblib", "pickle", "xgboost", "lightgbm", "onnx", "python", "predictions"]
@@ -93,17 +125,29 @@ class Model(Frozen):
     """The model to be audited."""
 
     path: str | None = None
+    """The model file, relative to the spec."""
     format: ModelFormat | None = None
+    """Follows from the file's suffix where it is left out."""
     sha256: Digest | None = None
+    """Checked before the file is opened."""
     trust: bool = False
+    """Formats that carry code (joblib, pickle, python) load only with true and a sha256."""
     trusted_types: tuple[str, ...] = ()
+    """skops: types beyond the built-in list."""
     task: Literal["classification", "regression"] | None = None
+    """Inferred where it can be."""
     positive: Any = None
+    """The class that rates (true positive, precision) are about."""
     favourable: Any = None
+    """The outcome good for the person; default: positive."""
     threshold: float = 0.5
+    """A score at or above it is positive."""
     score: str | None = None
+    """Format predictions: the column of data.test that holds scores."""
     prediction: str | None = None
+    """Format predictions: the column of data.test that holds decisions."""
     classes: tuple[Any, ...] | None = None
+    """Class labels in the order of the model's scores, where the model does not know them."""
     entry: str | None = None
     """Format python: ``module.py:function`` relative to the spec, or ``package.module:function``."""
 
@@ -112,18 +156,26 @@ class Table(Frozen):
     """One file of rows, or a table of scikit-learn."""
 
     path: str
+    """csv, parquet, arrow, jsonl or npz, relative to the spec; or sklearn:NAME."""
     sha256: Digest | None = None
+    """Checked before the file is read."""
     format: Literal["csv", "parquet", "arrow", "feather", "jsonl", "npz", "sklearn"] | None = None
+    """Follows from the suffix where it is left out."""
 
 
 class Sensitive(Frozen):
     """A column by which groups are compared."""
 
     column: Text
+    """The column's name."""
     bins: tuple[float, ...] | None = None
+    """Limits of number ranges: [30, 50] makes <30, 30-49, >=50."""
     file: str | None = None
+    """The table that holds the column, if not data.test; joined by key."""
     key: str | None = None
+    """The column both tables share."""
     special_category: bool = False
+    """Whether it is special-category data (GDPR Article 9(1))."""
 
 
 def _sensitive(value: object) -> object:
@@ -134,15 +186,25 @@ class Data(Frozen):
     """The rows the model is examined on."""
 
     train: Table | None = None
+    """What the model was fitted on; what needs it says so where it is absent."""
     test: Table
+    """The rows it is examined on."""
     target: str | None = None
+    """The true outcome; where it is absent, selection alone is measured."""
     features: tuple[str, ...] | None = None
+    """Default: every column but target, sensitive, id, cluster and weight."""
     categorical: tuple[str, ...] = ()
+    """Features that are categories though they look like numbers."""
     sensitive: tuple[Annotated[Sensitive, BeforeValidator(_sensitive)], ...] = ()
+    """Columns by which groups are compared; they need not be model inputs."""
     crossings: Literal["pairs", "all", "none"] = "pairs"
+    """Groups by two columns at once, by all, or by single columns alone."""
     id: str | None = None
+    """A column that names rows."""
     cluster: str | None = None
+    """A column that says which rows belong together (one person's visits)."""
     weight: str | None = None
+    """A column of row weights."""
 
 
 class Use(Frozen):
@@ -160,35 +222,53 @@ class ReportOptions(Frozen):
     """How the report is written."""
 
     formats: tuple[str, ...] = ("html", "pdf")
+    """html, pdf."""
     outline: Literal["annex-iv"] = "annex-iv"
+    """The order of sections."""
     language: Literal["en"] = "en"
+    """The report's language."""
     min_cell: int = Field(10, ge=0)
+    """Groups with fewer rows are withheld."""
     examples: bool = False
+    """Whether single rows may be shown, for data that may be."""
 
 
 class RunOptions(Frozen):
     """How the run is carried out."""
 
     seed: int = Field(0, ge=0)
-    jobs: int = Field(1, ge=1)
+    """Seeds every draw."""
+    jobs: int = Field(1, ge=1, le=4096)
+    """Worker processes; they change no number."""
     backend: Literal["loky", "dask", "ray"] = "loky"
+    """Where workers run."""
     confidence: float = Field(0.95, gt=0.5, lt=1)
+    """Level of the intervals shown."""
 
 
 class Spec(Frozen):
     """One audit, as asked."""
 
     version: Literal[1] = 1
+    """The version of this format."""
     system: System
+    """The system and what people say of it."""
     model: Model
+    """The model to be audited."""
     data: Data
+    """The rows it is examined on."""
     explainers: tuple[Use, ...] = ()
+    """Explainers, each a name or {name: parameters}."""
     metrics: tuple[Use, ...] = ()
+    """Metrics, each a name or {name: parameters}; the first is primary unless one says so."""
     primary: str | None = None
     """The metric marked ``primary: true``, else the first."""
     policies: tuple[str, ...] = ()
+    """Shipped names, or paths of policies."""
     report: ReportOptions = Field(default_factory=ReportOptions)
+    """How the report is written."""
     run: RunOptions = Field(default_factory=RunOptions)
+    """How the run is carried out."""
     file: str = Field(default="", exclude=True)
     """The spec's own path as given; paths in it are relative to its folder."""
     overrides: dict[str, Any] = Field(default_factory=dict)
@@ -205,6 +285,32 @@ class Spec(Frozen):
         if key == "intended_purpose" and purpose is not None:
             return (Said(key=key, **dict(purpose)),)
         return self.system.statements.get(key, ())
+
+    def lacks(self, key: str) -> tuple[str, ...]:
+        """What is absent of a statement: the key, or the letters of it (``oversight.a``); nothing where it is whole.
+
+        What nobody is named for is absent. ``signatories``, ``declared_levels``, ``classification`` and ``provider``
+        are asked in the same way; a signatory counts with name, function and date.
+        """
+        system = self.system
+        there = {
+            "signatories": any(person.function and person.date for person in system.signatories),
+            "declared_levels": bool(system.declared_levels),
+            "classification": system.classification is not None,
+            "provider": system.provider is not None,
+        }
+        if key in there:
+            return () if there[key] else (key,)
+        said = [one.letter or "" for one in self.said(key) if one.author]
+        letters = BY_KEY[key].letters if key in BY_KEY else ()
+        if not letters:
+            return () if said else (key,)
+        # Plain text under a key of several letters says none of them.
+        return tuple(
+            f"{key}.{letter}"
+            for letter in letters
+            if not any(one == letter or one.startswith(f"{letter}.") for one in said)
+        )
 
     def resolve(self, path: str) -> Path:
         """A path of the spec, relative to the spec's folder."""

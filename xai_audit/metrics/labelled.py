@@ -45,7 +45,9 @@ def tally(subject: Subject, event: NDArray[np.bool_], among: NDArray[np.bool_]) 
     weight = None if weights is None else weights[among]
     if weight is not None and not weight.any():
         return None
-    successes, rows = iv.effective(
+    from xai_audit import intervals_ranked as ranked
+
+    successes, rows = ranked.effective(
         chosen.tolist(),
         None if weight is None else weight.tolist(),
         None if clusters is None else clusters[among].tolist(),

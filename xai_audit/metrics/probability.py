@@ -244,7 +244,7 @@ def _largest_area(
     found = []
     for one, other in pairs:
         seeded = context.rng("abroca", one, other)
-        value, limits = ranked.abroca(*sides[one], *sides[other], levels, seeded)
+        value, limits = ranked.abroca(sides[one], sides[other], levels, seeded)
         found.append((value, limits, (one, other)))
     value, _, between = max(found, key=lambda area: area[0])
     combined: Limits = [

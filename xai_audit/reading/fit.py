@@ -73,7 +73,7 @@ def fit(  # noqa: PLR0913 - the last two are what was read before
     try:
         fitted = model.model_validate({**values, **(given or {})}, strict=True)
     except ValidationError as error:
-        mistakes.extend(_told(error, node, model, where))
+        mistakes.extend(_told(error, node, where, lowering.mistyped))
         return None
     return fitted if len(mistakes) == before else None
 
@@ -85,6 +85,8 @@ class _Lowering:
         self.mistakes = mistakes
         self.given = given
         self.unavailable = unavailable
+        self.mistyped: set[tuple[str, str]] = set()
+        """Fields told as what an unknown key may have meant, by where they are missing."""
 
     def mapping(self, node: Node, model: type[BaseModel], where: str, *, top: bool = False) -> dict[str, Any]:
         hidden = NOT_WRITTEN.get(model, frozenset())
@@ -100,7 +102,9 @@ class _Lowering:
                     what = f"{path}: {UNAVAILABLE}"
                 else:
                     prefix = f"{where}: " if where else ""
-                    what = f"{prefix}no key named {shown(key)}{meant(key, known)}"
+                    hint = meant(key, known)
+                    self.mistyped |= {(where, name) for name in fields if hint == f"; did you mean {name!r}?"}
+                    what = f"{prefix}no key named {shown(key)}{hint}"
                 self.mistakes.append(node.keys[key].mistake(what))
                 continue
             annotation = fields[key].annotation
@@ -197,7 +201,7 @@ _ASKED = {
 }
 
 
-def _told(error: ValidationError, node: Node, model: type[BaseModel], where: str) -> list[Mistake]:
+def _told(error: ValidationError, node: Node, where: str, mistyped: set[tuple[str, str]]) -> list[Mistake]:
     """pydantic's errors at our places and in our words; alternatives of one value told as one mistake."""
     found: dict[int, tuple[Node, str, list[ErrorDetails]]] = {}
     mistakes = []
@@ -206,6 +210,8 @@ def _told(error: ValidationError, node: Node, model: type[BaseModel], where: str
         inner, path = _at(node, detail["loc"], where)
         if detail["type"] == "missing":
             name = str(detail["loc"][-1])
+            if (path, name) in mistyped:
+                continue
             prefix = f"{path}: " if path else ""
             mistakes.append(inner.place.mistake(f"{prefix}the key {name!r} is missing"))
             continue

@@ -35,7 +35,7 @@ OPTIONAL: Mapping[str, tuple[str, ...]] = {"art4a": ("ropa_ref",)}
 
 _PLACEHOLDER = re.compile(
     r"(tbd|tba|tbc|t\.b\.d\.?|to ?do|to be (done|defined|determined|decided|confirmed|completed|written|added)"
-    r"|fix ?me|n/?a|n\.a\.|none|null|nil|x{2,}|\?+|-+|_+|\.+|…+|placeholder|dummy|test|asdf|foo|bar"
+    r"|fix ?me|n/?a|n\.a\.|x{2,}|\?+|-+|_+|\.+|…+|placeholder"
     r"|lorem( ipsum)?\b.*|insert .{0,40} here|your .{0,40} here|<[^<>]*>|\[[^\[\]]*\]|\{+[^{}]*\}+"
     r"|(tbd|todo|fixme|xxx)\b[ :.,-].*)[.!]?",
     re.IGNORECASE | re.DOTALL,

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xai_audit.errors import SpecError
 from xai_audit.reading import checks, named, said
-from xai_audit.reading.fit import UNAVAILABLE, fit, meant
-from xai_audit.reading.policies import find_policy
-from xai_audit.source import Node, Place, read, shown, value
-from xai_audit.spec import Data, Model, ReportOptions, RunOptions, Spec, Statement, System
+from xai_audit.reading.extends import extended
+from xai_audit.reading.fit import fit, meant
+from xai_audit.reading.policies import find_policy, read_policy
+from xai_audit.source import Node, Place, shown, value
+from xai_audit.spec import ReportOptions, RunOptions, Spec, Statement, System
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +48,8 @@ def read_spec(path: str | Path, overrides: Sequence[str] = ()) -> Spec:
 
 def read_specs(paths: Sequence[str | Path], overrides: Sequence[str] = ()) -> list[Spec]:
     """Several specs; SpecError with the mistakes of all of them."""
-    specs, mistakes = [], []
+    specs: list[Spec] = []
+    mistakes: list[Mistake] = []
     for path in paths:
         try:
             specs.append(read_spec(path, overrides))
@@ -60,7 +61,7 @@ def read_specs(paths: Sequence[str | Path], overrides: Sequence[str] = ()) -> li
 
 
 def _read(path: Path, overrides: Sequence[str], mistakes: list[Mistake]) -> Spec | None:
-    root = _extended(path, mistakes, ())
+    root = extended(path, mistakes)
     changed: dict[str, Any] = {}
     for override in overrides:
         root = _overridden(root, override, changed, mistakes)
@@ -100,8 +101,6 @@ def _spec(root: Node, path: Path, changed: dict[str, Any], mistakes: list[Mistak
     checks.together(root, (*explainers, *metrics), mistakes)
     if mistakes:
         return None
-    for key in ("model", "data"):
-        parts[key] = _rebased(parts[key], root.get(key), path.parent)
     return Spec(
         **parts,
         explainers=explainers,
@@ -109,48 +108,25 @@ def _spec(root: Node, path: Path, changed: dict[str, Any], mistakes: list[Mistak
         primary=primary,
         file=str(path),
         overrides=changed,
+        places=_places(root, str(path)),
     )
 
 
-def _extended(path: Path, mistakes: list[Mistake], chain: tuple[Path, ...]) -> Node | None:
-    """A file's document on top of what it extends."""
-    root, _ = read(path, mistakes)
-    if root is None or root.kind != "mapping":
-        return root
-    extends = root.get("extends")
-    if extends is None:
-        return root
-    if extends.kind in ("mapping", "list"):
-        mistakes.append(extends.place.mistake("extends: one path is asked"))
-        return root
-    chain = (*chain, path.resolve())
-    base = path.parent / extends.raw
-    if base.resolve() in chain:
-        mistakes.append(extends.place.mistake(f"extends: {shown(extends.raw)} leads back to this file: a loop"))
-        return root
-    if len(chain) > 20:
-        mistakes.append(extends.place.mistake("extends: more than 20 files in a row"))
-        return root
-    if not base.exists():
-        mistakes.append(extends.place.mistake(f"extends: no such file: {extends.raw}", missing=True))
-        return root
-    under = _extended(base, mistakes, chain)
-    if under is None or under.kind != "mapping":
-        if under is not None:
-            mistakes.append(under.place.mistake("a spec is keys and values"))
-        return root
-    return _merged(under, root)
+def _places(root: Node, file: str) -> dict[str, tuple[int, int]]:
+    """Where each key path stands in the spec's own file: ``data.target``, ``data.sensitive[0].bins``."""
+    found: dict[str, tuple[int, int]] = {}
 
+    def walk(node: Node, path: str) -> None:
+        if path and node.place.file == file:
+            found[path] = (node.place.line, node.place.column)
+        if node.kind == "mapping":
+            for key, child in node.value.items():
+                walk(child, f"{path}.{key}" if path else key)
+        for index, child in enumerate(node.items()):
+            walk(child, f"{path}[{index}]")
 
-def _merged(under: Node, over: Node) -> Node:
-    """Keys of ``over`` win; mappings are merged, anything else is replaced."""
-    values, keys = dict(under.value), dict(under.keys)
-    for key, child in over.value.items():
-        below = values.get(key)
-        both = below is not None and below.kind == child.kind == "mapping"
-        values[key] = _merged(below, child) if both and below is not None else child
-        keys[key] = over.keys[key]
-    return Node("mapping", over.place, values, keys=keys)
+    walk(root, "")
+    return found
 
 
 def _overridden(
@@ -230,7 +206,7 @@ def _policies(node: Node | None, path: Path, mistakes: list[Mistake]) -> tuple[s
         if entry.kind in ("mapping", "list", "null"):
             mistakes.append(entry.place.mistake("policies: a shipped name or a path is asked"))
             continue
-        name = _relative(entry, path.parent) if entry.raw.endswith((".yaml", ".yml")) else entry.raw
+        name = entry.raw
         found = find_policy(name, path.parent)
         if isinstance(found, str):
             mistakes.append(entry.place.mistake(f"policies: {found}", missing=found.startswith("no such file")))
@@ -238,17 +214,15 @@ def _policies(node: Node | None, path: Path, mistakes: list[Mistake]) -> tuple[s
             mistakes.append(entry.place.mistake(f"policies: {name!r} stands here twice"))
         else:
             names.append(name)
+            if name.endswith((".yaml", ".yml")):
+                mistakes.extend(_mistakes_in(found))
     return tuple(names)
 
 
-def _relative(node: Node, folder: Path) -> str:
-    """A path written in this node as seen from the spec's folder: a file that is extended may lie elsewhere."""
-    written = Path(node.raw).expanduser() if node.raw.startswith("~") else Path(node.raw)
-    home = Path(node.place.file).parent if node.place.line else folder
-    if written.is_absolute() or home == folder:
-        return node.raw
-    return os.path.relpath(home / written, folder)
-
-
-def _rebased(fitted: Any, node: Node | None, folder: Path) -> Any:
-    raise NotImplementedError(UNAVAILABLE)
+def _mistakes_in(policy: Path) -> Sequence[Mistake]:
+    """Mistakes of a policy of the user's own, told together with those of the spec."""
+    try:
+        read_policy(policy)
+    except SpecError as error:
+        return error.mistakes
+    return ()

@@ -1,0 +1,27 @@
+"""``xai-audit render``: the reports of a saved audit again, from its folder alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--format", "formats", multiple=True, metavar="FORMAT", help="html, pdf or summary; default: those of the spec.")
+def command(folder: Path, formats: tuple[str, ...]) -> None:
+    """Write the reports of a saved audit again, without its model."""
+    from xai_audit import audit, pipeline
+    from xai_audit.render import FILES
+
+    for name in formats:
+        if name not in FILES:
+            raise click.UsageError(f"--format {name}: not available in this version; one of {', '.join(sorted(FILES))}")
+    made = audit.read(folder)
+    asked = list(formats) or ["summary", *made.spec["report"]["formats"]]
+    pipeline.check_formats(asked)
+    with audit.alone(folder):
+        for path in pipeline.render(made, folder, asked):
+            click.echo(str(path))
+        audit.write_manifest(folder)

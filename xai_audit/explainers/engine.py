@@ -1,0 +1,341 @@
+"""Which engine computes Shapley values of a model, tried before it is trusted, and the engines that ask the model.
+
+Players are the user's columns, the value of a set is the mean output over reference rows that fill in the rest
+(interventional; Janzing et al. 2020, AISTATS). Trees and linear models are read from the model itself and checked
+against its outputs; anything else is asked about mixtures of rows: all of them, or sampled orders of inputs.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xai_audit.errors import MethodError
+from xai_audit.explainers import pairs, trees
+from xai_audit.explainers.encoding import PROBES, Encoding, encode, last_estimator, taken_apart
+from xai_audit.explainers.rows import assembled, generator, pooled
+from xai_audit.subject import BLOCK
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from xai_audit.explainers.rows import Output
+    from xai_audit.subject import Rows, Subject
+
+    Ask = Callable[[NDArray[np.int64]], NDArray[np.float64]]
+
+EXACT_COLUMNS = 12
+"""Up to so many inputs every subset is computed."""
+TABLE_CELLS = 2_000_000_000
+"""Cells of subset tables that a structural engine may fill before orders are sampled instead."""
+TOLERANCE = 1e-6
+"""Largest difference, relative to the outputs, between what was read from a model and what the model says."""
+CHUNK = 1 << 17
+"""Mixtures asked for at once."""
+ENCODED_BLOCK = 8 * BLOCK
+"""Encoded rows in every call of a last estimator: fixed and padded, as all calls are."""
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """How values will be computed: what a piece needs to know, and in words why."""
+
+    note: dict[str, Any]
+    """JSON: engine, link, sign, output, encoded, player, rounds, library."""
+    reasons: tuple[str, ...]
+
+
+def plan(
+    subject: Subject, output: Output, method: str, rows: NDArray[np.int64], table: Rows, reference: NDArray[np.int64],
+    rounds: int | None, max_evals: int,
+) -> Plan:  # fmt: skip
+    """The engine for these rows: read from the model where that reproduces it, else all subsets, else sampled orders."""
+    pool = pooled(subject, rows, table, reference)
+    count = pool.shape[1]
+    work = len(rows) * len(reference)
+    native = subject.model.native if subject.model is not None else None
+    reasons: list[str] = []
+    encoding: Encoding | str = "the model shows nothing of its inside"
+    if native is not None:
+        encoding = taken_apart(native, pool)
+    if isinstance(encoding, str):
+        reasons.append(f"computed by asking the model: {encoding}")
+        found = None
+    else:
+        found, why = structure(subject, output, pool, encoding)
+        reasons.extend(why)
+    asked = _asked_through(subject, output, pool, encoding)
+    if found is not None and method in {"auto", "exact", found["engine"].removesuffix("s")}:
+        if found["link"] == "identity" or count <= EXACT_COLUMNS or work << count <= TABLE_CELLS:
+            return Plan({**found, "encoded": asked}, tuple(reasons))
+        reasons.append(f"{count} inputs behind a link: too many subsets for exact values")
+    elif method in {"tree", "linear"}:
+        raise MethodError(f"method: {method} does not apply to this model ({'; '.join(reasons) or 'it is of another kind'})")
+    player = encoding.player.tolist() if isinstance(encoding, Encoding) else None
+    note: dict[str, Any] = {"engine": "subsets", "encoded": asked, "player": player}
+    evals = work << min(count, 60)
+    if method == "exact" or (method == "auto" and count <= EXACT_COLUMNS and evals <= max_evals):
+        return Plan(note, tuple(reasons))
+    if method == "auto":
+        why_not = f"more than {EXACT_COLUMNS} inputs" if count > EXACT_COLUMNS else f"all subsets would take {evals:,} answers of the model, over max_evals {max_evals:,}"
+        reasons.append(f"orders of inputs were sampled, not all computed: {why_not}")
+    each = work * 2 * max(count - 1, 1)
+    chosen = rounds if rounds is not None else int(min(max(max_evals // max(each, 1), 2), 10))
+    if rounds is None and each * chosen > max_evals:
+        reasons.append(f"two sampled orders a pair of rows, the fewest that show an error, take {each * chosen:,} answers, over max_evals {max_evals:,}")
+    return Plan({**note, "engine": "permutation", "rounds": chosen}, tuple(reasons))
+
+
+def structure(subject: Subject, output: Output, pool: pd.DataFrame, encoding: Encoding) -> tuple[dict[str, Any] | None, list[str]]:
+    """Trees or weights that reproduce the model's output on a pool of rows and on mixtures of them, or why not."""
+    try:
+        ensemble = trees.read(encoding.estimator, subject.positive)
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, NotImplementedError) as error:
+        return None, [f"its trees could not be read ({type(error).__name__}: {str(error)[:100]})"]
+    weights = _weights(encoding.estimator) if ensemble is None else None
+    if ensemble is None and weights is None:
+        return None, []
+    index = generator("structure", *pool.shape).integers(0, len(pool), size=(PROBES, pool.shape[1]))
+    index = np.concatenate([np.repeat(np.arange(len(pool))[:, None], pool.shape[1], axis=1), index])
+    told = subject.output(assembled(pool, index), output)
+    mixed = encoding.mixed(index)
+    if ensemble is not None:
+        raw, links, engine = ensemble.raw(mixed), ensemble.links, "trees"
+    else:
+        assert weights is not None
+        raw, links, engine = _raw_linear(weights, mixed), ("identity", "sigmoid", "softmax", "sigmoid2", "exp"), "linear"
+    own = subject.positive if raw.shape[1] > 1 else 0
+    scale = max(1.0, float(np.max(np.abs(told), initial=0.0)))
+    for link in links if output == "score" else ("identity",):
+        for sign in (1, -1) if link != "softmax" else (1,):
+            if np.max(np.abs(pairs.linked(raw, link, sign, own) - told), initial=0.0) <= TOLERANCE * scale:
+                note = {"engine": engine, "link": link, "sign": sign, "own": own, "player": encoding.player.tolist()}
+                return {**note, "library": _library(encoding, ensemble, link)}, []
+    kind = "trees" if ensemble is not None else "weights"
+    return None, [f"{kind} were read from the model but do not reproduce its output; they were not used"]
+
+
+def _library(encoding: Encoding, ensemble: trees.Ensemble | None, link: str) -> bool:
+    """Whether the shap library's own tree algorithm is right here: plain sums of leaves over the user's own columns."""
+    if ensemble is None or link != "identity" or not encoding.direct:
+        return False
+    is_categorical = getattr(encoding.estimator, "is_categorical_", None)
+    return is_categorical is None or not np.any(is_categorical)
+
+
+def _weights(estimator: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    if not (hasattr(estimator, "coef_") and hasattr(estimator, "intercept_")):
+        return None
+    coefficients = np.asarray(estimator.coef_)
+    if coefficients.dtype == object or coefficients.ndim > 2 or hasattr(estimator, "support_vectors_"):
+        return None
+    coefficients = np.atleast_2d(coefficients.astype(np.float64))
+    return coefficients, np.broadcast_to(np.asarray(estimator.intercept_, dtype=np.float64), (len(coefficients),))
+
+
+def _raw_linear(weights: tuple[NDArray[np.float64], NDArray[np.float64]], matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.stack([(matrix * w).sum(axis=1) + b for w, b in zip(*weights, strict=True)], axis=1)
+
+
+def _asked_through(subject: Subject, output: Output, pool: pd.DataFrame, encoding: Encoding | str) -> str | None:
+    """The last estimator's method that gives the model's own answers on encoded rows; None where none does."""
+    if isinstance(encoding, str) or encoding.direct or subject.model is None:
+        return None  # nothing to gain, or no way
+    index = generator("asked", *pool.shape).integers(0, len(pool), size=(PROBES, pool.shape[1]))
+    told = subject.output(assembled(pool, index), output)
+    scale = max(1.0, float(np.max(np.abs(told), initial=0.0)))
+    for name in ("predict_proba", "decision_function", "predict"):
+        call = getattr(encoding.estimator, name, None)
+        if call is None:
+            continue
+        try:
+            said = _in_encoded_blocks(call, encoding.mixed(index), subject.positive)
+        except (ValueError, TypeError, AttributeError, IndexError):
+            continue
+        if np.max(np.abs(said - told), initial=0.0) <= 1e-9 * scale:
+            return name
+    return None
+
+
+def _in_encoded_blocks(call: Any, matrix: NDArray[np.float64], positive: int) -> NDArray[np.float64]:
+    parts = []
+    for start in range(0, len(matrix), ENCODED_BLOCK):
+        block = matrix[start : start + ENCODED_BLOCK]
+        real = len(block)
+        if real < ENCODED_BLOCK:
+            block = np.concatenate([block, np.repeat(block[:1], ENCODED_BLOCK - real, axis=0)])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # it was fitted with column names
+            said = np.asarray(call(np.ascontiguousarray(block)), dtype=np.float64)[:real]
+        parts.append(said[:, positive] if said.ndim > 1 and said.shape[1] > 1 else said.reshape(real))
+    return np.concatenate(parts) if parts else np.empty(0)
+
+
+@dataclass(frozen=True, eq=False)
+class Solved:
+    """Shapley values of each row against each reference row, and what they must add up to."""
+
+    pairs: NDArray[np.float64]
+    """Of shape (rows, reference, inputs)."""
+    sampling: NDArray[np.float64]
+    """Standard error by sampled orders of the mean over the reference: (rows, inputs); zero where exact."""
+    library: NDArray[np.float64] | None
+    """The shap library's own values (rows, inputs), where they apply."""
+    outputs: NDArray[np.float64]
+    reference: NDArray[np.float64]
+    """The model's outputs of the rows and of the reference rows."""
+
+
+def solve(
+    subject: Subject, output: Output, note: dict[str, Any], rows: NDArray[np.int64], table: Rows,
+    reference: NDArray[np.int64], seed: int,
+) -> Solved:  # fmt: skip
+    """Values of some rows by the planned engine; each row's depend on its own content and the reference alone."""
+    pool = pooled(subject, rows, table, reference)
+    n, count = len(rows), pool.shape[1]
+    told = subject.output(pool, output)
+    fx, fb = told[:n], told[n:]
+    exact = np.zeros((n, count))
+    if note["engine"] in {"trees", "linear"}:
+        assert subject.model is not None
+        matrix = encode(subject.model.native, pool)
+        estimator = last_estimator(subject.model.native)
+        player = np.asarray(note["player"], dtype=np.int64)
+        if note["engine"] == "linear":
+            return Solved(_linear(estimator, matrix, player, count, n, note), exact, None, fx, fb)
+        ensemble = trees.read(estimator, subject.positive)
+        assert ensemble is not None
+        goes = ensemble.decisions(matrix)
+        values = pairs.tree_pairs(ensemble, player, count, goes[:n], goes[n:], note["link"], note["sign"], note["own"])
+        library = _shap_library(estimator, matrix[:n], matrix[n:], note["sign"], subject.positive) if note["library"] else None
+        return Solved(values, exact, library, fx, fb)
+    ask = _asker(subject, output, note, pool)
+    if note["engine"] == "subsets":
+        return Solved(_all_subsets(ask, _different(pool, n), n, fx, fb), exact, None, fx, fb)
+    draws = [generator(seed, "shap", "orders", subject.test.seed(int(row))) for row in rows]
+    values, error = _sampled_orders(ask, draws, note["rounds"], count, fx, fb)
+    return Solved(values, error, None, fx, fb)
+
+
+def _linear(estimator: Any, matrix: NDArray[np.float64], player: NDArray[np.int64], count: int, n: int, note: dict[str, Any]) -> NDArray[np.float64]:
+    weights = _weights(estimator)
+    assert weights is not None
+    coefficients, offset = weights[0], weights[1].copy()
+    parts = np.zeros((len(matrix), len(offset), count))
+    for column, owner in enumerate(player):
+        if owner >= 0:
+            parts[:, :, owner] += matrix[:, [column]] * coefficients[:, column]
+        else:
+            offset += matrix[0, column] * coefficients[:, column]
+    return pairs.linear_pairs(parts[:n], parts[n:], offset, note["link"], note["sign"], note["own"])
+
+
+def _shap_library(estimator: Any, rows: NDArray[np.float64], reference: NDArray[np.float64], sign: int, positive: int) -> NDArray[np.float64] | None:
+    """Values by shap.TreeExplainer, told not to cut the background; None where it refuses the model."""
+    import shap
+
+    masker = shap.maskers.Independent(reference, max_samples=len(reference))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            explainer = shap.TreeExplainer(estimator, masker, feature_perturbation="interventional", model_output="raw")
+            values = np.asarray(explainer.shap_values(rows, check_additivity=False), dtype=np.float64)
+    except Exception:  # noqa: BLE001  # whatever a library raises on a model it does not know
+        return None
+    if values.ndim == 3:
+        values = values[:, :, positive]
+    return sign * values if values.shape == rows.shape else None
+
+
+def _asker(subject: Subject, output: Output, note: dict[str, Any], pool: pd.DataFrame) -> Ask:
+    if note["encoded"] is None:
+        return lambda index: subject.output(assembled(pool, index), output)
+    assert subject.model is not None
+    native = subject.model.native
+    encoding = Encoding(last_estimator(native), encode(native, pool), np.asarray(note["player"]), direct=False)
+    call = getattr(encoding.estimator, note["encoded"])
+    return lambda index: _in_encoded_blocks(call, encoding.mixed(index), subject.positive)
+
+
+def _different(pool: pd.DataFrame, n: int) -> NDArray[np.bool_]:
+    """Where a row and a reference row differ: (rows, reference, inputs). An input that does not differ is no player."""
+    import pandas as pd
+
+    codes = np.stack([pd.factorize(pool[name])[0] for name in pool.columns], axis=1)
+    return codes[:n, None, :] != codes[None, n:, :]
+
+
+def _all_subsets(ask: Ask, different: NDArray[np.bool_], n: int, fx: NDArray[np.float64], fb: NDArray[np.float64]) -> NDArray[np.float64]:
+    rows, size, count = different.shape
+    out = np.zeros((rows, size, count))
+    weights = pairs.size_weights(count)
+    for i in range(rows):
+        waiting: list[tuple[int, NDArray[np.int64], NDArray[np.int64]]] = []
+        amount = 0
+        for k in range(size):
+            movers = np.flatnonzero(different[i, k])
+            inside = (np.arange(1 << len(movers))[:, None] >> np.arange(len(movers))) & 1
+            index = np.full((len(inside), count), n + k, dtype=np.int64)
+            index[:, movers] = np.where(inside == 1, i, n + k)
+            waiting.append((k, movers, index))
+            amount += len(index)
+            if amount >= CHUNK or k == size - 1:
+                # The ends are known already: the reference row and the row itself.
+                told = ask(np.concatenate([index[1:-1] for _, _, index in waiting]))
+                start = 0
+                for number, moved, asked in waiting:
+                    inner = max(len(asked) - 2, 0)
+                    values = np.concatenate([fb[[number]], told[start : start + inner], fx[[i]]])[-len(asked) :]
+                    start += inner
+                    out[i, number, moved] = _from_table(values, len(moved), weights)
+                waiting, amount = [], 0
+    return out
+
+
+def _from_table(values: NDArray[np.float64], m: int, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Shapley values of a game given by its table over all subsets, bit j for player j."""
+    phi = np.zeros(m)
+    sizes = np.bitwise_count(np.arange(1 << m, dtype=np.uint64)).astype(np.int64)
+    for j in range(m):
+        cut = values.reshape(-1, 2, 1 << j)
+        weight = weights[m][sizes.reshape(-1, 2, 1 << j)[:, 0]]
+        phi[j] = np.sum(weight * (cut[:, 1] - cut[:, 0]))
+    return phi
+
+
+def _sampled_orders(
+    ask: Ask, draws: list[np.random.Generator], rounds: int, count: int, fx: NDArray[np.float64], fb: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Each reference row with ``rounds`` random orders of the inputs and their reverses; the error from rounds within it."""
+    n, size = len(fx), len(fb)
+    out = np.zeros((n, size, count))
+    error = np.zeros((n, count))
+    if count == 1:
+        out[:, :, 0] = fx[:, None] - fb[None, :]
+        return out, error
+    for i in range(n):
+        orders = draws[i].permuted(np.broadcast_to(np.arange(count), (size * rounds, count)), axis=1)
+        found = np.zeros((size * rounds, count))
+        for chain in (orders, orders[:, ::-1]):
+            position = np.argsort(chain, axis=1)
+            owner = np.repeat(np.arange(size), rounds)
+            steps = np.arange(1, count)
+            inside = position[:, None, :] < steps[None, :, None]
+            index = np.where(inside, i, n + owner[:, None, None]).reshape(-1, count)
+            told = np.concatenate([ask(index[at : at + CHUNK]) for at in range(0, len(index), CHUNK)])
+            path = np.concatenate(
+                [fb[owner][:, None], told.reshape(-1, count - 1), np.full((len(owner), 1), fx[i])], axis=1
+            )
+            np.put_along_axis(found, chain, np.take_along_axis(found, chain, axis=1) + np.diff(path, axis=1) / 2, axis=1)
+        by_reference = found.reshape(size, rounds, count)
+        out[i] = by_reference.sum(axis=1) / rounds
+        if rounds > 1:
+            within = ((by_reference - out[i][:, None]) ** 2).sum(axis=1) / (rounds - 1)
+            error[i] = np.sqrt(within.sum(axis=0) / rounds) / size
+    return out, error

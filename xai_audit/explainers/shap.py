@@ -1,0 +1,334 @@
+"""Shapley values of the user's own columns: engine tried first, additivity always measured, draws repeated."""
+
+from __future__ import annotations
+
+import math
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from xai_audit import digest
+from xai_audit.errors import MethodError
+from xai_audit.evidence import Cases, Frozen, Sampling, Scalar, exactly
+from xai_audit.explainers import engine, local
+from xai_audit.explainers.ranking import agreement, ranked, top_of
+from xai_audit.explainers.rows import (
+    Output,
+    Share,
+    exact_mean,
+    generator,
+    reference_table,
+    shared,
+    smallest,
+)
+from xai_audit.intervals_ranked import mean, t_quantile
+from xai_audit.method import Measured, Method, Skipped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from xai_audit.method import Context, Piece
+    from xai_audit.subject import Rows, Subject
+
+GAP = 1e-6
+"""Largest difference, relative to the outputs' range, between the shap library's values and ours on any row."""
+
+
+class ShapParams(Frozen):
+    """How contributions are computed."""
+
+    rows: int | None = Field(500, ge=1)
+    """Test rows explained; null for all."""
+    background: int = Field(100, ge=1)
+    """Reference rows that fill in inputs that are not known."""
+    output: Literal["score", "probability", "margin"] = "score"
+    method: Literal["auto", "exact", "permutation", "tree", "linear"] = "auto"
+    permutations: int | None = Field(None, ge=2)
+    """Sampled orders for each pair of a row and a reference row; null: from 2 to 10, as max_evals allows."""
+    max_evals: int = Field(60_000_000, ge=1)
+    """Answers of the model above which orders are sampled although all subsets could be computed."""
+    resamples: int = Field(50, ge=2)
+    """Redraws of the background, for the error that comes from it."""
+
+
+def _work(subject: Subject, params: ShapParams, piece: Piece, seed: int) -> Mapping[str, NDArray[Any]]:
+    del seed  # draws are seeded by row content, so that the cut into pieces changes nothing
+    assert isinstance(piece, Share)
+    assert piece.reference is not None
+    assert piece.note is not None
+    table, _ = reference_table(subject)
+    output: Output = "margin" if params.output == "margin" else "score"
+    solved = engine.solve(subject, output, piece.note, piece.rows, table, piece.reference, piece.seed)
+    size = len(piece.reference)
+    phi = solved.pairs.sum(axis=1) / size
+    centred = solved.pairs - phi[:, None]
+    background = (
+        np.sqrt((centred**2).sum(axis=1) / (size - 1) / size) if size > 1 else np.full(phi.shape, np.inf)
+    )
+    picks = [_picks(piece.seed, repeat, size) for repeat in range(params.resamples)]
+    draws = np.stack([solved.pairs[:, pick].sum(axis=1) / size for pick in picks], axis=1)
+    return {
+        "phi": phi,
+        "library": np.full(phi.shape, np.nan) if solved.library is None else solved.library,
+        "background_error": background,
+        "order_error": solved.sampling,
+        "draws": np.abs(draws),
+        "outputs": solved.outputs,
+        "reference": solved.reference,
+    }
+
+
+def _picks(seed: int, repeat: int, size: int) -> NDArray[np.int64]:
+    return generator(seed, "shap", "background", repeat, size).integers(0, size, size=size)
+
+
+def run(subject: Subject, params: ShapParams, context: Context) -> Iterator[Measured | Skipped]:
+    """Global ranking, spread, single rows, and how far the values can be relied on."""
+    if params.output == "probability" and not subject.probabilities:
+        raise MethodError("output: probability needs scores that are probabilities; these are a ranking")
+    rows, sampling = context.sample(params.rows)
+    if not len(rows):
+        raise MethodError("there are no test rows to explain")
+    table, source = reference_table(subject)
+    reference = smallest(table, params.background, context.seed, "background")
+    if not len(reference):
+        raise MethodError(f"the {source} table has no rows to serve as background")
+    output: Output = "margin" if params.output == "margin" else "score"
+    if output == "margin":
+        _margins(subject)
+    plan = engine.plan(
+        subject, output, params.method, rows, table, reference, params.permutations, params.max_evals
+    )  # fmt: skip
+    pieces = [shared(piece, context.seed, reference, table, plan.note) for piece in context.pieces(rows)]
+    done = context.map(_work, pieces)
+    found = {name: np.concatenate([part[name] for part in done]) for name in done[0] if name != "reference"}
+    fb = done[0]["reference"]
+    phi, engine_name, versions, said = _values(plan, found, fb)
+    base = math.fsum(fb.tolist()) / len(fb)
+    finite = np.isfinite(phi).all(axis=1) & np.isfinite(found["outputs"])
+    about = {
+        "engine": engine_name,
+        "value_function": "interventional: mean output with the inputs of a set from the row, the rest from background rows",
+        "players": "original columns",
+        "output_explained": _explained(subject, output),
+        "background_rows": len(reference),
+        "background_from": source,
+        "background_sha256": digest.joined(table.seed(int(row)) for row in reference),
+        "answers_through": plan.note.get("encoded") or "whole model",
+    }
+    if plan.note["engine"] == "permutation":
+        about["permutations_used"] = 2 * plan.note["rounds"] * len(reference)
+    limits = tuple(said) + _stated(subject, source)
+    common: dict[str, Any] = {"sampling": sampling, "versions": versions, "params": about, "limits": limits}
+    yield from _coverage(finite, sampling, common)
+    if not finite.any():
+        raise MethodError("no row got a finite explanation")
+    yield from _observed(subject, params, context, rows, phi, found, finite, base, fb, common)
+
+
+def _margins(subject: Subject) -> None:
+    try:
+        subject.evaluate(subject.test.frame.iloc[:1], "margin")
+    except ValueError as error:
+        raise MethodError(f"output: margin does not apply: {error}") from None
+
+
+def _explained(subject: Subject, output: Output) -> str:
+    if subject.task == "regression":
+        return "the prediction"
+    name = subject.classes[subject.positive] if subject.classes else subject.positive
+    return f"{output} of class {name}"
+
+
+def _stated(subject: Subject, source: str) -> tuple[str, ...]:
+    said = []
+    if source == "test":
+        said.append("there are no training rows: the background comes from the test rows themselves")
+    if subject.test.weights is not None or subject.test.clusters is not None:
+        said.append("each row counts once: weights and clusters do not enter these means and intervals")
+    return tuple(said)
+
+
+def _values(
+    plan: engine.Plan, found: dict[str, NDArray[Any]], fb: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], str, dict[str, str], list[str]]:
+    """The values reported, who computed them, and what must be said about it."""
+    own = {
+        "trees": "xai-audit, exact over trees",
+        "linear": "xai-audit, exact over a linear model",
+        "subsets": "xai-audit, all subsets of inputs",
+        "permutation": "xai-audit, sampled orders of inputs",
+    }[plan.note["engine"]]
+    said = list(plan.reasons)
+    if plan.note["engine"] == "permutation":
+        said.append("values carry a sampling error (array order_error); mean sizes of inputs near zero are overstated by it")
+    versions = {"engine": own, "numpy": np.__version__}
+    if plan.note["engine"] in {"trees", "linear"}:
+        versions["numba"] = version("numba")
+    if not plan.note.get("library"):
+        return found["phi"], own, versions, said
+    versions["shap"] = version("shap")
+    theirs = found["library"]
+    scale = float(np.ptp(np.concatenate([found["outputs"], fb]))) or 1.0
+    gap = float(np.max(np.abs(theirs - found["phi"]))) if np.isfinite(theirs).all() else math.inf
+    if gap <= GAP * scale:
+        name = f"shap.TreeExplainer {versions['shap']}, interventional"
+        versions["engine"] = name
+        said.append(f"a second engine of our own agrees on every row (largest difference {gap:.2g})")
+        return theirs, name, versions, said
+    what = f"differs from ours by {gap:.3g}" if math.isfinite(gap) else "gave no finite values for every row"
+    said.append(f"shap.TreeExplainer {versions['shap']} was REJECTED for this model: it {what}; our engine's values are shown")
+    return found["phi"], own, versions, said
+
+
+def _coverage(finite: NDArray[np.bool_], sampling: Sampling, common: dict[str, Any]) -> Iterator[Measured]:
+    share = exactly(int(finite.sum()) / len(finite), len(finite))
+    limits = (*common["limits"], f"a share of the {len(finite)} rows asked for, of {sampling.available} in the test table")
+    yield Measured(
+        name="coverage",
+        title="Share of the rows asked for that got an explanation",
+        observation=Scalar(estimate=share),
+        **{**common, "limits": limits},
+    )
+
+
+def _observed(
+    subject: Subject,
+    params: ShapParams,
+    context: Context,
+    rows: NDArray[np.int64],
+    phi: NDArray[np.float64],
+    found: dict[str, NDArray[Any]],
+    finite: NDArray[np.bool_],
+    base: float,
+    fb: NDArray[np.float64],
+    common: dict[str, Any],
+) -> Iterator[Measured | Skipped]:
+    frame = subject.test.frame.iloc[rows[finite]].reset_index(drop=True)
+    names = [column.name for column in subject.columns]
+    if list(frame.columns) != names:
+        frame = frame[names]
+    phi, outputs, draws = phi[finite], found["outputs"][finite], found["draws"][finite]
+    sums = np.asarray([math.fsum([base, *row]) for row in phi.tolist()])
+    residual = np.abs(sums - outputs)
+    everything = np.concatenate([outputs, fb])
+    scale = float(everything.max() - everything.min())
+    relative = residual / np.maximum(np.abs(outputs - base), scale) if scale > 0 else residual
+    arrays = {
+        "phi": phi,
+        "base": np.asarray([base]),
+        "output": outputs,
+        "residual": residual,
+        "background_error": found["background_error"][finite],
+        "order_error": found["order_error"][finite],
+        "row_sha256": np.frombuffer(
+            b"".join(bytes(subject.test.digests[row]).ljust(32, b"\0") for row in rows[finite]), dtype=np.uint8
+        ).reshape(-1, 32),
+    }
+    signed = exact_mean(phi)
+    details = [{"mean_signed": float(value)} for value in signed]
+    ranking = ranked(names, np.abs(phi), exact_mean(draws), context, unit=_unit(subject, params), details=details)
+    yield Measured(
+        observation=ranking, arrays=arrays, title="Mean absolute contribution of each input", **common
+    )
+    order = [names.index(item.name) for item in ranking.items]
+    spread = local.swarm(frame, phi, order, context.min_cell)
+    yield Measured(
+        name=spread.name,
+        title=spread.title,
+        observation=spread.observation,
+        **{**common, "params": {**common["params"], **spread.params}, "limits": (*common["limits"], *spread.limits)},
+    )
+    yield _cases(subject, params, context, frame, phi, found["background_error"][finite], outputs, base, common)
+    worst = exactly(float(relative.max()), len(relative))
+    measure = "largest |sum of contributions + base - output| / max(|output - base|, range of outputs over rows and background)"
+    yield Measured(
+        name="additivity",
+        title="Largest relative residual of additivity",
+        observation=Scalar(estimate=worst),
+        **{**common, "params": {**common["params"], "residual": measure, "scale": scale}},
+    )
+    yield from _stability(draws, params, context, common)
+
+
+def _unit(subject: Subject, params: ShapParams) -> str:
+    if subject.task == "regression":
+        return "change in prediction"
+    return "change in margin" if params.output == "margin" else "change in score"
+
+
+def _cases(
+    subject: Subject,
+    params: ShapParams,
+    context: Context,
+    frame: Any,
+    phi: NDArray[np.float64],
+    errors: NDArray[np.float64],
+    outputs: NDArray[np.float64],
+    base: float,
+    common: dict[str, Any],
+) -> Measured:
+    decided = subject.binary and params.output != "margin"
+    size = common["params"]["background_rows"]
+    quantile = t_quantile(context.levels[0], size - 1) if size > 1 else math.inf
+    threshold = subject.threshold if decided else None
+    cases = []
+    for why, i in local.chosen(subject, outputs, threshold=decided):
+        halves = np.where(errors[i] > 0, quantile * errors[i], 0.0)
+        cases.append(local.case(why, frame.iloc[i], phi[i], halves, float(outputs[i]), base, threshold))
+    return Measured(
+        name="local",
+        title="Contributions for single rows",
+        observation=Cases(cases=tuple(cases)),
+        **{**common, "limits": (*common["limits"], "intervals hold the error of the background draw, not of the model")},
+    )
+
+
+def _stability(
+    draws: NDArray[np.float64], params: ShapParams, context: Context, common: dict[str, Any]
+) -> Iterator[Measured]:
+    top = top_of(draws.shape[2])
+    spearman, jaccard = agreement(draws, top)
+    said = (*common["limits"], "all rows share the same redraws of the background; the interval is over rows")
+    for name, values, title in (
+        ("stability", spearman, "Same order of inputs with another background (mean Spearman correlation)"),
+        ("stability_top5", jaccard, "Same leading inputs with another background (mean Jaccard index)"),
+    ):
+        value, limits = mean(values.tolist(), context.levels)
+        cut = [(None if low is None else max(low, -1.0), None if high is None else min(high, 1.0)) for low, high in limits]
+        yield Measured(
+            name=name,
+            title=title,
+            observation=Scalar(estimate=context.estimate(value, cut, len(values))),
+            **{
+                **common,
+                "limits": said,
+                "params": {**common["params"], "redraws": params.resamples, "top": top, "order_by": "absolute contribution"},
+            },
+        )
+
+
+METHOD = Method(
+    id="shap",
+    kind="explainer",
+    title="Contributions of inputs (Shapley values)",
+    measures="How much each input moves the score from its average, shared out by Shapley's rule over the original columns",
+    params=ShapParams,
+    run=run,
+    needs=("model", "features"),
+    parts=("beeswarm", "local", "additivity", "coverage", "stability", "stability_top5"),
+    limits=(
+        "it describes the model, not the world: a large contribution is no cause",
+        "inputs are replaced independently of each other, so the model is also asked about unlikely rows",
+    ),
+    cites=(
+        "Shapley 1953, Contributions to the Theory of Games 2:307",
+        "Lundberg and Lee 2017, NeurIPS",
+        "Lundberg et al. 2020, Nature Machine Intelligence 2:56",
+        "Janzing et al. 2020, AISTATS",
+    ),
+)

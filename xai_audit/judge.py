@@ -1,0 +1,293 @@
+"""Evidence held to policies: findings, counts and one outcome. Pure: no model, no data, no numpy, no clock.
+
+How many rules may fail by chance is each policy's own promise: Holm's correction runs over the blocking statistical
+rules of one policy that could be evaluated. A rule that reads several numbers (one for each sensitive column, or
+``also``) shares its error among them by Bonferroni, passes only if each number does, and fails if one does. Rules
+that do not block are labelled fail by their own p at ``family_error``, uncorrected: they cannot fail the gate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, assert_never
+
+from xai_audit import applying, deciding, wording
+from xai_audit.applying import Reading
+from xai_audit.evidence import Evidence
+from xai_audit.policy import Example, Policy, Rule
+from xai_audit.verdict import Counts, Finding, FindingKind, Level, Outcome, Part, Verdict, Waiver
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import date
+
+    from xai_audit.spec import Spec
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """A rule before the p-values of its policy are corrected together."""
+
+    rule: Rule
+    policy: Policy
+    level: Level
+    readings: tuple[Reading, ...] = ()
+    kind: FindingKind | None = None
+    """Set where nothing is left to weigh: not applicable, attested, nothing to read."""
+    message: str = ""
+    missing: tuple[str, ...] = ()
+
+    @property
+    def blocking(self) -> bool:
+        return self.level == "error"
+
+    @property
+    def weighed(self) -> tuple[Reading, ...]:
+        """The readings that carry a p."""
+        return tuple(reading for reading in self.readings if reading.p is not None)
+
+    @property
+    def p(self) -> float:
+        """The rule's p: the smallest over its numbers, times how many there are."""
+        ps = [reading.p for reading in self.weighed if reading.p is not None]
+        return min(1.0, min(ps) * len(ps))
+
+
+def judge(policies: Sequence[Policy], evidence: Sequence[Evidence], spec: Spec, *, today: date) -> Verdict:
+    """The verdict on some evidence.
+
+    ``spec`` tells what was asked and stated; ``today`` decides which waivers have expired. The evidence of the run
+    itself (records.observe) must be among the evidence.
+    """
+    by_id = {piece.id: piece for piece in evidence}
+    rows = applying.rows_seen(evidence)
+    task = applying.task_of(spec, evidence)
+    findings: list[Finding] = []
+    for policy in policies:
+        drafts = [_draft(rule, policy, by_id, spec, task) for rule in policy.rules]
+        # Only what may fail the gate shares the gate's error.
+        family = [draft for draft in drafts if draft.blocking and draft.weighed and draft.kind is None]
+        corrected = dict(zip(map(id, family), deciding.holm([draft.p for draft in family]), strict=True))
+        findings += [_finding(draft, corrected.get(id(draft)), by_id, spec, rows, today) for draft in drafts]
+    return _verdict(findings, evidence, spec)
+
+
+def exit_code(outcome: Outcome) -> int:
+    """The exit code of an outcome."""
+    match outcome:
+        case "pass":
+            return 0
+        case "fail":
+            return 1
+        case "review":
+            return 3
+        case "error":
+            return 4
+        case _:
+            assert_never(outcome)
+
+
+def _draft(
+    rule: Rule, policy: Policy, by_id: Mapping[str, Evidence], spec: Spec, task: Literal["classification", "regression"]
+) -> _Draft:
+    level: Level = rule.level
+    if level == "error" and rule.release and spec.system.stage == "development":
+        level = "warning"
+    if level == "error" and rule.explained_by is not None and not spec.lacks(rule.explained_by):
+        level = "warning"
+    draft = _Draft(rule, policy, level)
+    reason = applying.not_applicable(rule, spec, task)
+    if reason is not None:
+        return replace(draft, kind="notApplicable", message=f"does not apply: {reason}")
+    if rule.attested is not None:
+        keys = (rule.attested,) if isinstance(rule.attested, str) else rule.attested
+        missing = tuple(part for key in keys for part in spec.lacks(key))
+        if missing:
+            return replace(draft, kind="open", message=wording.statements(missing), missing=missing)
+        return replace(draft, kind="pass", message=f"stated: {applying.stated_by(spec, keys)}")
+    readings, nothing = applying.readings(rule, policy, by_id, spec)
+    if not readings:
+        return replace(draft, kind="review", message=nothing)
+    return replace(draft, readings=readings)
+
+
+def _finding(
+    draft: _Draft,
+    corrected: tuple[float, int] | None,
+    by_id: Mapping[str, Evidence],
+    spec: Spec,
+    rows: int,
+    today: date,
+) -> Finding:
+    rule, policy = draft.rule, draft.policy
+    error = policy.family_error
+    times = corrected[1] if corrected else 1
+    share = error / (times * max(1, len(draft.weighed)))
+    statistical = bool(draft.weighed)
+    adjusted = (corrected[0] if corrected else draft.p) if statistical else None
+    failed = adjusted is not None and adjusted <= error
+    parts = []
+    for reading in draft.readings:
+        kind = reading.kind
+        if failed and reading.p is not None and reading.p <= max(share, _least(draft)):
+            kind = "fail"
+        parts.append(reading.part(kind, rows=rows, confidence=policy.confidence, error=share, spec=spec))
+    kind = draft.kind or _together([part.kind for part in parts])
+    missing = (*draft.missing, *(key for reading in draft.readings for key in reading.missing))
+    message, affected, settle = draft.message, None, None
+    if draft.kind is None:
+        read = [reading for reading, part in zip(draft.readings, parts, strict=True) if part.kind == kind]
+        chosen = [part for part in parts if part.kind == kind]
+        settle = applying.settle(draft.readings, parts) if kind == "open" else None
+        message = applying.message(rule, policy, kind, read, chosen, settle, missing, spec)
+        if kind == "fail":
+            affected = applying.who(read, by_id)
+    waiver = _waiver(rule.id, policy.id, parts, spec.system.waivers, today) if kind == "fail" else None
+    if waiver is not None:
+        message += applying.waived(waiver)
+    thresholds = dict.fromkeys(wording.asked(reading.threshold) for reading in draft.readings if reading.threshold)
+    return Finding(
+        rule=rule.id,
+        policy=policy.id,
+        title=rule.title,
+        clause=rule.clause,
+        basis=rule.basis,
+        kind=kind,
+        level=draft.level,
+        blocking=draft.blocking,
+        message=message,
+        threshold="; ".join(thresholds) or applying.asked(rule),
+        evidence=tuple(dict.fromkeys(part.evidence for part in parts)),
+        parts=tuple(parts),
+        statistical=statistical,
+        adjusted_p=adjusted,
+        tip=rule.tip or None,
+        why=rule.why or None,
+        note=rule.note,
+        applies_from=rule.applies_from,
+        on_open=rule.opened,
+        waiver=waiver,
+        missing=tuple(dict.fromkeys(missing)),
+        affected=affected,
+        settle=settle,
+    )
+
+
+def _least(draft: _Draft) -> float:
+    """The smallest p of a rule: where the rule fails, that part does, whatever rounding says."""
+    return min(reading.p for reading in draft.weighed if reading.p is not None)
+
+
+def _together(kinds: Sequence[FindingKind]) -> FindingKind:
+    """One kind from a rule's parts: the worst decides, and what was not seen counts before what is undecided."""
+    for worst in ("fail", "review", "open"):
+        if worst in kinds:
+            return worst  # type: ignore[return-value]
+    return "pass"
+
+
+def _waiver(rule: str, policy: str, parts: Sequence[Part], waivers: Sequence[Waiver], today: date) -> Waiver | None:
+    """The waiver that covers a failed rule, else one that has expired, else None.
+
+    A waiver holds through its last day. One with a scope covers that evidence or that policy alone: the rule is
+    waived only if nothing else of it failed.
+    """
+    found = [waiver for waiver in waivers if waiver.rule == rule]
+    covering = [
+        waiver
+        for waiver in found
+        if waiver.scope in (None, policy)
+        or all(part.evidence == waiver.scope for part in parts if part.kind == "fail")
+    ]
+    current = [waiver for waiver in covering if waiver.expires >= today]
+    if current:
+        return max(current, key=lambda waiver: waiver.expires).model_copy(update={"expired": False})
+    if covering:
+        return max(covering, key=lambda waiver: waiver.expires).model_copy(update={"expired": True})
+    return None
+
+
+def waived(finding: Finding) -> bool:
+    """Whether a failed finding is let through by a waiver that has not expired."""
+    return finding.kind == "fail" and finding.waiver is not None and not finding.waiver.expired
+
+
+def _verdict(findings: Sequence[Finding], evidence: Sequence[Evidence], spec: Spec) -> Verdict:
+    blocking = [finding for finding in findings if finding.blocking and finding.kind != "notApplicable"]
+
+    def rules(kind: FindingKind) -> list[Finding]:
+        return [finding for finding in blocking if finding.kind == kind and not waived(finding)]
+
+    failed, review, passed = rules("fail"), rules("review"), rules("pass")
+    undecided = rules("open")
+    to_settle = [finding for finding in undecided if finding.on_open == "review"]
+    crashed = _crashed(evidence, spec)
+    reasons = []
+    if failed:
+        reasons.append(_told(failed, "failed"))
+    if review:
+        reasons.append(_told(review, "could not be judged, because evidence is missing"))
+    if to_settle:
+        reasons.append(_told(to_settle, "could not be decided"))
+    if crashed:
+        reasons.append(f"{wording.some(len(crashed), 'method')} named in the spec failed: {wording.joined(crashed)}")
+    if not findings:
+        reasons.append("no policy holds a rule")
+    elif not blocking:
+        reasons.append("no blocking rule applies")
+    elif not (failed or passed):
+        reasons.append("no blocking rule passed")
+    outcome: Outcome = "fail" if failed else "review" if reasons else "pass"
+    if outcome == "pass":
+        reasons.append(_told(passed, "passed"))
+        if undecided:
+            reasons.append(_told(undecided, "could not be decided, and by the policy only warn"))
+    return Verdict(outcome=outcome, reasons=tuple(reasons), findings=tuple(findings), counts=_counts(findings))
+
+
+def _told(findings: Sequence[Finding], what: str) -> str:
+    return f"{wording.some(len(findings), 'blocking rule')} {what}: {wording.joined(finding.rule for finding in findings)}"
+
+
+def _crashed(evidence: Sequence[Evidence], spec: Spec) -> list[str]:
+    names = {use.name for use in (*spec.explainers, *spec.metrics)}
+    failed = (piece.id.split("/")[0] for piece in evidence if piece.status == "failed")
+    return list(dict.fromkeys(name for name in failed if name in names))
+
+
+def _counts(findings: Sequence[Finding]) -> Counts:
+    def count(kind: FindingKind) -> int:
+        return sum(1 for finding in findings if finding.kind == kind)
+
+    let_through = sum(1 for finding in findings if waived(finding))
+    failing = [finding for finding in findings if finding.kind == "fail" and not waived(finding)]
+    stops = sum(1 for finding in failing if finding.blocking)
+    return Counts(
+        rules=len(findings),
+        blocking=sum(1 for finding in findings if finding.blocking and finding.kind != "notApplicable"),
+        failed=stops,
+        warnings_failed=len(failing) - stops,
+        open=count("open"),
+        review=count("review"),
+        passed=count("pass"),
+        waived=let_through,
+        not_applicable=count("notApplicable"),
+        informational=count("informational"),
+        statements_missing=len({key for finding in findings for key in finding.missing}),
+    )
+
+
+def example_finding(rule: Rule, example: Example) -> FindingKind:
+    """What a rule says of one of its own examples, through the whole of `judge`.
+
+    ``low`` and ``high`` are the limits that a pass and a single fail are judged by (two-sided 90 %); ``value`` alone
+    is an exact number. Everything else the rule reads meets its threshold.
+    """
+    from datetime import date
+
+    from xai_audit import cases
+
+    policy = Policy(id="examples", version=1, as_of=date(2026, 1, 1), rules=(rule,))
+    spec = cases.spec_for(rule, example)
+    evidence = cases.evidence_for(rule, example, spec)
+    return judge([policy], evidence, spec, today=date(2026, 1, 1)).findings[0].kind

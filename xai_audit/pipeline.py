@@ -1,0 +1,421 @@
+"""The steps in order, from a spec to a folder; the only file that knows them all."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import platform
+import shutil
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xai_audit import __version__, audit, catalog, digest, records
+from xai_audit.audit import Audit
+from xai_audit.errors import UnavailableError
+from xai_audit.evidence import Evidence
+from xai_audit.judge import judge
+from xai_audit.measure import Progress, Settings, Step, measure
+from xai_audit.render import FILES, missing_for, renderers
+from xai_audit.spec import Spec
+
+if TYPE_CHECKING:
+    from xai_audit.method import Method
+    from xai_audit.policy import Policy
+    from xai_audit.subject import Rows, Subject
+    from xai_audit.verdict import Verdict
+
+PACKAGES = ("numpy", "scipy", "pandas", "pyarrow", "scikit-learn", "shap", "lime", "skops", "xgboost", "xgboost-cpu", "lightgbm", "onnxruntime", "joblib", "weasyprint", "pydantic", "jinja2")  # fmt: skip
+"""Libraries whose version may change a number or a page."""
+
+DEFAULT_METRICS = {
+    "classification": ("accuracy", "balanced_accuracy", "recall", "precision", "roc_auc"),
+    "regression": ("mean_absolute_error", "root_mean_squared_error", "r2"),
+}
+"""Measured where the spec names no metric."""
+
+ALWAYS = ("prevalence", "selection_rate")
+"""Measured in every classification audit beside what is asked, since the report compares groups by them."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How one run is carried out."""
+
+    jobs: int | None = None
+    resume: bool = False
+    debug: bool = False
+
+
+class Stage(Progress):
+    """Progress of a run, told also of the stages around measuring."""
+
+    def stage(self, name: str) -> None:
+        """A stage begins: load, judge, or a format's name."""
+
+
+def run(
+    spec: Spec, policies: Sequence[tuple[Policy, str]], folder: Path, options: Options, progress: Stage | None = None
+) -> Audit:
+    """Carry out one audit into a folder: evidence, verdict, reports and manifest."""
+    progress = progress or Stage()
+    started = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+    clock = time.perf_counter()
+    with audit.alone(folder):
+        work = folder / ".work"
+        if not options.resume:
+            shutil.rmtree(work, ignore_errors=True)
+        from xai_audit.loaders import load
+
+        progress.stage("load")
+        subject = load(spec)
+        steps = plan(spec, [policy for policy, _ in policies], subject.task)
+        settings = Settings(
+            seed=spec.run.seed,
+            confidence=spec.run.confidence,
+            min_n=max((policy.min_n for policy, _ in policies), default=30),
+            min_label=max((policy.min_label for policy, _ in policies), default=10),
+            min_cell=spec.report.min_cell,
+            jobs=options.jobs or spec.run.jobs,
+            backend=spec.run.backend,
+            work=work,
+            debug=options.debug,
+        )
+        outcome = measure(subject, steps, settings, progress)
+        files = dict(outcome.arrays)
+        evidence = [_publishable(piece, spec, files) for piece in outcome.evidence]
+        evidence += _reports(spec)
+        card = describe(subject, spec)
+        progress.stage("judge")
+        verdict, recorded = decide(spec, policies, evidence, card, started.date())
+        made = Audit(
+            outcome=verdict.outcome,
+            reasons=verdict.reasons,
+            counts=verdict.counts,
+            run={
+                "started": started.isoformat(),
+                "finished": datetime.datetime.now(datetime.UTC).replace(microsecond=0).isoformat(),
+                "seconds": round(time.perf_counter() - clock, 1),
+                "host": socket.gethostname(),
+                "jobs": settings.jobs,
+                "backend": settings.backend,
+                "resumed": outcome.resumed,
+                "steps": {name: round(seconds, 2) for name, seconds in sorted(outcome.seconds.items())},
+            },
+            spec=published(spec),
+            policies=tuple(_applied(policy, sha256) for policy, sha256 in policies),
+            subject=card,
+            environment=environment(),
+            evidence=tuple(sorted((*evidence, *recorded), key=lambda piece: piece.id)),
+            findings=verdict.findings,
+            not_examined=not_examined(spec, subject, evidence),
+        )
+        files["rows.parquet"] = _rows_file(subject)
+        _write(folder, made, files, spec.report.formats, progress)
+        shutil.rmtree(work, ignore_errors=True)
+    return made
+
+
+def published(spec: Spec) -> dict[str, Any]:
+    """The spec as audit.json keeps it; how the run was carried out stands under ``run``."""
+    content = spec.model_dump(mode="json", exclude_none=True)
+    for how in ("jobs", "backend"):
+        content["run"].pop(how, None)
+    return content
+
+
+def plan(spec: Spec, policies: Sequence[Policy], task: str) -> list[Step]:
+    """The methods to run: those the spec names, those a rule reads, and the checks every audit makes."""
+    table = catalog.methods()
+    uses = [(use.method, use.params, use.name, True) for use in spec.metrics]
+    if not uses:
+        uses = [(name, {}, name, False) for name in DEFAULT_METRICS[task]]
+    primary = primary_metric(spec, task)
+    named = {name for _, _, name, _ in uses} | {use.name for use in spec.explainers}
+    wanted = [primary, *(ALWAYS if task == "classification" else ())]
+    for policy in policies:
+        wanted += [
+            rule.evidence.split("/")[0]
+            for rule in policy.rules
+            if rule.evidence and (rule.when is None or rule.when.task in (None, task))
+        ]
+    for name in dict.fromkeys(wanted):
+        method = table.get(name)
+        if method is not None and method.kind == "metric" and method.selectable and name not in named:
+            uses.append((name, {}, name, False))
+    uses += [
+        (method.id, {"metric": primary} if method.id == "baseline_improvement" else {}, method.id, False)
+        for method in table.values()
+        if method.kind == "metric" and not method.selectable and _applies(method, task)
+    ]
+    uses += [(use.method, use.params, use.name, True) for use in spec.explainers]
+    return [
+        Step(table[method], table[method].params.model_validate(params), name, asked)
+        for method, params, name, asked in uses
+    ]
+
+
+def primary_metric(spec: Spec, task: str) -> str:
+    """The spec's primary metric, or the first of the defaults."""
+    return spec.primary or DEFAULT_METRICS[task][0]
+
+
+def _applies(method: Method[Any], task: str) -> bool:
+    other = "regression" if task == "classification" else "classification"
+    return other not in method.needs and not (task == "regression" and "binary" in method.needs)
+
+
+def decide(
+    spec: Spec,
+    policies: Sequence[tuple[Policy, str]],
+    evidence: Sequence[Evidence],
+    card: dict[str, Any],
+    today: datetime.date,
+) -> tuple[Verdict, tuple[Evidence, ...]]:
+    """The verdict, and what the run itself knows (records), which rules may read."""
+    rules = [policy for policy, _ in policies]
+    measured = [piece for piece in evidence if piece.kind != "record" or piece.method == "report"]
+    recorded = records.observe(spec, rules, measured, card)
+    return judge(rules, (*measured, *recorded), spec, today=today), tuple(recorded)
+
+
+def judge_again(made: Audit, policies: Sequence[tuple[Policy, str]], today: datetime.date) -> Audit:
+    """A saved audit under these policies, without the model; nothing is written."""
+    spec = Spec.model_validate(made.spec)
+    verdict, recorded = decide(spec, policies, made.evidence, made.subject, today)
+    kept = [piece for piece in made.evidence if piece.kind != "record" or piece.method == "report"]
+    return made.model_copy(
+        update={
+            "outcome": verdict.outcome,
+            "reasons": verdict.reasons,
+            "counts": verdict.counts,
+            "findings": verdict.findings,
+            "policies": tuple(_applied(policy, sha256) for policy, sha256 in policies),
+            "evidence": tuple(sorted((*kept, *recorded), key=lambda piece: piece.id)),
+        }
+    )
+
+
+def _applied(policy: Policy, sha256: str) -> dict[str, Any]:
+    from xai_audit.policy import as_applied
+
+    return as_applied(policy, sha256)
+
+
+def render(made: Audit, folder: Path, formats: Sequence[str], progress: Stage | None = None) -> list[Path]:
+    """Write the reports of an audit; the paths written."""
+    progress = progress or Stage()
+    written = []
+    for name in formats:
+        progress.stage(name)
+        path = folder / FILES[name]
+        audit.write(path, renderers[name](made))
+        written.append(path)
+    return written
+
+
+def _write(folder: Path, made: Audit, files: dict[str, bytes], formats: Sequence[str], progress: Stage) -> None:
+    kept = folder / "evidence"
+    for name in sorted(files):
+        audit.write(kept / name, files[name])
+    for stale in kept.iterdir():
+        if stale.name not in files:
+            stale.unlink()
+    audit.write(folder / "audit.json", made.to_json().encode())
+    possible = [name for name in formats if missing_for(name) is None]
+    for name in FILES.keys() - {"summary", *possible}:
+        (folder / FILES[name]).unlink(missing_ok=True)  # a report of an earlier audit must not stand beside this one
+    render(made, folder, ["summary", *(name for name in possible if name != "summary")], progress)
+    audit.write_manifest(folder)
+
+
+def _reports(spec: Spec) -> list[Evidence]:
+    found = []
+    for name in spec.report.formats:
+        reason = missing_for(name)
+        if reason is not None:
+            found.append(
+                Evidence(
+                    id=f"report/{name}", method="report", kind="record", title=f"Report as {name}",
+                    status="skipped", reason=reason,
+                )
+            )  # fmt: skip
+    return found
+
+
+def _publishable(piece: Evidence, spec: Spec, files: dict[str, bytes]) -> Evidence:
+    """Single rows go to evidence/ unless the spec says they may be shown."""
+    if piece.observation is None or piece.observation.shape != "cases" or spec.report.examples:
+        return piece
+    content = json.dumps(piece.observation.model_dump(mode="json"), sort_keys=True).encode()
+    name = f"{digest.of_bytes(content)}.json"
+    files[name] = content
+    return piece.model_copy(
+        update={
+            "status": "skipped",
+            "reason": "single rows are kept in evidence/ and not shown; report.examples: true shows them",
+            "observation": None,
+            "arrays": {**piece.arrays, "cases": name},
+        }
+    )
+
+
+def describe(subject: Subject, spec: Spec) -> dict[str, Any]:
+    """The model and the data as audit.json tells of them: digests, counts and shapes, no row."""
+    minimum = spec.report.min_cell
+    groupings = []
+    from xai_audit.metrics.grouped import hidden, sizes
+
+    for grouping in subject.groupings:
+        covered = hidden(grouping, minimum)
+        groupings.append(
+            {
+                "columns": list(grouping.columns),
+                "labels": list(grouping.labels()),
+                "counts": [
+                    None if reason else int(count)
+                    for count, reason in zip(sizes(grouping), covered, strict=True)
+                ],
+                "missing": list(grouping.missing),
+                "special_category": grouping.special_category,
+            }
+        )
+    model = subject.model
+    return {
+        "model": None
+        if model is None
+        else {
+            "format": model.format,
+            "sha256": model.sha256,
+            "path": spec.model.path,
+            "probabilities": model.probabilities,
+            "details": _json(dict(model.details)),
+        },
+        "data": {
+            name: _table(rows) for name, rows in (("train", subject.train), ("test", subject.test)) if rows is not None
+        },
+        "task": subject.task,
+        "classes": [str(label) for label in subject.classes],
+        "positive": subject.positive,
+        "favourable": subject.favourable,
+        "threshold": subject.threshold,
+        "primary": primary_metric(spec, subject.task),
+        "labels": subject.test.target is not None,
+        "scores": subject.scores is not None,
+        "probabilities": subject.probabilities,
+        "columns": [
+            {"name": column.name, "kind": column.kind, "levels": len(column.levels)} for column in subject.columns
+        ],
+        "groupings": groupings,
+        "sensitive_inputs": list(subject.sensitive_inputs),
+        "notes": list(subject.notes),
+        "facts": _json(subject.facts),
+    }
+
+
+def _table(rows: Rows) -> dict[str, Any]:
+    return {"sha256": rows.sha256, "path": rows.path, "rows": rows.n}
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_json(item) for item in value]
+    if isinstance(value, float):
+        return value if value == value and abs(value) != float("inf") else str(value)  # noqa: PLR0124
+    if value is None or isinstance(value, (str, int, bool)):
+        return value
+    return value.item() if hasattr(value, "item") else str(value)
+
+
+def environment() -> dict[str, Any]:
+    """Versions that may change a number or a page; the same for every run on this machine."""
+    packages = {}
+    for name in PACKAGES:
+        try:
+            packages[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "xai_audit": __version__,
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "packages": packages,
+    }
+
+
+def not_examined(spec: Spec, subject: Subject, evidence: Sequence[Evidence]) -> tuple[str, ...]:
+    """What a reader might look for and this run did not look at."""
+    notes = []
+    if subject.model is None:
+        notes.append("The model itself: only its predictions were given, so nothing about explanations or unusual inputs.")
+    elif not spec.explainers:
+        notes.append("Explanations: the spec names no explainer.")
+    if subject.train is None:
+        notes.append("Training data: none was given, so overlap, drift and representation are unknown.")
+    if subject.test.target is None:
+        notes.append("Errors: the data have no target, so only selection was measured.")
+    if not subject.groupings:
+        notes.append("Groups: the spec names no sensitive column, so no bias was looked for.")
+    elif spec.data.crossings == "none":
+        notes.append("Crossings of sensitive columns: the spec says none.")
+    notes += [
+        "Robustness to noise, shift and attack (Article 15(4) and (5)): not built into this version.",
+        "Whether explanations follow a randomised model, and whether removing the named inputs matters: not built into this version.",
+        "Privacy attacks and poisoning (Article 15(5)): not built into this version.",
+        "Sensitive attributes that are not in the data.",
+    ]
+    failed = [piece for piece in evidence if piece.status == "failed"]
+    notes += [f"{piece.title}: failed, {piece.reason}." for piece in failed]
+    return tuple(notes)
+
+
+def _rows_file(subject: Subject) -> bytes:
+    """evidence/rows.parquet: rows in content order with id, target, prediction, scores and groups."""
+    import io
+
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    test = subject.test
+    columns: dict[str, Any] = {"row": pa.array(np.arange(test.n), pa.int64())}
+    columns["digest"] = pa.array([bytes(value).ljust(32, b"\0").hex() for value in test.digests])
+    if test.ids is not None:
+        columns["id"] = pa.array([None if value is None else str(value) for value in test.ids])
+    names = [str(label) for label in subject.classes]
+    for name, values in (("target", test.target), ("prediction", subject.prediction)):
+        if values is None:
+            continue
+        if subject.task == "classification":
+            columns[name] = pa.array([names[int(value)] if value >= 0 else None for value in values])
+        else:
+            columns[name] = pa.array(np.asarray(values, dtype=float))
+    if subject.scores is not None:
+        for index in range(subject.scores.shape[1]):
+            label = names[index] if subject.scores.shape[1] > 1 else "score"
+            columns[f"score:{label}" if subject.scores.shape[1] > 1 else "score"] = pa.array(subject.scores[:, index])
+    for grouping in subject.groupings:
+        if len(grouping.columns) == 1:
+            labels = grouping.labels()
+            columns[f"group:{grouping.columns[0]}"] = pa.array([labels[code] for code in grouping.codes])
+    for name, extra in (("weight", test.weights), ("cluster", test.clusters)):
+        if extra is not None:
+            columns[name] = pa.array(extra)
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(columns), buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def check_formats(formats: Sequence[str]) -> None:
+    """UnavailableError where a format asked for on the command line cannot be written here."""
+    for name in formats:
+        reason = missing_for(name)
+        if reason is not None:
+            raise UnavailableError(reason)

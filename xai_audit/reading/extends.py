@@ -1,0 +1,102 @@
+"""A spec on top of another: ``extends`` followed to its end, keys of the later file winning."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xai_audit.source import Node, read, shown
+
+if TYPE_CHECKING:
+    from xai_audit.errors import Mistake
+
+
+def extended(path: Path, mistakes: list[Mistake]) -> Node | None:
+    """A file's document on top of what it extends, paths in it relative to the file's own folder."""
+    return _extended(path, mistakes, path.parent, ())
+
+
+def _extended(path: Path, mistakes: list[Mistake], folder: Path, chain: tuple[Path, ...]) -> Node | None:
+    root, _ = read(path, mistakes)
+    if root is None or root.kind != "mapping":
+        return root
+    if path.parent != folder:
+        root = _moved(root, os.path.relpath(path.parent, folder or "."))
+    extends = root.get("extends")
+    if extends is None:
+        return root
+    if extends.kind in ("mapping", "list"):
+        mistakes.append(extends.place.mistake("extends: one path is asked"))
+        return root
+    chain = (*chain, path.resolve())
+    base = path.parent / extends.raw
+    if base.resolve() in chain:
+        mistakes.append(extends.place.mistake(f"extends: {shown(extends.raw)} leads back to this file: a loop"))
+        return root
+    if len(chain) > 20:
+        mistakes.append(extends.place.mistake("extends: more than 20 files in a row"))
+        return root
+    if not base.exists():
+        mistakes.append(extends.place.mistake(f"extends: no such file: {extends.raw}", missing=True))
+        return root
+    under = _extended(base, mistakes, folder, chain)
+    if under is None or under.kind != "mapping":
+        if under is not None:
+            mistakes.append(under.place.mistake("a spec is keys and values"))
+        return root
+    return _merged(under, root)
+
+
+def _merged(under: Node, over: Node) -> Node:
+    """Keys of ``over`` win; mappings are merged, anything else is replaced."""
+    values, keys = dict(under.value), dict(under.keys)
+    for key, child in over.value.items():
+        below = values.get(key)
+        both = below is not None and below.kind == child.kind == "mapping"
+        values[key] = _merged(below, child) if both and below is not None else child
+        keys[key] = over.keys[key]
+    return Node("mapping", over.place, values, keys=keys)
+
+
+
+_PATHS = (
+    ("model", "path"),
+    ("model", "entry"),
+    ("data", "train", "path"),
+    ("data", "test", "path"),
+    ("data", "sensitive", "*", "file"),
+    ("policies", "*"),
+)
+"""Where a spec holds a path."""
+
+
+def _moved(root: Node, step: str) -> Node:
+    """The same document with its relative paths as seen from the folder of the spec that extends it."""
+    for path in _PATHS:
+        root = _changed(root, path, step)
+    return root
+
+
+def _changed(node: Node, path: tuple[str, ...], step: str) -> Node:
+    if not path:
+        return _seen(node, step)
+    key, *rest = path
+    if key == "*" and node.kind == "list":
+        return replace(node, value=tuple(_changed(child, tuple(rest), step) for child in node.value))
+    if node.kind == "mapping" and key in node.value:
+        return replace(node, value={**node.value, key: _changed(node.value[key], tuple(rest), step)})
+    return node
+
+
+def _seen(node: Node, step: str) -> Node:
+    if node.kind != "text" or not node.raw or Path(node.raw).is_absolute():
+        return node
+    file = re.sub(r":\w+$", "", node.raw)
+    # A shipped policy, a table of scikit-learn and an installed module are names, not paths.
+    if not Path(file).suffix or file.startswith("sklearn:") or (":" in node.raw and not file.endswith(".py")):
+        return node
+    moved = Path(step, node.raw).as_posix()
+    return replace(node, value=moved, raw=moved)

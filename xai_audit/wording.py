@@ -1,0 +1,211 @@
+"""What a finding says: numbers and thresholds in plain words, without praise and without a verdict of law."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from xai_audit.evidence import Groups, Scalar
+from xai_audit.statements import BY_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from xai_audit.deciding import Threshold
+    from xai_audit.evidence import Estimate, Evidence, Group
+    from xai_audit.verdict import Basis
+
+QUANTITIES = {
+    "demographic_parity_ratio": "selection ratio",
+    "demographic_parity_difference": "difference in selection rate",
+    "equal_opportunity_difference": "difference in true positive rate",
+    "false_positive_rate_difference": "difference in false positive rate",
+    "predictive_parity_difference": "difference in precision",
+    "equalized_odds_difference": "larger difference in true or false positive rate",
+    "equalized_odds_sum": "sum of the differences in true and false positive rate",
+    "roc_auc": "ROC AUC",
+    "r2": "R²",
+    "f1": "F1",
+}
+"""Metrics whose usual name says too little to somebody who is not of the field, or is written otherwise."""
+
+_EVENTS = {
+    # method: (who is counted, what befell them, whether the rate counts it or its opposite)
+    "recall": ("positives", "are not found", False),
+    "true_positive_rate": ("positives", "are not found", False),
+    "equal_opportunity_difference": ("positives", "are not found", False),
+    "false_negative_rate": ("positives", "are not found", True),
+    "false_positive_rate": ("negatives", "are wrongly flagged", True),
+    "false_positive_rate_difference": ("negatives", "are wrongly flagged", True),
+    "true_negative_rate": ("negatives", "are wrongly flagged", False),
+    "accuracy": ("people", "are decided wrongly", False),
+    "precision": ("people flagged", "are flagged wrongly", False),
+    "predictive_parity_difference": ("people flagged", "are flagged wrongly", False),
+    "selection_rate": ("people", "are not selected", False),
+    "demographic_parity_ratio": ("people", "are not selected", False),
+    "demographic_parity_difference": ("people", "are not selected", False),
+    "protected_flip_rate": ("people", "would be decided otherwise", True),
+}
+
+
+def places(estimate: Estimate) -> int:
+    """Decimals that an interval supports: its last digit is worth about a fifth of the width or less."""
+    low, high = estimate.low, estimate.high
+    if low is None or high is None or high <= low:
+        return 0 if float(estimate.value).is_integer() and abs(estimate.value) != 1 else 3
+    floor = 2 if max(abs(low), abs(high)) <= 1 else 1
+    return min(max(math.ceil(-math.log10((high - low) / 5) - 1e-9), floor), 6)
+
+
+def plain(value: float, decimals: int) -> str:
+    """A number with commas for thousands, a real minus sign and no negative zero."""
+    text = f"{abs(value):,.{decimals}f}"
+    return f"−{text}" if value < 0 and any(digit in text for digit in "123456789") else text
+
+
+def level(number: float) -> str:
+    """A threshold as printed: at least two decimals where it is a fraction."""
+    if float(number).is_integer() and abs(number) != 1:
+        return plain(number, 0)
+    text = repr(round(float(number), 9))
+    decimals = len(text.partition(".")[2]) if "e" not in text else 9
+    return plain(number, max(2, decimals))
+
+
+def number(estimate: Estimate) -> str:
+    """An estimate as printed, ``0.72 [0.58, 0.89]``; an exact one without brackets."""
+    digits = places(estimate)
+    value = plain(estimate.value, digits)
+    if estimate.exact:
+        # Trailing zeros of an exact number claim nothing.
+        return value.rstrip("0").rstrip(".") if "." in value and abs(estimate.value) != 1 else value
+    low = "(−∞" if estimate.low is None else f"[{plain(estimate.low, digits)}"
+    high = "∞)" if estimate.high is None else f"{plain(estimate.high, digits)}]"
+    return f"{value} {low}, {high}"
+
+
+def about(rows: int) -> str:
+    """A number of rows to two figures, ``3,300``, rounded up."""
+    step = 10 ** max(0, len(str(rows)) - 2)
+    return f"{math.ceil(rows / step) * step:,}"
+
+
+def joined(words: Iterable[str], most: int = 6) -> str:
+    """``a``, ``a and b``, ``a, b and c``; a long list ends with how many more there are."""
+    each = list(words)
+    if len(each) > most:
+        return f"{', '.join(each[: most - 1])} and {len(each) - most + 1} more"
+    return each[0] if len(each) == 1 else f"{', '.join(each[:-1])} and {each[-1]}" if each else "none"
+
+
+def some(count: int, one: str, many: str | None = None) -> str:
+    """``1 rule``, ``3 rules``."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def asked(threshold: Threshold) -> str:
+    """The requirement in words: ``at least 0.80``."""
+    words = {"at_least": "at least", "at_most": "at most", "equals": "exactly"}
+    if threshold.strict:
+        words = {"at_least": "more than", "at_most": "less than", "equals": "exactly"}
+    return f"{words[threshold.side]} {level(threshold.level)}"
+
+
+def against(threshold: Threshold, basis: Basis) -> str:
+    """The threshold with where it comes from: ``0.80 (convention, not law)``, ``the declared 0.75``."""
+    text = level(threshold.level)
+    if threshold.declared:
+        return f"the declared {text}"
+    return f"{text} (convention, not law)" if basis == "convention" else f"the {text} asked"
+
+
+def short_of(threshold: Threshold, basis: Basis) -> str:
+    """How a number misses its threshold: ``is below the declared 0.75``."""
+    if threshold.side == "equals":
+        return f"is not {against(threshold, basis)}"
+    if threshold.strict:
+        return f"is not {'above' if threshold.side == 'at_least' else 'below'} {against(threshold, basis)}"
+    return f"is {'below' if threshold.side == 'at_least' else 'above'} {against(threshold, basis)}"
+
+
+def named(threshold: Threshold, basis: Basis) -> str:
+    """The threshold after a comma: ``convention 0.80``, ``declared 0.75``, ``threshold 0.05``."""
+    word = "declared" if threshold.declared else "convention" if basis == "convention" else "threshold"
+    return f"{word} {level(threshold.level)}"
+
+
+def quantity(evidence: Evidence, *, which: str) -> str:
+    """What was read, in words: ``selection ratio by sex``, ``largest difference in recall by sex``, ``recall``."""
+    known = QUANTITIES.get(evidence.method)
+    title = known or _lowered(evidence.title or evidence.method.replace("_", " "))
+    if isinstance(evidence.observation, Groups):
+        columns = [column for column in evidence.observation.by if column not in ("class", "rate")]
+        by = f" by {' and '.join(columns)}" if columns else ""
+        comparing = evidence.method.endswith(("_ratio", "_difference", "_sum"))
+        if not comparing and which in ("difference", "ratio"):
+            extreme = "largest difference in" if which == "difference" else "smallest ratio of"
+            return f"{extreme} {title}{by}"
+        return f"{title}{by}"
+    method, _, part = evidence.id.partition("/")
+    if part and known is None and evidence.title.lower() == method.replace("_", " "):
+        return f"{title}, {unquote(part)}"
+    return title
+
+
+def _lowered(title: str) -> str:
+    """A title inside a sentence: its capital goes, unless it begins an abbreviation."""
+    return title[0].lower() + title[1:] if len(title) > 1 and title[1].islower() else title
+
+
+def affected(evidence: Evidence, between: tuple[str, str] | None) -> str | None:
+    """Who is affected and how many, in the group that is worst off: ``sex 2: 64 of 104 people are not selected``.
+
+    None where the evidence does not say. Nothing is given away: only a group whose number is shown is counted.
+    """
+    event = _EVENTS.get(evidence.method)
+    if event is None:
+        return None
+    who, what, counts = event
+    observation = evidence.observation
+    if isinstance(observation, Scalar):
+        return None if observation.estimate.exact else _counted(observation.estimate, None, who, what, counts=counts)
+    if not isinstance(observation, Groups) or between is None:
+        return None
+    # The lowest group is worst off where the rate is a good thing, the highest where it counts the harm.
+    label = between[1] if counts else between[0]
+    group = next((group for group in observation.groups if ", ".join(group.key.values()) == label), None)
+    if group is None or group.estimate is None or group.status != "measured":
+        return None
+    where = ", ".join(f"{column} {value}" for column, value in group.key.items())
+    return f"{where}: {_counted(group.estimate, group, who, what, counts=counts)}"
+
+
+def _counted(estimate: Estimate, group: Group | None, who: str, what: str, *, counts: bool) -> str:
+    rows = group.count if group is not None and group.count is not None else estimate.n
+    share = estimate.value if counts else 1 - estimate.value
+    return f"{round(share * rows):,} of {rows:,} {who} {what}"
+
+
+def statements(missing: Sequence[str]) -> str:
+    """What is not stated, and who can: ``known gaps of the data (the data steward can say)``."""
+    told = []
+    for key in missing:
+        name, _, letter = key.partition(".")
+        known = BY_KEY.get(name)
+        what = _lowered(known.asks) if known else _OTHERS.get(key, key.replace("_", " "))
+        letter_of = f", part {letter}" if known and letter else ""
+        who = f" ({known.who} can say)" if known else ""
+        told.append(f"{what}{letter_of}{who}")
+    if len(told) == 1:
+        return f"not stated: {told[0]}"
+    return f"{len(told)} statements are missing: {joined(missing)}"
+
+
+_OTHERS = {
+    "signatories": "who signs, with name, function and date",
+    "classification": "where the system stands in the Act (system.classification)",
+    "declared_levels": "the level of the primary metric that the provider declares",
+    "model.sha256": "the digest of the model (model.sha256)",
+    "provider": "who the provider is",
+}
