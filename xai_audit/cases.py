@@ -6,7 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 from xai_audit import applying, deciding
 from xai_audit.evidence import LEVELS, Estimate, Evidence, Groups, Scalar, Summary, exactly
-from xai_audit.spec import Classification, Data, DeclaredLevel, Model, Person, Said, Sensitive, Spec, System, Table, Use
+from xai_audit.spec import (
+    Classification,
+    Data,
+    DeclaredLevel,
+    Model,
+    Person,
+    Said,
+    Sensitive,
+    Spec,
+    System,
+    Table,
+    Use,
+)
 from xai_audit.statements import BY_KEY
 
 if TYPE_CHECKING:
@@ -24,13 +36,21 @@ def spec_for(rule: Rule, example: Example) -> Spec:
     point = when.annex_iii[0] if when and when.annex_iii else "5(a)"
     keys = (rule.attested,) if isinstance(rule.attested, str) else rule.attested or ()
     stated = example.attested is not False
-    declared = (DeclaredLevel(metric=METRIC, at_least=example.declared),) if example.declared is not None else ()
+    declared = (
+        (DeclaredLevel(metric=METRIC, at_least=example.declared),) if example.declared is not None else ()
+    )
     special = bool(when and when.special_category)
     system = System(
         name="An example",
         stage="release",
-        classification=Classification(annex_iii_point=point, art6_3={"condition": "a"} if when and when.art6_3 else None),
-        statements={key: _said(key) for key in (*keys, *((when.statement,) if when and when.statement else ())) if stated},
+        classification=Classification(
+            annex_iii_point=point, art6_3={"condition": "a"} if when and when.art6_3 else None
+        ),
+        statements={
+            key: _said(key)
+            for key in (*keys, *((when.statement,) if when and when.statement else ()))
+            if stated
+        },
         declared_levels=declared,
         signatories=_signed() if stated else (),
         continual_learning=bool(when and when.continual_learning),
@@ -58,7 +78,8 @@ def _signed() -> tuple[Person, ...]:
 def _said(key: str) -> tuple[Said, ...]:
     letters = BY_KEY[key].letters if key in BY_KEY else ()
     return tuple(
-        Said(key=key, letter=letter, text="As an example.", author="A. Person") for letter in letters or (None,)
+        Said(key=key, letter=letter, text="As an example.", author="A. Person")
+        for letter in letters or (None,)
     )
 
 
@@ -78,16 +99,31 @@ def _pieces(
     absent: dict[str, Any] = {}
     if example is not None and example.attested is False:
         absent = {"absent_statements": ["data_gaps"]}
-    for identifier in applying.evidence_read(rule, requirement.evidence or "", spec)[0]:
-        fields: dict[str, Any] = {"id": identifier, "method": identifier.partition("/")[0], "kind": "metric", "title": ""}
+    for identifier in applying.evidence_read(
+        rule, requirement.evidence or "", spec, spec.model.task or "classification"
+    )[0]:
+        fields: dict[str, Any] = {
+            "id": identifier,
+            "method": identifier.partition("/")[0],
+            "kind": "metric",
+            "title": "",
+        }
         if example is not None and example.present is False:
             yield Evidence(**fields, status="skipped", reason="the example says so")
             continue
-        if example is not None and absent and example.value is None and example.low is None and example.high is None:
+        if (
+            example is not None
+            and absent
+            and example.value is None
+            and example.low is None
+            and example.high is None
+        ):
             yield Evidence(**fields, status="skipped", reason="nobody states it", params=absent)
             continue
         estimate = _met(requirement) if example is None or example.present else estimate_of(example)
-        yield Evidence(**fields, status="measured", params=absent, observation=_shaped(requirement, identifier, estimate))
+        yield Evidence(
+            **fields, status="measured", params=absent, observation=_shaped(requirement, identifier, estimate)
+        )
 
 
 def _shaped(requirement: Rule | Requirement, identifier: str, estimate: Estimate) -> Scalar | Groups:

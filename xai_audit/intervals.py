@@ -33,6 +33,7 @@ LEVELS = (0.9, 0.95, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9999)
 WIDENED_ABOVE = 0.95
 """Beyond this level limits also contain the exact ones, see the module's docstring."""
 
+_DUST = 1e-9
 _STEPS = 200  # a root is found in 8 to 20; bisection alone would need 60
 
 
@@ -124,12 +125,11 @@ def smallest_ratio(xs: Sequence[float], ns: Sequence[float], levels: Sequence[fl
     and the interval is all of [0, 1].
     """
     pairs = _pairs(xs, ns)
-    low, high = _ratio_limits(_columns(pairs), bonferroni(levels, len(pairs)))
+    low, flipped = _ratio_lows(_columns(pairs), bonferroni(levels, len(pairs)))
     with np.errstate(divide="ignore"):
-        # Each pair is read both ways round; the reciprocal of an unbounded limit is 0, and conversely.
-        lows = np.minimum(low, 1 / high).min(axis=0)
-        highs = np.minimum(np.minimum(high, 1 / low).min(axis=0), 1.0)
-    return list(zip(lows.tolist(), highs.tolist(), strict=True))
+        # Each pair is read both ways round: the high limit of one way is the reciprocal of the other's low.
+        highs = np.minimum(1 / np.maximum(low, flipped).max(axis=0), 1.0)
+    return list(zip(np.minimum(low, flipped).min(axis=0).tolist(), highs.tolist(), strict=True))
 
 
 def widest_gap(low: Floats, high: Floats) -> list[Interval]:
@@ -228,7 +228,7 @@ def _bounded(limits: list[Interval]) -> list[tuple[float, float]]:
 
 def _special() -> Any:
     """scipy.special, whose import costs more than most audits' intervals."""
-    from scipy import special  # type: ignore[import-untyped, unused-ignore]  # noqa: PLC0415
+    from scipy import special
 
     return special
 
@@ -252,8 +252,9 @@ def _pairs(xs: Sequence[float], ns: Sequence[float]) -> list[tuple[float, float,
 
 
 def _columns(pairs: Sequence[tuple[float, float, float, float]]) -> Counts:
-    """Counts as four (pairs, 1) columns."""
+    """Counts as four (pairs, 1) columns, where the dust of a weighted sum counts as nothing."""
     x1, n1, x2, n2 = np.array(pairs, dtype=np.float64).T[:, :, None]
+    x1, x2 = (np.where(x < _DUST, 0.0, np.where(n - x < _DUST, n, x)) for x, n in ((x1, n1), (x2, n2)))
     return x1, n1, x2, n2
 
 
@@ -272,19 +273,25 @@ def _difference_limits(counts: Counts, levels: Sequence[float]) -> tuple[Floats,
 
 def _ratio_limits(counts: Counts, levels: Sequence[float]) -> tuple[Floats, Floats]:
     """Limits of p1 / p2, infinity where unbounded, one row per pair and one column per level."""
-    total, smaller = counts[1] + counts[3], np.maximum(np.minimum(counts[1], counts[3]), 2.0)
+    low, flipped = _ratio_lows(counts, levels)
+    with np.errstate(divide="ignore"):
+        return low, 1 / flipped
+
+
+def _ratio_lows(counts: Counts, levels: Sequence[float]) -> tuple[Floats, Floats]:
+    """Lower limits of p1 / p2 and of p2 / p1, whose reciprocals are the upper ones."""
+    x1, n1, x2, n2 = counts
+    total, smaller = n1 + n2, np.maximum(np.minimum(n1, n2), 2.0)
     # N/(N-1) makes room for two groups of one size. A small one beside a large one varies as if alone.
     room = np.sqrt(smaller / (smaller - 1) * (total - 1) / total)
-    low, high = _ratios(*counts, room * np.array([[normal_quantile(level) for level in levels]]))
+    low, flipped = _ratios(*counts, room * np.array([[normal_quantile(level) for level in levels]]))
     wide = [i for i, level in enumerate(levels) if level > WIDENED_ABOVE]
     if wide:
         l1, u1, l2, u2 = _exact_limits(counts, [levels[i] for i in wide])
-        x1, n1, x2, n2 = counts
         p1, p2 = x1 / n1, x2 / n2
         low[:, wide] = np.minimum(low[:, wide], _mover_ratio_low(p1, l1, p2, u2))
-        with np.errstate(divide="ignore"):
-            high[:, wide] = np.maximum(high[:, wide], 1 / _mover_ratio_low(p2, l2, p1, u1))
-    return low, high
+        flipped[:, wide] = np.minimum(flipped[:, wide], _mover_ratio_low(p2, l2, p1, u1))
+    return low, flipped
 
 
 def _exact_limits(counts: Counts, levels: Sequence[float]) -> tuple[Floats, Floats, Floats, Floats]:
@@ -360,11 +367,10 @@ def _tilted(x: Floats, n: Floats, m: Floats) -> Floats:
 
 
 def _ratios(x1: Floats, n1: Floats, x2: Floats, n2: Floats, z: Floats) -> tuple[Floats, Floats]:
-    """Miettinen-Nurminen limits of p1 / p2, infinity where unbounded, per pair and level."""
+    """Miettinen-Nurminen lower limits of p1 / p2 and of p2 / p1, per pair and level."""
     x1, n1, x2, n2, z = np.broadcast_arrays(x1, n1, x2, n2, z)
     low, flipped = _ratio_low(*(np.stack(pair) for pair in ((x1, x2), (n1, n2), (x2, x1), (n2, n1), (z, z))))
-    with np.errstate(divide="ignore"):
-        return low, 1 / flipped
+    return low, flipped
 
 
 def _ratio_low(x1: Floats, n1: Floats, x2: Floats, n2: Floats, z: Floats) -> Floats:

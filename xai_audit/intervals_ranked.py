@@ -293,7 +293,7 @@ def abroca(
 
 def _special() -> Any:
     """scipy.special, whose import costs more than most audits' intervals."""
-    from scipy import special  # type: ignore[import-untyped, unused-ignore]  # noqa: PLC0415
+    from scipy import special
 
     return special
 

@@ -9,16 +9,17 @@ that do not block are labelled fail by their own p at ``family_error``, uncorrec
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from xai_audit import applying, deciding, wording
-from xai_audit.applying import Reading
+from xai_audit.applying import Bench, Reading
 from xai_audit.evidence import Evidence
+from xai_audit.foresight import undecidable
 from xai_audit.policy import Example, Policy, Rule
 from xai_audit.verdict import Counts, Finding, FindingKind, Level, Outcome, Part, Verdict, Waiver
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import date
 
     from xai_audit.spec import Spec
@@ -29,11 +30,10 @@ class _Draft:
     """A rule before the p-values of its policy are corrected together."""
 
     rule: Rule
-    policy: Policy
     level: Level
     readings: tuple[Reading, ...] = ()
     kind: FindingKind | None = None
-    """Set where nothing is left to weigh: not applicable, attested, nothing to read."""
+    """Set where nothing is left to weigh: not applicable, or a matter of statements."""
     message: str = ""
     missing: tuple[str, ...] = ()
 
@@ -64,11 +64,12 @@ def judge(policies: Sequence[Policy], evidence: Sequence[Evidence], spec: Spec, 
     task = applying.task_of(spec, evidence)
     findings: list[Finding] = []
     for policy in policies:
-        drafts = [_draft(rule, policy, by_id, spec, task) for rule in policy.rules]
+        bench = Bench(policy, spec, task, by_id)
+        drafts = [_draft(rule, bench) for rule in policy.rules]
         # Only what may fail the gate shares the gate's error.
-        family = [draft for draft in drafts if draft.blocking and draft.weighed and draft.kind is None]
+        family = [draft for draft in drafts if draft.blocking and draft.weighed]
         corrected = dict(zip(map(id, family), deciding.holm([draft.p for draft in family]), strict=True))
-        findings += [_finding(draft, corrected.get(id(draft)), by_id, spec, rows, today) for draft in drafts]
+        findings += [_finding(draft, corrected.get(id(draft)), bench, rows, today) for draft in drafts]
     return _verdict(findings, evidence, spec)
 
 
@@ -87,65 +88,56 @@ def exit_code(outcome: Outcome) -> int:
             assert_never(outcome)
 
 
-def _draft(
-    rule: Rule, policy: Policy, by_id: Mapping[str, Evidence], spec: Spec, task: Literal["classification", "regression"]
-) -> _Draft:
+def _draft(rule: Rule, bench: Bench) -> _Draft:
+    spec = bench.spec
     level: Level = rule.level
     if level == "error" and rule.release and spec.system.stage == "development":
         level = "warning"
     if level == "error" and rule.explained_by is not None and not spec.lacks(rule.explained_by):
         level = "warning"
-    draft = _Draft(rule, policy, level)
-    reason = applying.not_applicable(rule, spec, task)
+    draft = _Draft(rule, level)
+    reason = applying.not_applicable(rule, spec, bench.task)
     if reason is not None:
         return replace(draft, kind="notApplicable", message=f"does not apply: {reason}")
-    if rule.attested is not None:
-        keys = (rule.attested,) if isinstance(rule.attested, str) else rule.attested
-        missing = tuple(part for key in keys for part in spec.lacks(key))
-        if missing:
-            return replace(draft, kind="open", message=wording.statements(missing), missing=missing)
-        return replace(draft, kind="pass", message=f"stated: {applying.stated_by(spec, keys)}")
-    readings, nothing = applying.readings(rule, policy, by_id, spec)
-    if not readings:
-        return replace(draft, kind="review", message=nothing)
-    return replace(draft, readings=readings)
+    if rule.attested is None:
+        return replace(draft, readings=applying.readings(rule, bench))
+    keys = (rule.attested,) if isinstance(rule.attested, str) else rule.attested
+    missing = tuple(part for key in keys for part in spec.lacks(key))
+    if missing:
+        return replace(draft, kind="open", message=wording.statements(missing), missing=missing)
+    return replace(draft, kind="pass", message=wording.stated_by(spec, keys))
 
 
 def _finding(
-    draft: _Draft,
-    corrected: tuple[float, int] | None,
-    by_id: Mapping[str, Evidence],
-    spec: Spec,
-    rows: int,
-    today: date,
+    draft: _Draft, corrected: tuple[float, int] | None, bench: Bench, rows: int, today: date
 ) -> Finding:
-    rule, policy = draft.rule, draft.policy
-    error = policy.family_error
-    times = corrected[1] if corrected else 1
-    share = error / (times * max(1, len(draft.weighed)))
-    statistical = bool(draft.weighed)
-    adjusted = (corrected[0] if corrected else draft.p) if statistical else None
-    failed = adjusted is not None and adjusted <= error
-    parts = []
-    for reading in draft.readings:
-        kind = reading.kind
-        if failed and reading.p is not None and reading.p <= max(share, _least(draft)):
-            kind = "fail"
-        parts.append(reading.part(kind, rows=rows, confidence=policy.confidence, error=share, spec=spec))
+    rule, policy = draft.rule, bench.policy
+    adjusted = (corrected[0] if corrected else draft.p) if draft.weighed else None
+    # What is left of the policy's error for one number of this rule.
+    share = policy.family_error / ((corrected[1] if corrected else 1) * max(1, len(draft.weighed)))
+    failed = adjusted is not None and adjusted <= policy.family_error
+    parts = [
+        reading.part(
+            "fail"
+            if failed and reading.p is not None and reading.p <= max(share, _least(draft))
+            else reading.kind,
+            rows=rows,
+            confidence=policy.confidence,
+            error=share,
+            interval=bench.spec.run.confidence,
+        )
+        for reading in draft.readings
+    ]
     kind = draft.kind or _together([part.kind for part in parts])
-    missing = (*draft.missing, *(key for reading in draft.readings for key in reading.missing))
-    message, affected, settle = draft.message, None, None
-    if draft.kind is None:
-        read = [reading for reading, part in zip(draft.readings, parts, strict=True) if part.kind == kind]
-        chosen = [part for part in parts if part.kind == kind]
-        settle = applying.settle(draft.readings, parts) if kind == "open" else None
-        message = applying.message(rule, policy, kind, read, chosen, settle, missing, spec)
-        if kind == "fail":
-            affected = applying.who(read, by_id)
-    waiver = _waiver(rule.id, policy.id, parts, spec.system.waivers, today) if kind == "fail" else None
-    if waiver is not None:
-        message += applying.waived(waiver)
-    thresholds = dict.fromkeys(wording.asked(reading.threshold) for reading in draft.readings if reading.threshold)
+    waiver = _waiver(rule.id, policy.id, parts, bench.spec.system.waivers, today) if kind == "fail" else None
+    told = [reading for reading, part in zip(draft.readings, parts, strict=True) if part.kind == kind]
+    missing = tuple(
+        dict.fromkeys((*draft.missing, *(key for reading in draft.readings for key in reading.missing)))
+    )
+    settle = wording.settle(draft.readings, parts) if kind == "open" else None
+    thresholds = dict.fromkeys(
+        wording.asked(reading.threshold) for reading in draft.readings if reading.threshold
+    )
     return Finding(
         rule=rule.id,
         policy=policy.id,
@@ -155,11 +147,11 @@ def _finding(
         kind=kind,
         level=draft.level,
         blocking=draft.blocking,
-        message=message,
-        threshold="; ".join(thresholds) or applying.asked(rule),
+        message=draft.message or _message(draft, bench, kind, told, settle, missing, waiver),
+        threshold="; ".join(thresholds) or wording.required(rule),
         evidence=tuple(dict.fromkeys(part.evidence for part in parts)),
         parts=tuple(parts),
-        statistical=statistical,
+        statistical=bool(draft.weighed),
         adjusted_p=adjusted,
         tip=rule.tip or None,
         why=rule.why or None,
@@ -167,10 +159,27 @@ def _finding(
         applies_from=rule.applies_from,
         on_open=rule.opened,
         waiver=waiver,
-        missing=tuple(dict.fromkeys(missing)),
-        affected=affected,
+        missing=missing,
+        affected=wording.who(told) if kind == "fail" else None,
         settle=settle,
     )
+
+
+def _message(
+    draft: _Draft,
+    bench: Bench,
+    kind: FindingKind,
+    told: Sequence[Reading],
+    settle: str | None,
+    missing: tuple[str, ...],
+    waiver: Waiver | None,
+) -> str:
+    text = wording.message(draft.rule, bench.policy.confidence, kind, told)
+    if settle:
+        text += f": {settle}"
+    if missing and kind == "open":
+        text += f"; {wording.statements(missing)}"
+    return text + (wording.let_through(waiver) if waiver else "")
 
 
 def _least(draft: _Draft) -> float:
@@ -186,7 +195,9 @@ def _together(kinds: Sequence[FindingKind]) -> FindingKind:
     return "pass"
 
 
-def _waiver(rule: str, policy: str, parts: Sequence[Part], waivers: Sequence[Waiver], today: date) -> Waiver | None:
+def _waiver(
+    rule: str, policy: str, parts: Sequence[Part], waivers: Sequence[Waiver], today: date
+) -> Waiver | None:
     """The waiver that covers a failed rule, else one that has expired, else None.
 
     A waiver holds through its last day. One with a scope covers that evidence or that policy alone: the rule is
@@ -230,7 +241,9 @@ def _verdict(findings: Sequence[Finding], evidence: Sequence[Evidence], spec: Sp
     if to_settle:
         reasons.append(_told(to_settle, "could not be decided"))
     if crashed:
-        reasons.append(f"{wording.some(len(crashed), 'method')} named in the spec failed: {wording.joined(crashed)}")
+        reasons.append(
+            f"{wording.some(len(crashed), 'method')} named in the spec failed: {wording.joined(crashed)}"
+        )
     if not findings:
         reasons.append("no policy holds a rule")
     elif not blocking:
@@ -242,7 +255,9 @@ def _verdict(findings: Sequence[Finding], evidence: Sequence[Evidence], spec: Sp
         reasons.append(_told(passed, "passed"))
         if undecided:
             reasons.append(_told(undecided, "could not be decided, and by the policy only warn"))
-    return Verdict(outcome=outcome, reasons=tuple(reasons), findings=tuple(findings), counts=_counts(findings))
+    return Verdict(
+        outcome=outcome, reasons=tuple(reasons), findings=tuple(findings), counts=_counts(findings)
+    )
 
 
 def _told(findings: Sequence[Finding], what: str) -> str:
@@ -291,3 +306,6 @@ def example_finding(rule: Rule, example: Example) -> FindingKind:
     spec = cases.spec_for(rule, example)
     evidence = cases.evidence_for(rule, example, spec)
     return judge([policy], evidence, spec, today=date(2026, 1, 1)).findings[0].kind
+
+
+__all__ = ["example_finding", "exit_code", "judge", "undecidable", "waived"]

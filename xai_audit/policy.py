@@ -46,12 +46,6 @@ class When(Frozen):
     """Whether the spec says that the system keeps learning in use (system.continual_learning)."""
 
 
-MECHANISTIC = frozenset(
-    {"circuit_discovery", "neuron_search", "progress_measures", "sparse_autoencoder", "sparse_probing", "tcav"}
-)
-"""Methods that read a network's internals. They explore: no rule of law, derived or guidance rests on them alone."""
-
-
 class Requirement(Frozen):
     """A further number that a rule holds to a threshold of its own."""
 
@@ -121,18 +115,6 @@ class Rule(Frozen):
             raise ValueError(message)
         if self.also and (self.attested is not None or self.present is not None):
             message = f"{self.id}: also goes with a threshold, not with attested or present"
-            raise ValueError(message)
-        return self
-
-    @model_validator(mode="after")
-    def _not_on_exploration_alone(self) -> Rule:
-        evidence = [self.evidence, *(more.evidence for more in self.also)] if self.evidence else []
-        methods = {name.split("/")[0] for name in evidence}
-        if methods and methods <= MECHANISTIC and self.basis in ("law", "derived", "guidance"):
-            message = (
-                f"{self.id}: its basis is {self.basis}, but {', '.join(sorted(methods))} explores a network's internals; "
-                "name other evidence too, or make the basis convention or provider"
-            )
             raise ValueError(message)
         return self
 

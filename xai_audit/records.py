@@ -40,7 +40,10 @@ RECORDS: Mapping[str, tuple[str, str]] = {
         "Rationales of the gated metrics",
         "The share of metrics held to a blocking threshold for which a named person says why they are appropriate.",
     ),
-    "log_retention": ("Log retention in days", "For how many days automatically generated logs are kept, as stated."),
+    "log_retention": (
+        "Log retention in days",
+        "For how many days automatically generated logs are kept, as stated.",
+    ),
     "model_digest": (
         "Model is the declared one",
         "1 where the digest of the model that was measured is the one the spec declares, else 0.",
@@ -69,27 +72,29 @@ def observe(
     evidence: Sequence[Evidence],
     subject: Mapping[str, Any],
     *,
-    started: date,
+    started: date | None = None,
     fixed: Collection[str] | None = None,
 ) -> tuple[Evidence, ...]:
     """Every record of one run, in the order of RECORDS.
 
-    ``subject`` is the subject card of audit.json; ``started`` the day the run began; ``fixed`` the fingerprints of
-    the policies that the run was made with, where others may be judged by (None: these very policies).
+    ``subject`` is the subject card of audit.json; ``started`` the day the run began, which no policy may be dated
+    after (None: not compared); ``fixed`` the fingerprints of the policies that the run was made with, where others
+    may be judged by (None: these very policies).
     """
     by_id = {piece.id: piece for piece in evidence}
+    task = applying.task_of(spec, evidence)
     gated = [rule for policy in policies for rule in policy.rules if _reads_a_number(rule)]
     return (
         _policy_precedes_run(policies, started, fixed),
-        _gated_intervals(gated, by_id, spec),
+        _gated_intervals(gated, by_id, spec, task),
         _classification(spec),
         _annex_iv(spec),
-        _rationales(gated, by_id, spec),
+        _rationales(gated, by_id, spec, task),
         _retention(spec),
         _model_digest(spec, subject),
-        _by_group(spec, by_id),
+        _by_group(spec, by_id, task),
         _sizes(spec, evidence),
-        *_representation(spec, evidence),
+        *_representation(spec, subject),
     )
 
 
@@ -130,12 +135,14 @@ def _share(count: int, of: int) -> Estimate:
     return exactly(count / of, of)
 
 
-def _policy_precedes_run(policies: Sequence[Policy], started: date, fixed: Collection[str] | None) -> Evidence:
+def _policy_precedes_run(
+    policies: Sequence[Policy], started: date | None, fixed: Collection[str] | None
+) -> Evidence:
     name = "policy_precedes_run"
     if not policies:
         return _record(name, None, reason="no policy was given")
     prints = {policy.id: fingerprint(policy) for policy in policies}
-    later = [policy.id for policy in policies if policy.as_of > started]
+    later = [policy.id for policy in policies if started is not None and policy.as_of > started]
     unknown = [policy for policy, content in prints.items() if fixed is not None and content not in fixed]
     if unknown and not later:
         one = "was" if len(unknown) == 1 else "were"
@@ -148,12 +155,14 @@ def _reads_a_number(rule: Rule) -> bool:
     return rule.evidence is not None and not rule.present and rule.evidence.partition("/")[0] not in RECORDS
 
 
-def _gated_intervals(gated: Sequence[Rule], by_id: Mapping[str, Evidence], spec: Spec) -> Evidence:
+def _gated_intervals(
+    gated: Sequence[Rule], by_id: Mapping[str, Evidence], spec: Spec, task: applying.Task
+) -> Evidence:
     read: dict[tuple[str, str], bool] = {}
     for rule in gated:
         for requirement in (rule, *rule.also):
             assert requirement.evidence is not None
-            for identifier in applying.evidence_read(rule, requirement.evidence, spec)[0]:
+            for identifier in applying.evidence_read(rule, requirement.evidence, spec, task)[0]:
                 piece = by_id.get(identifier)
                 if piece is None or piece.status != "measured":
                     continue
@@ -217,12 +226,14 @@ def _annex_iv(spec: Spec) -> Evidence:
     return _record("annex_iv_statements", _share(len(whole), len(keys)), absent=absent, asked=list(keys))
 
 
-def _rationales(gated: Sequence[Rule], by_id: Mapping[str, Evidence], spec: Spec) -> Evidence:
+def _rationales(
+    gated: Sequence[Rule], by_id: Mapping[str, Evidence], spec: Spec, task: applying.Task
+) -> Evidence:
     metrics = []
     for rule in gated:
         if rule.level != "error" or (rule.at_least is None and rule.at_most is None):
             continue
-        for identifier in applying.evidence_read(rule, rule.evidence or "", spec)[0]:
+        for identifier in applying.evidence_read(rule, rule.evidence or "", spec, task)[0]:
             piece = by_id.get(identifier)
             if piece is not None and piece.kind == "metric" and piece.status == "measured" and _named(piece):
                 metrics.append(piece.method)
@@ -232,7 +243,9 @@ def _rationales(gated: Sequence[Rule], by_id: Mapping[str, Evidence], spec: Spec
     said = [one for one in spec.said("metric_rationale") if one.author]
     whole = {(one.letter or "").partition(".")[0] for one in said}
     # One text without letters is a rationale for them all.
-    lacking = [] if any(one.letter is None for one in said) else [name for name in needed if name not in whole]
+    lacking = (
+        [] if any(one.letter is None for one in said) else [name for name in needed if name not in whole]
+    )
     absent = [f"metric_rationale.{name}" for name in lacking]
     return _record(
         "metric_rationales", _share(len(needed) - len(lacking), len(needed)), absent=absent, metrics=needed
@@ -275,19 +288,19 @@ def _model_digest(spec: Spec, subject: Mapping[str, Any]) -> Evidence:
     return _record("model_digest", exactly(int(same), 1), declared=spec.model.sha256, measured=measured)
 
 
-def _by_group(spec: Spec, by_id: Mapping[str, Evidence]) -> Evidence:
+def _by_group(spec: Spec, by_id: Mapping[str, Evidence], task: applying.Task) -> Evidence:
     name = "group_performance_reported"
     columns = [column.column for column in spec.data.sensitive]
-    if not columns or spec.primary is None:
-        reason = "the spec names no sensitive column" if not columns else "the spec names no metric"
-        return _record(name, None, reason=reason)
-    pieces = [by_id.get(f"{spec.primary}/{encoded(column)}") for column in columns]
+    if not columns:
+        return _record(name, None, reason="the spec names no sensitive column")
+    primary = applying.primary_of(spec, task)
+    pieces = [by_id.get(f"{primary}/{encoded(column)}") for column in columns]
     # What could not be measured is passed on with its reason; only what nobody looked at counts against the rule.
     failing = next((piece for piece in pieces if piece is not None and piece.status != "measured"), None)
     if failing is not None:
         return _record(name, None, reason=f"{failing.id}: {failing.reason}")
     lacking = [column for column, piece in zip(columns, pieces, strict=True) if piece is None]
-    return _record(name, _share(len(columns) - len(lacking), len(columns)), metric=spec.primary, without=lacking)
+    return _record(name, _share(len(columns) - len(lacking), len(columns)), metric=primary, without=lacking)
 
 
 def _sizes(spec: Spec, evidence: Sequence[Evidence]) -> Evidence:
@@ -306,7 +319,9 @@ def _sizes(spec: Spec, evidence: Sequence[Evidence]) -> Evidence:
                 continue
             cell = (table.by[0], group.key[table.by[0]])
             known.add(cell)
-            if group.status == "insufficient" or (group.status == "suppressed" and (group.reason or "").startswith("n <")):
+            if group.status == "insufficient" or (
+                group.status == "suppressed" and (group.reason or "").startswith("n <")
+            ):
                 small.add(cell)
             elif group.status == "suppressed":
                 withheld.add(cell)
@@ -318,10 +333,10 @@ def _sizes(spec: Spec, evidence: Sequence[Evidence]) -> Evidence:
     return _record("group_sizes", exactly(len(small), len(known)), limits=limits, groups=groups)
 
 
-def _representation(spec: Spec, evidence: Sequence[Evidence]) -> Iterator[Evidence]:
+def _representation(spec: Spec, subject: Mapping[str, Any]) -> Iterator[Evidence]:
     shares = _reference(spec)
     for column in (column.column for column in spec.data.sensitive):
-        sizes = _group_sizes(column, evidence)
+        sizes = _counted(column, subject)
         reference = shares.get(column)
         if reference is None:
             reason = f"no reference population is stated for {column} (data_sets.reference_population.shares)"
@@ -375,11 +390,12 @@ def _number(text: str) -> float | None:
     return value if 0 <= value <= 1 else None
 
 
-def _group_sizes(column: str, evidence: Sequence[Evidence]) -> dict[str, int | None]:
-    for piece in evidence:
-        table = piece.observation
-        if isinstance(table, Groups) and table.by == (column,):
-            return {group.key[column]: group.n for group in table.groups if not group.missing}
+def _counted(column: str, subject: Mapping[str, Any]) -> dict[str, int | None]:
+    """Rows in each group of a column; None where the number may not be shown."""
+    for grouping in subject.get("groupings") or ():
+        if list(grouping["columns"]) == [column]:
+            rows = zip(grouping["labels"], grouping["counts"], grouping["missing"], strict=True)
+            return {label: count for label, count, missing in rows if not missing}
     return {}
 
 

@@ -1,7 +1,8 @@
 """YAML that remembers the file, line and column of every key and value, and tells every mistake in it.
 
-The words are YAML's, read with fewer surprises: ``yes no on off`` are words; so are ``012``, ``0x1f``, ``1_000``,
-``.inf`` and ``12:30``, which readers of YAML disagree about; ``1e3`` is a number; ``2026-11-22`` is a date.
+The words are YAML's, read with fewer surprises: ``yes no on off`` are words; so are ``012``, ``0x1f``,
+``1_000``, ``.inf`` and ``12:30``, which readers of YAML disagree about, and whole numbers over 18 digits;
+``1e3`` is a number; ``2026-11-22`` is a date.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def shown(value: object, width: int = 60) -> str:
 
 
 def read(path: Path, mistakes: list[Mistake], *, name: str | None = None) -> tuple[Node | None, bytes]:
-    """The document in a file and the file's bytes; None where there is none. Mistakes are added to the list."""
+    """The document in a file, None where there is none, and the file's bytes; mistakes go to the list."""
     file = name or str(path)
     content = _content(path, file, mistakes)
     if content is None:
@@ -266,7 +267,9 @@ class _Composer:
     def _count(self, size: int, place: Place) -> None:
         self.values += size
         if self.values > MAX_VALUES:
-            what = f"over {MAX_VALUES:,} values, aliases counted as what they stand for; a spec holds far fewer"
+            what = (
+                f"over {MAX_VALUES:,} values, aliases counted as what they stand for; a spec holds far fewer"
+            )
             raise _Stopped(place.mistake(what))
 
     def _node(self, event: Any, events: Iterator[Any], depth: int) -> Node:
@@ -303,7 +306,13 @@ class _Composer:
         return target
 
     def _untagged(self, event: Any, place: Place) -> None:
-        if event.tag not in (None, "!", "tag:yaml.org,2002:str", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"):
+        if event.tag not in (
+            None,
+            "!",
+            "tag:yaml.org,2002:str",
+            "tag:yaml.org,2002:map",
+            "tag:yaml.org,2002:seq",
+        ):
             tag = event.tag.replace("tag:yaml.org,2002:", "!!")
             self.mistakes.append(place.mistake(f"the tag {shown(tag)} is not read; write the plain value"))
 
@@ -352,7 +361,9 @@ class _Composer:
     def _scalar(self, event: Any, place: Place) -> Node:
         raw: str = event.value
         if (found := _CONTROL.search(raw)) is not None:
-            self.mistakes.append(place.mistake(f"the character U+{ord(found.group()):04X} is not text; remove it"))
+            self.mistakes.append(
+                place.mistake(f"the character U+{ord(found.group()):04X} is not text; remove it")
+            )
             return Node("text", place, "", "")
         self._untagged(event, place)
         if event.style is None and event.tag is None:

@@ -80,7 +80,7 @@ class Rows:
     @property
     def n(self) -> int:
         """How many rows there are."""
-        return len(self.frame)
+        return len(self.digests)
 
     def seed(self, row: int) -> str:
         """What a row's random draws are seeded by: its content and its occurrence among equal rows."""

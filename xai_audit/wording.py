@@ -12,9 +12,12 @@ from xai_audit.statements import BY_KEY
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from xai_audit.applying import Reading
     from xai_audit.deciding import Threshold
     from xai_audit.evidence import Estimate, Evidence, Group
-    from xai_audit.verdict import Basis
+    from xai_audit.policy import Rule
+    from xai_audit.spec import Spec
+    from xai_audit.verdict import Basis, FindingKind, Part, Waiver
 
 QUANTITIES = {
     "demographic_parity_ratio": "selection ratio",
@@ -136,7 +139,7 @@ def named(threshold: Threshold, basis: Basis) -> str:
 
 
 def quantity(evidence: Evidence, *, which: str) -> str:
-    """What was read, in words: ``selection ratio by sex``, ``largest difference in recall by sex``, ``recall``."""
+    """What was read, in words: ``selection ratio by sex``, ``largest difference in recall by sex``."""
     known = QUANTITIES.get(evidence.method)
     title = known or _lowered(evidence.title or evidence.method.replace("_", " "))
     if isinstance(evidence.observation, Groups):
@@ -159,9 +162,9 @@ def _lowered(title: str) -> str:
 
 
 def affected(evidence: Evidence, between: tuple[str, str] | None) -> str | None:
-    """Who is affected and how many, in the group that is worst off: ``sex 2: 64 of 104 people are not selected``.
+    """Who is affected and how many, in the group worst off: ``sex 2: 64 of 104 people are not selected``.
 
-    None where the evidence does not say. Nothing is given away: only a group whose number is shown is counted.
+    None where the evidence does not say. Nothing is given away: only a group that is shown is counted.
     """
     event = _EVENTS.get(evidence.method)
     if event is None:
@@ -169,7 +172,11 @@ def affected(evidence: Evidence, between: tuple[str, str] | None) -> str | None:
     who, what, counts = event
     observation = evidence.observation
     if isinstance(observation, Scalar):
-        return None if observation.estimate.exact else _counted(observation.estimate, None, who, what, counts=counts)
+        return (
+            None
+            if observation.estimate.exact
+            else _counted(observation.estimate, None, who, what, counts=counts)
+        )
     if not isinstance(observation, Groups) or between is None:
         return None
     # The lowest group is worst off where the rate is a good thing, the highest where it counts the harm.
@@ -209,3 +216,105 @@ _OTHERS = {
     "model.sha256": "the digest of the model (model.sha256)",
     "provider": "who the provider is",
 }
+
+
+def required(rule: Rule) -> str | None:
+    """A rule's requirement in words, where no number was read."""
+    if rule.attested is not None:
+        return "stated by a named person"
+    if rule.present:
+        return "measured"
+    if "declared" in (rule.at_least, rule.at_most):
+        return "at the declared level"
+    words = {
+        "at_least": "more than" if rule.strict else "at least",
+        "at_most": "less than" if rule.strict else "at most",
+    }
+    for side in ("at_least", "at_most", "equals"):
+        number = getattr(rule, side)
+        if number is not None:
+            return f"{words.get(side, 'exactly')} {level(number)}"
+    return None
+
+
+def stated_by(spec: Spec, keys: Sequence[str]) -> str:
+    """Which statements there are, and by whom."""
+    authors = dict.fromkeys(said.author for key in keys for said in spec.said(key) if said.author)
+    signed = [person.name for person in spec.system.signatories] if "signatories" in keys else []
+    what = joined(key.replace("_", " ") for key in keys)
+    return f"stated: {what}, by {joined([*authors, *signed])}" if authors or signed else f"stated: {what}"
+
+
+def settle(readings: Sequence[Reading], parts: Sequence[Part]) -> str | None:
+    """What would decide an open rule, in words; None where it is not a matter of rows.
+
+    On the wrong side one number is enough to fail the rule, so the nearest counts; on the right side all must pass.
+    """
+    pairs = [(reading, part) for reading, part in zip(readings, parts, strict=True) if part.kind == "open"]
+    if not pairs or any(part.p is None for _, part in pairs):
+        return None
+    wrong = [pair for pair in pairs if pair[0].held is not None and pair[0].held.z < 0]
+    near = [pair for pair in wrong if pair[1].more_rows is not None]
+    if not near and any(part.more_rows is None for _, part in pairs):
+        return "it lies too close to the threshold for any realistic number of further people to settle it"
+    pick = min if near else max
+    reading, part = pick(near or pairs, key=lambda pair: pair[1].more_rows or 0)
+    what = reading.which if reading.which in ("ratio", "difference") else "value"
+    return f"about {about(part.more_rows or 0)} more people would probably settle it, if the {what} stays"
+
+
+SHOWN = 4
+"""Numbers told in one message; the parts of the finding hold them all."""
+
+
+def message(rule: Rule, confidence: float, kind: FindingKind, readings: Sequence[Reading]) -> str:
+    """What was seen, how sure, against what: the readings that make a rule's kind, in one sentence."""
+    told = list(dict.fromkeys(_told(rule, confidence, kind, reading) for reading in readings))
+    more = f"; and {len(told) - SHOWN} more" if len(told) > SHOWN else ""
+    return "; ".join(told[:SHOWN]) + more
+
+
+def _told(rule: Rule, confidence: float, kind: FindingKind, reading: Reading) -> str:
+    if reading.estimate is None or reading.threshold is None:
+        return _without_number(kind, reading)
+    seen = f"{reading.words} {number(reading.estimate)}"
+    if kind == "fail":
+        return f"{seen} {short_of(reading.threshold, rule.basis)}"
+    if kind == "open":
+        return f"{seen}, {named(reading.threshold, rule.basis)}"
+    text = f"{seen} meets {against(reading.threshold, rule.basis)}"
+    at_least = reading.threshold.side == "at_least"
+    bound = reading.held.bound if reading.held else None
+    end = reading.estimate.low if at_least else reading.estimate.high
+    if bound is None or (end is not None and reading.threshold.met_by(end)):
+        return text
+    # The two-sided interval beside it reaches past the threshold; the one-sided bound, which counts, does not.
+    side = "at least" if at_least else "at most"
+    return f"{text}: with {confidence * 100:g} % confidence it is {side} {plain(bound, places(reading.estimate) + 1)}"
+
+
+def _without_number(kind: FindingKind, reading: Reading) -> str:
+    words = reading.words or reading.evidence
+    if kind == "pass":
+        return f"{words} was measured"
+    if reading.source is None:
+        return reading.reason or words
+    if reading.source.status == "measured":
+        return f"{words}: {reading.reason}"
+    return (
+        f"{words} {'failed' if reading.source.status == 'failed' else 'was not measured'}: {reading.reason}"
+    )
+
+
+def who(readings: Sequence[Reading]) -> str | None:
+    """Who is affected by the numbers that failed, where the evidence says."""
+    told = [affected(reading.source, reading.between) for reading in readings if reading.source is not None]
+    return "; ".join(dict.fromkeys(text for text in told if text)) or None
+
+
+def let_through(waiver: Waiver) -> str:
+    """What a waiver adds to a finding's message."""
+    day = waiver.expires.isoformat()
+    if waiver.expired:
+        return f"; the waiver by {waiver.approver} expired on {day} and waives nothing"
+    return f"; waived until {day} by {waiver.approver}: {waiver.reason}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -36,6 +37,8 @@ TABLE_CELLS = 2_000_000_000
 """Cells of subset tables that a structural engine may fill before orders are sampled instead."""
 TOLERANCE = 1e-6
 """Largest difference, relative to the outputs, between what was read from a model and what the model says."""
+SPOT, SPOT_INPUTS = 4, 10
+"""Rows, and inputs that move in them, on which an engine that was read is compared with asking the model."""
 CHUNK = 1 << 17
 """Mixtures asked for at once."""
 ENCODED_BLOCK = 8 * BLOCK
@@ -70,14 +73,14 @@ def plan(
     else:
         found, why = structure(subject, output, pool, encoding)
         reasons.extend(why)
-    asked = _asked_through(subject, output, pool, encoding)
     if found is not None and method in {"auto", "exact", found["engine"].removesuffix("s")}:
         if found["link"] == "identity" or count <= EXACT_COLUMNS or work << count <= TABLE_CELLS:
-            return Plan({**found, "encoded": asked}, tuple(reasons))
+            return Plan(found, tuple(reasons))
         reasons.append(f"{count} inputs behind a link: too many subsets for exact values")
     elif method in {"tree", "linear"}:
         raise MethodError(f"method: {method} does not apply to this model ({'; '.join(reasons) or 'it is of another kind'})")
     player = encoding.player.tolist() if isinstance(encoding, Encoding) else None
+    asked = _asked_through(subject, output, pool, encoding)
     note: dict[str, Any] = {"engine": "subsets", "encoded": asked, "player": player}
     evals = work << min(count, 60)
     if method == "exact" or (method == "auto" and count <= EXACT_COLUMNS and evals <= max_evals):
@@ -95,7 +98,7 @@ def plan(
 def structure(subject: Subject, output: Output, pool: pd.DataFrame, encoding: Encoding) -> tuple[dict[str, Any] | None, list[str]]:
     """Trees or weights that reproduce the model's output on a pool of rows and on mixtures of them, or why not."""
     try:
-        ensemble = trees.read(encoding.estimator, subject.positive)
+        ensemble = _ensemble(encoding.estimator, subject.positive)
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, NotImplementedError) as error:
         return None, [f"its trees could not be read ({type(error).__name__}: {str(error)[:100]})"]
     weights = _weights(encoding.estimator) if ensemble is None else None
@@ -116,9 +119,43 @@ def structure(subject: Subject, output: Output, pool: pd.DataFrame, encoding: En
         for sign in (1, -1) if link != "softmax" else (1,):
             if np.max(np.abs(pairs.linked(raw, link, sign, own) - told), initial=0.0) <= TOLERANCE * scale:
                 note = {"engine": engine, "link": link, "sign": sign, "own": own, "player": encoding.player.tolist()}
-                return {**note, "library": _library(encoding, ensemble, link)}, []
+                note["library"] = _library(encoding, ensemble, link)
+                off = _spot(subject, output, note, ensemble, encoding, pool)
+                if off <= TOLERANCE * scale:
+                    return {**note, "spot_check": off}, []
+                return None, [f"the {engine} engine was REJECTED: on {SPOT} rows it differs by {off:.3g} from all subsets asked of the model"]
     kind = "trees" if ensemble is not None else "weights"
     return None, [f"{kind} were read from the model but do not reproduce its output; they were not used"]
+
+
+def _spot(subject: Subject, output: Output, note: dict[str, Any], ensemble: trees.Ensemble | None, encoding: Encoding, pool: pd.DataFrame) -> float:
+    """Largest difference between the engine that was read and all subsets asked of the model, on a few mixed rows.
+
+    The rows explained differ from one reference row in a few inputs only, so that subsets stay few for any model.
+    """
+    draw = generator("spot", *pool.shape)
+    count = pool.shape[1]
+    index = np.repeat(draw.integers(0, len(pool), size=2 * SPOT)[:, None], count, axis=1)
+    for row in range(SPOT):
+        kept = draw.permutation(count)[SPOT_INPUTS:]
+        index[row, kept] = index[SPOT, kept]
+    frame = assembled(pool, index)
+    told = subject.output(frame, output)
+    fx, fb = told[:SPOT], told[SPOT:]
+    different = _different(frame, SPOT)
+    different[:, 1:] = False  # only the first reference row shares inputs with the rows
+    asked = _all_subsets(lambda mixed: subject.output(assembled(frame, mixed), output), different, SPOT, fx, fb)
+    own = _read_pairs(ensemble, encoding.estimator, encoding.mixed(index), SPOT, count, note)
+    return float(np.max(np.abs(asked[:, 0] - own[:, 0]), initial=0.0))
+
+
+def _read_pairs(ensemble: trees.Ensemble | None, estimator: Any, matrix: NDArray[np.float64], n: int, count: int, note: dict[str, Any]) -> NDArray[np.float64]:
+    """Values of the first ``n`` encoded rows against each of the rest, from trees or weights."""
+    player = np.asarray(note["player"], dtype=np.int64)
+    if ensemble is None:
+        return _linear(estimator, matrix, player, count, n, note)
+    goes = ensemble.decisions(matrix)
+    return pairs.tree_pairs(ensemble, player, count, goes[:n], goes[n:], note["link"], note["sign"], note["own"])
 
 
 def _library(encoding: Encoding, ensemble: trees.Ensemble | None, link: str) -> bool:
@@ -206,13 +243,8 @@ def solve(
         assert subject.model is not None
         matrix = encode(subject.model.native, pool)
         estimator = last_estimator(subject.model.native)
-        player = np.asarray(note["player"], dtype=np.int64)
-        if note["engine"] == "linear":
-            return Solved(_linear(estimator, matrix, player, count, n, note), exact, None, fx, fb)
-        ensemble = trees.read(estimator, subject.positive)
-        assert ensemble is not None
-        goes = ensemble.decisions(matrix)
-        values = pairs.tree_pairs(ensemble, player, count, goes[:n], goes[n:], note["link"], note["sign"], note["own"])
+        ensemble = _ensemble(estimator, subject.positive) if note["engine"] == "trees" else None
+        values = _read_pairs(ensemble, estimator, matrix, n, count, note)
         library = _shap_library(estimator, matrix[:n], matrix[n:], note["sign"], subject.positive) if note["library"] else None
         return Solved(values, exact, library, fx, fb)
     ask = _asker(subject, output, note, pool)
@@ -221,6 +253,17 @@ def solve(
     draws = [generator(seed, "shap", "orders", subject.test.seed(int(row))) for row in rows]
     values, error = _sampled_orders(ask, draws, note["rounds"], count, fx, fb)
     return Solved(values, error, None, fx, fb)
+
+
+_READ: WeakKeyDictionary[Any, dict[int, trees.Ensemble | None]] = WeakKeyDictionary()
+
+
+def _ensemble(estimator: Any, positive: int) -> trees.Ensemble | None:
+    # Every piece of a map asks for the same model's trees; they are read once a process.
+    kept = _READ.setdefault(estimator, {})
+    if positive not in kept:
+        kept[positive] = trees.read(estimator, positive)
+    return kept[positive]
 
 
 def _linear(estimator: Any, matrix: NDArray[np.float64], player: NDArray[np.int64], count: int, n: int, note: dict[str, Any]) -> NDArray[np.float64]:

@@ -118,8 +118,12 @@ def run(subject: Subject, params: ShapParams, context: Context) -> Iterator[Meas
         "background_rows": len(reference),
         "background_from": source,
         "background_sha256": digest.joined(table.seed(int(row)) for row in reference),
-        "answers_through": plan.note.get("encoded") or "whole model",
     }
+    if "spot_check" in plan.note:
+        about["largest_difference_from_all_subsets"] = plan.note["spot_check"]
+        about["rows_compared_with_all_subsets"] = engine.SPOT
+    else:
+        about["answers_through"] = f"the last step's {plan.note['encoded']}" if plan.note["encoded"] else "the whole model"
     if plan.note["engine"] == "permutation":
         about["permutations_used"] = 2 * plan.note["rounds"] * len(reference)
     limits = tuple(said) + _stated(subject, source)
@@ -209,9 +213,7 @@ def _observed(
     common: dict[str, Any],
 ) -> Iterator[Measured | Skipped]:
     frame = subject.test.frame.iloc[rows[finite]].reset_index(drop=True)
-    names = [column.name for column in subject.columns]
-    if list(frame.columns) != names:
-        frame = frame[names]
+    names = [str(name) for name in frame.columns]
     phi, outputs, draws = phi[finite], found["outputs"][finite], found["draws"][finite]
     sums = np.asarray([math.fsum([base, *row]) for row in phi.tolist()])
     residual = np.abs(sums - outputs)

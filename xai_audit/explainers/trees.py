@@ -196,7 +196,7 @@ def _xgboost(estimator: Any) -> Ensemble | None:
     objective = learner["objective"]["name"]
     base = learner["learner_model_param"]["base_score"]
     scores = np.atleast_1d(np.asarray(json.loads(base), dtype=np.float64))
-    if objective.startswith("binary:logit"):
+    if objective in {"binary:logistic", "reg:logistic"}:
         scores = np.log(scores / (1 - scores))
     elif objective in {"count:poisson", "reg:gamma", "reg:tweedie", "survival:cox"}:
         scores = np.log(scores)
@@ -218,7 +218,7 @@ def _xgboost(estimator: Any) -> Ensemble | None:
         for node, start, size in zip(tree["categories_nodes"], tree["categories_segments"], tree["categories_sizes"], strict=True):
             # XGBoost sends the categories it lists to the right, and those it does not to the left.
             sets[node] = (np.asarray(tree["categories"][start : start + size], dtype=np.float64), None)
-        decide = _flipped(_with_sets(numeric, column, sets, ~missing if sets else missing), sets)
+        decide = _flipped(_with_sets(numeric, column, sets, ~missing), sets)
         weight = 1.0 if weights is None else float(weights[number])
         value = np.where(leaf, condition, 0.0) * weight
         right = np.asarray(tree["right_children"], dtype=np.int64)

@@ -1,4 +1,4 @@
-"""What a spec's parts must be to one another: files there, code trusted, columns named once, no contradictions."""
+"""What a spec's parts must be to one another: files there, code trusted, columns named once."""
 
 from __future__ import annotations
 
@@ -72,14 +72,18 @@ def model(node: Node, folder: Path, mistakes: list[Mistake]) -> Model | None:
     elif kind == "python":
         mistakes.extend(_python(node, folder))
     elif path is None:
-        mistakes.append(node.place.mistake(f"model: the key 'path' is missing; format {shown(kind)} is a file"))
+        mistakes.append(
+            node.place.mistake(f"model: the key 'path' is missing; format {shown(kind)} is a file")
+        )
     else:
         mistakes.extend(_file(path, folder, "model.path"))
     if kind in CODE:
         mistakes.extend(_untrusted(node, folder, str(kind)))
     if kind != "predictions":
         mistakes.extend(
-            child.place.mistake(f"model.{key}: names a column of format predictions, and this is {kind or 'a file'}")
+            child.place.mistake(
+                f"model.{key}: names a column of format predictions, and this is {kind or 'a file'}"
+            )
             for key in ("score", "prediction")
             if (child := node.get(key)) is not None
         )
@@ -103,9 +107,13 @@ def _no_format(node: Node) -> Mistake:
 def _predictions(node: Node) -> Iterator[Mistake]:
     path = node.get("path")
     if path is not None:
-        yield path.place.mistake("model.path: format predictions has no model file; the columns are in data.test")
+        yield path.place.mistake(
+            "model.path: format predictions has no model file; the columns are in data.test"
+        )
     if node.get("score") is None and node.get("prediction") is None:
-        yield node.place.mistake("model: format predictions names a column of data.test as 'score' or 'prediction'")
+        yield node.place.mistake(
+            "model: format predictions names a column of data.test as 'score' or 'prediction'"
+        )
 
 
 def _python(node: Node, folder: Path) -> Iterator[Mistake]:
@@ -162,7 +170,9 @@ def _outcomes(node: Node) -> Iterator[Mistake]:
     for key in ("positive", "favourable"):
         child = node.get(key)
         if child is not None and child.raw not in labels:
-            yield child.place.mistake(f"model.{key}: {shown(child.raw)} is not among the classes{meant(child.raw, labels)}")
+            yield child.place.mistake(
+                f"model.{key}: {shown(child.raw)} is not among the classes{meant(child.raw, labels)}"
+            )
 
 
 def _file(node: Node, folder: Path, where: str, path: str | None = None) -> Iterator[Mistake]:
@@ -211,7 +221,9 @@ def _table(path: Node, kind: str | None, folder: Path, where: str) -> Iterator[M
         return
     if tables.format_of(path.raw, kind) is None:
         known = ", ".join(tables.SUFFIXES)
-        yield path.place.mistake(f"{where}: no format follows from {shown(path.raw)}; add format: or use one of {known}")
+        yield path.place.mistake(
+            f"{where}: no format follows from {shown(path.raw)}; add format: or use one of {known}"
+        )
     yield from _file(path, folder, where)
 
 
@@ -234,7 +246,9 @@ def _sensitive(node: Node, folder: Path) -> Iterator[Mistake]:
             yield place.place.mistake(f"data.sensitive: {shown(name)} stands here twice")
         seen.add(name)
         if name in roles:
-            yield place.place.mistake(f"data.sensitive: {shown(name)} is the {roles[name]} as well; a column is one of them")
+            yield place.place.mistake(
+                f"data.sensitive: {shown(name)} is the {roles[name]} as well; a column is one of them"
+            )
     entries = node.get("sensitive")
     for entry in entries.items() if entries is not None else ():
         if entry.kind != "mapping":
@@ -245,11 +259,15 @@ def _sensitive(node: Node, folder: Path) -> Iterator[Mistake]:
             if not bins.value:
                 yield bins.place.mistake("data.sensitive.bins: is empty")
             elif edges != sorted(set(edges)):
-                yield bins.place.mistake("data.sensitive.bins: the limits rise, each once, for instance [30, 50]")
+                yield bins.place.mistake(
+                    "data.sensitive.bins: the limits rise, each once, for instance [30, 50]"
+                )
         file, key = entry.get("file"), entry.get("key")
         if (file is None) != (key is None):
             there, other = ("file", "key") if key is None else ("key", "file")
-            yield entry.place.mistake(f"data.sensitive: {there!r} goes with {other!r}, the column both files share")
+            yield entry.place.mistake(
+                f"data.sensitive: {there!r} goes with {other!r}, the column both files share"
+            )
         if file is not None:
             yield from _table(file, None, folder, "data.sensitive.file")
 
@@ -258,7 +276,11 @@ def _columns(node: Node) -> Iterator[Mistake]:
     named: dict[str, list[str]] = {}
     for key in ("features", "categorical"):
         child = node.get(key)
-        names = [] if child is None else [entry for entry in child.items() if entry.kind not in ("mapping", "list")]
+        names = (
+            []
+            if child is None
+            else [entry for entry in child.items() if entry.kind not in ("mapping", "list")]
+        )
         named[key] = [entry.raw for entry in names]
         for index, entry in enumerate(names):
             if entry.raw in named[key][:index]:
@@ -269,7 +291,9 @@ def _columns(node: Node) -> Iterator[Mistake]:
             for entry in names:
                 if entry.raw not in named["features"]:
                     hint = meant(entry.raw, named["features"])
-                    yield entry.place.mistake(f"data.categorical: {shown(entry.raw)} is not among the features{hint}")
+                    yield entry.place.mistake(
+                        f"data.categorical: {shown(entry.raw)} is not among the features{hint}"
+                    )
     roles: dict[str, str] = {}
     for role in ("target", "cluster", "weight", "id"):
         child = node.get(role)
@@ -332,7 +356,9 @@ def together(root: Node, uses: Sequence[Use], mistakes: list[Mistake]) -> None:
     for key in ("score", "prediction"):
         child = root.get("model", key)
         if child is not None and child.raw in columns:
-            mistakes.append(child.place.mistake(f"model.{key}: {shown(child.raw)} is among the features; it is an output"))
+            mistakes.append(
+                child.place.mistake(f"model.{key}: {shown(child.raw)} is among the features; it is an output")
+            )
         if child is not None and child.raw and child.raw == root.text("data", "target"):
             mistakes.append(child.place.mistake(f"model.{key}: {shown(child.raw)} is the target as well"))
     mistakes.extend(_classified(root, uses))
@@ -350,5 +376,3 @@ def _classified(root: Node, uses: Sequence[Use]) -> Iterator[Mistake]:
         if method.kind == "metric" and other in method.needs:
             place = type(section.place)(section.place.file, use.line, use.column)
             yield place.mistake(f"metrics: {use.method} is for {other}, and model.task is {task}")
-
-

@@ -22,32 +22,39 @@ def extended(path: Path, mistakes: list[Mistake]) -> Node | None:
 def _extended(path: Path, mistakes: list[Mistake], folder: Path, chain: tuple[Path, ...]) -> Node | None:
     root, _ = read(path, mistakes)
     if root is None or root.kind != "mapping":
+        if root is not None and chain:
+            mistakes.append(root.place.mistake("a spec is keys and values"))
         return root
     if path.parent != folder:
         root = _moved(root, os.path.relpath(path.parent, folder or "."))
     extends = root.get("extends")
     if extends is None:
         return root
-    if extends.kind in ("mapping", "list"):
-        mistakes.append(extends.place.mistake("extends: one path is asked"))
-        return root
     chain = (*chain, path.resolve())
-    base = path.parent / extends.raw
-    if base.resolve() in chain:
-        mistakes.append(extends.place.mistake(f"extends: {shown(extends.raw)} leads back to this file: a loop"))
+    problem = _problem(extends, path, chain)
+    if problem is not None:
+        mistakes.append(problem)
         return root
-    if len(chain) > 20:
-        mistakes.append(extends.place.mistake("extends: more than 20 files in a row"))
-        return root
-    if not base.exists():
-        mistakes.append(extends.place.mistake(f"extends: no such file: {extends.raw}", missing=True))
-        return root
-    under = _extended(base, mistakes, folder, chain)
-    if under is None or under.kind != "mapping":
-        if under is not None:
-            mistakes.append(under.place.mistake("a spec is keys and values"))
-        return root
-    return _merged(under, root)
+    under = _extended(path.parent / extends.raw, mistakes, folder, chain)
+    return root if under is None or under.kind != "mapping" else _merged(under, root)
+
+
+def _problem(extends: Node, path: Path, chain: tuple[Path, ...]) -> Mistake | None:
+    """Why what is extended cannot be read."""
+    if extends.kind in ("mapping", "list"):
+        return extends.place.mistake("extends: one path is asked")
+    try:
+        base = (path.parent / extends.raw).resolve()
+        if base in chain:
+            return extends.place.mistake(
+                f"extends: {shown(extends.raw)} leads back to where it began: a loop"
+            )
+        if not base.exists():
+            return extends.place.mistake(f"extends: no such file: {shown(extends.raw)}", missing=True)
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        return extends.place.mistake(f"extends: {shown(extends.raw)} cannot be a file: {reason}")
+    return extends.place.mistake("extends: more than 20 files in a row") if len(chain) > 20 else None
 
 
 def _merged(under: Node, over: Node) -> Node:
@@ -59,7 +66,6 @@ def _merged(under: Node, over: Node) -> Node:
         values[key] = _merged(below, child) if both and below is not None else child
         keys[key] = over.keys[key]
     return Node("mapping", over.place, values, keys=keys)
-
 
 
 _PATHS = (

@@ -7,6 +7,7 @@ import re
 import types
 from collections import defaultdict
 from datetime import date
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -50,7 +51,7 @@ def listed(names: Sequence[str], join: str = "or") -> str:
     return f"{', '.join(most)} {join} {last}" if most else last
 
 
-def fit(  # noqa: PLR0913 - the last two are what was read before
+def fit(
     node: Node,
     model: type[M],
     mistakes: list[Mistake],
@@ -81,7 +82,9 @@ def fit(  # noqa: PLR0913 - the last two are what was read before
 class _Lowering:
     """Nodes to the plain values whose types a model declares; names the keys it does not know."""
 
-    def __init__(self, mistakes: list[Mistake], given: Mapping[str, Any], unavailable: frozenset[str]) -> None:
+    def __init__(
+        self, mistakes: list[Mistake], given: Mapping[str, Any], unavailable: frozenset[str]
+    ) -> None:
         self.mistakes = mistakes
         self.given = given
         self.unavailable = unavailable
@@ -108,7 +111,11 @@ class _Lowering:
                 self.mistakes.append(node.keys[key].mistake(what))
                 continue
             annotation = fields[key].annotation
-            if child.kind == "null" and type(None) not in _members(annotation) and Any not in _members(annotation):
+            if (
+                child.kind == "null"
+                and type(None) not in _members(annotation)
+                and Any not in _members(annotation)
+            ):
                 continue  # an empty value is an absent key
             values[key] = self.value(child, annotation, path)
         return values
@@ -120,7 +127,8 @@ class _Lowering:
         if node.kind == "list":
             element, collection = _element(members)
             return collection(
-                self.value(child, element(index), f"{where}[{index}]") for index, child in enumerate(node.value)
+                self.value(child, element(index), f"{where}[{index}]")
+                for index, child in enumerate(node.value)
             )
         return _scalar(node, members)
 
@@ -148,14 +156,18 @@ def _members(annotation: Any) -> tuple[Any, ...]:
 def _element(members: tuple[Any, ...]) -> tuple[Callable[[int], Any], Callable[[Iterable[Any]], Any]]:
     """The type of a list's element by its index, and the collection the list becomes."""
     for member in members:
-        origin, inner = get_origin(member), get_args(member)
-        if origin is tuple and inner:
-            if inner[-1] is Ellipsis:
-                return (lambda _: inner[0]), tuple
-            return (lambda index: inner[index] if index < len(inner) else Any), tuple
-        if origin in (list, set, frozenset) and inner:
-            return (lambda _: inner[0]), origin
+        origin, kinds = get_origin(member), get_args(member)
+        if origin is tuple and kinds:
+            return partial(_nth, kinds), tuple
+        if origin in (list, set, frozenset) and kinds:
+            return partial(_nth, (kinds[0], ...)), origin
     return (lambda _: Any), list
+
+
+def _nth(kinds: tuple[Any, ...], index: int) -> Any:
+    if kinds[-1] is Ellipsis:
+        return kinds[0]
+    return kinds[index] if index < len(kinds) else Any
 
 
 def _scalar(node: Node, members: tuple[Any, ...]) -> Any:
@@ -202,7 +214,7 @@ _ASKED = {
 
 
 def _told(error: ValidationError, node: Node, where: str, mistyped: set[tuple[str, str]]) -> list[Mistake]:
-    """pydantic's errors at our places and in our words; alternatives of one value told as one mistake."""
+    """What pydantic found, at our places and in our words; alternatives of one value told as one mistake."""
     found: dict[int, tuple[Node, str, list[ErrorDetails]]] = {}
     mistakes = []
     grouped: dict[int, list[ErrorDetails]] = defaultdict(list)
@@ -218,7 +230,9 @@ def _told(error: ValidationError, node: Node, where: str, mistyped: set[tuple[st
         grouped[id(inner)].append(detail)
         found[id(inner)] = (inner, path, grouped[id(inner)])
     for inner, path, details in found.values():
-        mistakes.append(inner.place.mistake(f"{path}: {_what(details, inner)}" if path else _what(details, inner)))
+        mistakes.append(
+            inner.place.mistake(f"{path}: {_what(details, inner)}" if path else _what(details, inner))
+        )
     return mistakes
 
 
@@ -241,7 +255,11 @@ def _what(details: Sequence[ErrorDetails], node: Node) -> str:
     others = [detail for detail, asked in kinds if asked is None and detail["type"] != "literal_error"]
     if others:
         return "; ".join(dict.fromkeys(_constraint(detail, node) for detail in others))
-    asked = list(dict.fromkeys(words.removesuffix(" is asked").removesuffix(" are asked") for _, words in kinds if words))
+    asked = list(
+        dict.fromkeys(
+            words.removesuffix(" is asked").removesuffix(" are asked") for _, words in kinds if words
+        )
+    )
     options: list[str] = []
     for detail, _ in kinds:
         if detail["type"] == "literal_error":
@@ -260,38 +278,47 @@ def _what(details: Sequence[ErrorDetails], node: Node) -> str:
 
 
 def _options(detail: ErrorDetails) -> list[str]:
-    return [quoted or bare for quoted, bare in re.findall(r"'([^']*)'|(\b(?!or\b)[\w.]+)", detail["ctx"]["expected"])]
+    return [
+        quoted or bare
+        for quoted, bare in re.findall(r"'([^']*)'|(\b(?!or\b)[\w.]+)", detail["ctx"]["expected"])
+    ]
 
 
 def _kind_asked(detail: ErrorDetails) -> str | None:
     kind = detail["type"]
-    if kind.endswith(("_type", "_parsing", "_from_float", "_parsing_size", "_from_date_inexact", "finite_number")):
+    if kind.endswith(
+        ("_type", "_parsing", "_from_float", "_parsing_size", "_from_date_inexact", "finite_number")
+    ):
         return _ASKED.get(kind.split("_")[0])
     return None
 
 
 def _constraint(detail: ErrorDetails, node: Node) -> str:
     kind, context = detail["type"], detail.get("ctx", {})
-    bounds = {"greater_than": "gt", "greater_than_equal": "ge", "less_than": "lt", "less_than_equal": "le"}
-    words = {
-        "greater_than": "more than",
-        "greater_than_equal": "at least",
-        "less_than": "less than",
-        "less_than_equal": "at most",
-    }
-    if kind in bounds:
-        return f"{shown(node.raw)} is out of range; it is {words[kind]} {context[bounds[kind]]}"
-    if kind in ("string_too_short", "too_short"):
-        return "is empty"
-    if kind in ("string_too_long", "too_long"):
-        return f"is too long; at most {context['max_length']}"
-    if kind == "string_pattern_mismatch":
-        if context["pattern"] == "^[0-9a-f]{64}$":
+    match kind:
+        case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
+            bound, words = _BOUNDS[kind]
+            return f"{shown(node.raw)} is out of range; it is {words} {context[bound]}"
+        case "string_too_short" | "too_short":
+            return "is empty"
+        case "string_too_long" | "too_long":
+            return f"is too long; at most {context['max_length']}"
+        case "string_pattern_mismatch" if context["pattern"] == "^[0-9a-f]{64}$":
             return f"a sha256 of 64 hexadecimal digits in lower case is asked, not {shown(node.raw)}"
-        return f"{shown(node.raw)} does not have the form {context['pattern']}"
-    if kind == "value_error":
-        return str(context["error"])
-    return f"{detail['msg'][:1].lower()}{detail['msg'][1:]}"
+        case "string_pattern_mismatch":
+            return f"{shown(node.raw)} does not have the form {context['pattern']}"
+        case "value_error":
+            return " ".join(str(context["error"]).split())
+        case _:
+            return f"{detail['msg'][:1].lower()}{detail['msg'][1:]}"
+
+
+_BOUNDS = {
+    "greater_than": ("gt", "more than"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "less than"),
+    "less_than_equal": ("le", "at most"),
+}
 
 
 def _kind(node: Node) -> str:
@@ -303,4 +330,8 @@ def _kind(node: Node) -> str:
     hint = ""
     if node.kind == "text" and node.raw in ("yes", "no", "on", "off", "Yes", "No", "On", "Off"):
         hint = f" (write {'true' if node.raw.lower() in ('yes', 'on') else 'false'})"
+    elif node.kind == "text" and re.fullmatch(r"[-+]?[0-9][0-9_]*", node.raw):
+        # A leading zero, an underline or too many digits made it a word.
+        plain = node.raw.replace("_", "").lstrip("+0") or "0"
+        hint = f" (write {plain})" if len(plain) <= 18 else " (too large)"
     return shown(node.raw) + hint

@@ -73,7 +73,7 @@ RESERVED: dict[str, tuple[str, ...]] = {
 MECHANISTIC = frozenset(
     {"sparse_autoencoder", "sparse_probing", "neuron_search", "circuit_discovery", "progress_measures"}
 )
-"""What looks inside a network: too young to carry a rule that the law asks for."""
+"""What looks inside a network: too young to carry, alone, a rule that the law asks for."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -104,7 +104,9 @@ def uses(node: Node | None, kind: Literal["explainer", "metric"], mistakes: list
     return tuple(found)
 
 
-def _use(entry: Node, kind: Literal["explainer", "metric"], where: str, mistakes: list[Mistake]) -> Use | None:
+def _use(
+    entry: Node, kind: Literal["explainer", "metric"], where: str, mistakes: list[Mistake]
+) -> Use | None:
     if entry.kind in ("list", "null"):
         mistakes.append(entry.place.mistake(f"{where}: a name, or a name with its parameters, is asked"))
         return None

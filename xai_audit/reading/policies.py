@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xai_audit import catalog, digest
-from xai_audit.errors import SpecError
+from xai_audit.errors import Mistake, SpecError
 from xai_audit.policy import Policy
 from xai_audit.reading.fit import UNAVAILABLE, fit, meant
 from xai_audit.reading.named import MECHANISTIC, RESERVED
+from xai_audit.records import RECORDS
 from xai_audit.resources import folder
 from xai_audit.source import read, shown
 from xai_audit.statements import BY_KEY
 
 if TYPE_CHECKING:
-    from xai_audit.errors import Mistake
     from xai_audit.source import Node
 
 LAWFUL = ("law", "derived", "guidance")
 """Bases that rest on the Act's text, whose evidence has to bear it."""
 
-ATTESTED = ("provider", "signatories", "classification", "declared_levels", "waivers", "roles")
+ATTESTED = ("provider", "signatories", "classification", "declared_levels")
 """What may be attested beside the statements."""
 
 
@@ -66,9 +65,8 @@ def read_policy(path: str | Path) -> tuple[Policy, str]:
 
 def read_policies(names: tuple[str, ...], beside: Path) -> list[tuple[Policy, str]]:
     """Several policies by name or path; SpecError with the mistakes of all of them."""
-    from xai_audit.errors import Mistake  # noqa: PLC0415
-
-    found, mistakes = [], []
+    found: list[tuple[Policy, str]] = []
+    mistakes: list[Mistake] = []
     for name in names:
         path = find_policy(name, beside)
         if isinstance(path, str):
@@ -90,42 +88,40 @@ def _rules(root: Node) -> tuple[Node, ...]:
 
 def evidence_names() -> set[str]:
     """Everything a rule may read: methods, the records every audit keeps, and the primary metric."""
-    names = set(catalog.methods()) | {"primary"}
-    try:
-        records = importlib.import_module("xai_audit.records")
-    except ModuleNotFoundError:
-        return names
-    return names | {str(getattr(record, "id", record)).partition("/")[0] for record in records.RECORDS}
+    return {*catalog.methods(), *RECORDS, "primary"}
 
 
 def _check(rule: Node, mistakes: list[Mistake]) -> None:
+    """What a rule reads and asks must be there to be read and asked."""
     name = rule.text("id") or "a rule"
-    evidence = rule.get("evidence")
-    if evidence is not None and evidence.kind == "text":
-        method = evidence.raw.partition("/")[0]
-        known = evidence_names()
-        reserved = {one for names in RESERVED.values() for one in names}
-        if method in MECHANISTIC and rule.text("basis") in LAWFUL:
-            what = (
-                f"{name}: a rule whose basis is {rule.text('basis')} cannot rest on {method} alone; give it the "
-                "basis convention or provider, or other evidence"
-            )
-            mistakes.append(evidence.place.mistake(what))
-        elif method not in known:
-            later = method in reserved
-            what = f"{method}: {UNAVAILABLE}" if later else f"no evidence named {shown(method)}{meant(method, known)}"
-            mistakes.append(evidence.place.mistake(f"{name}: {what}"))
+    also = rule.get("also")
+    pieces = [rule.get("evidence"), *(more.get("evidence") for more in (also.items() if also else ()))]
+    read = [piece for piece in pieces if piece is not None and piece.kind == "text"]
+    methods = {piece.raw.partition("/")[0] for piece in read}
+    if methods and methods <= MECHANISTIC and rule.text("basis") in LAWFUL:
+        what = (
+            f"{name}: its basis is {rule.text('basis')}, but {', '.join(sorted(methods))} explores a "
+            "network's internals; name other evidence too, or make the basis convention or provider"
+        )
+        mistakes.append(read[0].place.mistake(what))
+    else:
+        mistakes.extend(
+            piece.place.mistake(f"{name}: {_no_evidence(method)}")
+            for piece in read
+            if (method := piece.raw.partition("/")[0]) not in evidence_names()
+        )
     attested = rule.get("attested")
-    for one in () if attested is None else (attested.items() or (attested,)):
-        if one.kind == "text" and one.raw.partition(".")[0] not in (*BY_KEY, *ATTESTED):
+    keys = () if attested is None else (attested.items() or (attested,))
+    for one in (*keys, rule.get("explained_by"), rule.get("when", "statement")):
+        if one is not None and one.kind == "text" and one.raw not in (*BY_KEY, *ATTESTED):
             hint = meant(one.raw, (*BY_KEY, *ATTESTED))
             mistakes.append(one.place.mistake(f"{name}: no statement named {shown(one.raw)}{hint}"))
-    examples = rule.get("examples")
-    if examples is not None and examples.kind == "list":
-        kinds = {example.text("expect") for example in examples.value}
-        for kind in ("pass", "fail", "open"):
-            # A statement that is absent is open and never fails, so such a rule has no case of failing.
-            if kind not in kinds and not (kind == "fail" and attested is not None):
-                mistakes.append(examples.place.mistake(f"{name}: the examples lack one that is expected to {kind}"))
+    asked = rule.get("when", "method")
+    if asked is not None and asked.kind == "text" and asked.raw not in catalog.methods():
+        mistakes.append(asked.place.mistake(f"{name}: {_no_evidence(asked.raw)}"))
 
 
+def _no_evidence(method: str) -> str:
+    if any(method in names for names in RESERVED.values()):
+        return f"{method}: {UNAVAILABLE}"
+    return f"no evidence named {shown(method)}{meant(method, evidence_names())}"

@@ -3,13 +3,15 @@
 A statement may be written as
 
 - text: ``hardware: any x86-64 server``;
-- text with its author: ``hardware: {text: ..., author: ..., date: 2026-11-22, language: en, evidence_refs: [...]}``;
-- keys, each again text or text with its author: ``oversight: {a: ..., b: ...}``, where ``author``, ``date`` and
-  ``language`` beside the keys hold for all of them;
+- text with its author: ``hardware: {text: ..., author: ..., date: 2026-11-22, language: en}``, and
+  ``evidence_refs: [...]``;
+- keys, each again text or text with its author: ``oversight: {a: ..., b: ...}``, where ``author``, ``date``
+  and ``language`` beside the keys hold for all of them;
 - a list of any of these: ``risk_register: [{hazard: ..., measure: ...}, ...]``.
 
-Each becomes a tuple of Said. ``letter`` is None for plain text, the key for keys, ``1``, ``2`` for entries of a list
-and ``1.hazard`` for keys of an entry. Whoever is named nowhere is the first signatory; without one, nobody.
+Each becomes a tuple of Said. ``letter`` is None for plain text, the key for keys, ``1``, ``2`` for entries of a
+list and ``1.hazard`` for keys of an entry. Where no author is named it is the first signatory; without one,
+nobody.
 """
 
 from __future__ import annotations
@@ -34,7 +36,8 @@ OPTIONAL: Mapping[str, tuple[str, ...]] = {"art4a": ("ropa_ref",)}
 """Keys that may stand beside a statement's letters and satisfy nothing."""
 
 _PLACEHOLDER = re.compile(
-    r"(tbd|tba|tbc|t\.b\.d\.?|to ?do|to be (done|defined|determined|decided|confirmed|completed|written|added)"
+    r"(tbd|tba|tbc|t\.b\.d\.?|to ?do"
+    r"|to be (done|defined|determined|decided|confirmed|completed|written|added)"
     r"|fix ?me|n/?a|n\.a\.|x{2,}|\?+|-+|_+|\.+|…+|placeholder"
     r"|lorem( ipsum)?\b.*|insert .{0,40} here|your .{0,40} here|<[^<>]*>|\[[^\[\]]*\]|\{+[^{}]*\}+"
     r"|(tbd|todo|fixme|xxx)\b[ :.,-].*)[.!]?",
@@ -58,9 +61,13 @@ def statements(node: Node, signatory: Node | None, mistakes: list[Mistake]) -> d
         if key == "declared_levels" or child.kind == "null":
             continue
         if key == "intended_purpose":
-            mistakes.append(node.keys[key].mistake("intended_purpose stands under system, not under statements"))
+            mistakes.append(
+                node.keys[key].mistake("intended_purpose stands under system, not under statements")
+            )
         elif key not in BY_KEY:
-            hint = meant(key, [*(known for known in BY_KEY if known != "intended_purpose"), "declared_levels"])
+            hint = meant(
+                key, [*(known for known in BY_KEY if known != "intended_purpose"), "declared_levels"]
+            )
             mistakes.append(node.keys[key].mistake(f"{where}: no statement named {shown(key)}{hint}"))
         elif found := said(key, child, signatory, mistakes, where=f"{where}.{key}"):
             read[key] = found
@@ -132,10 +139,12 @@ class _Reading:
 
     def _say(self, node: Node, letter: str | None, where: str, by: Mapping[str, Node]) -> list[Said]:
         if not node.raw.strip():
-            self.mistakes.append(node.place.mistake(f"{where}: is empty; leave the key out where nothing is said"))
+            self.mistakes.append(
+                node.place.mistake(f"{where}: is empty; leave the key out where nothing is said")
+            )
             return []
         if node.kind == "text" and placeholder(node.raw):
-            what = f"{where}: {shown(node.raw)} holds a place and says nothing; leave the key out until it is known"
+            what = f"{where}: {shown(node.raw)} holds a place and says nothing; leave the key out until then"
             self.mistakes.append(node.place.mistake(what))
             return []
         values = self._by(by, where)
@@ -169,7 +178,7 @@ class _Reading:
         return values
 
     def _once(self, node: Node, what: str) -> None:
-        """One mistake a place: an author beside ten letters is wrong once; the signatory's is told elsewhere."""
+        """One mistake a place: an author beside ten letters is wrong once."""
         places = {(mistake.file, mistake.line, mistake.column) for mistake in self.mistakes}
         if (node.place.file, node.place.line, node.place.column) not in places:
             self.mistakes.append(node.place.mistake(what))
@@ -182,5 +191,3 @@ def _sound(name: Node | None) -> Node | None:
 
 def _under(letter: str | None, name: str) -> str:
     return name if letter is None else f"{letter}.{name}"
-
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel
@@ -58,7 +59,8 @@ def spec_schema() -> Schema:
     for key, description in descriptions.items():
         properties.get(key, {})["description"] = description
     schema["properties"] = {
-        key: inner if key in needed or key == "model" else _or_null(inner) for key, inner in properties.items()
+        key: inner if key in needed or key == "model" else _or_null(inner)
+        for key, inner in properties.items()
     }
     schema["if"] = {"not": {"required": ["extends"], "properties": {"extends": SCALAR}}}
     schema["then"] = {
@@ -99,7 +101,7 @@ def audit_schema() -> Schema:
 
 
 def _written(model: type[BaseModel]) -> Schema:
-    """How a model is written in YAML: its keys, with what they are for; an empty optional key is an absent one."""
+    """How a model is written in YAML: its keys and what they are for; an empty optional key is absent."""
     hidden = NOT_WRITTEN.get(model, frozenset())
     descriptions = dict(_docstrings(model))
     full = model.model_json_schema()
@@ -167,7 +169,7 @@ def _docstrings(model: type[BaseModel]) -> Iterator[tuple[str, str]]:
     except (OSError, TypeError, SyntaxError):
         return  # a class without its source has no descriptions
     body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
-    for field, after in zip(body, body[1:], strict=False):
+    for field, after in pairwise(body):
         told = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
         if told and isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
             yield field.target.id, inspect.cleandoc(str(after.value.value))  # type: ignore[attr-defined]
@@ -189,7 +191,9 @@ def _system() -> Schema:
         if asked.letters:
             letters = dict.fromkeys((*asked.letters, *OPTIONAL.get(asked.key, ())), saying)
             parts = {"type": "object", "additionalProperties": False, "properties": {**letters, **_by()}}
-            inner = {"anyOf": [SCALAR, {"type": ["array", "null"], "items": saying}, _attributed(SCALAR), parts]}
+            inner = {
+                "anyOf": [SCALAR, {"type": ["array", "null"], "items": saying}, _attributed(SCALAR), parts]
+            }
         stated[asked.key] = {**inner, "description": f"{asked.asks} ({asked.clause})"}
     properties["statements"] = _or_null(
         {
@@ -255,7 +259,8 @@ def _uses(kind: Literal["explainer", "metric"]) -> Schema:
     if not names:
         return {"type": "array", "maxItems": 0}
     params = {
-        name: {**_or_null(_written(table[name].params)), "description": table[name].measures} for name in names
+        name: {**_or_null(_written(table[name].params)), "description": table[name].measures}
+        for name in names
     }
     label = {"type": ["string", "number", "boolean", "null"], "description": "The name its evidence carries."}
     entry: Schema = {
@@ -269,5 +274,3 @@ def _uses(kind: Literal["explainer", "metric"]) -> Schema:
     }
     plain = {"anyOf": [{"const": name, "description": table[name].title} for name in names]}
     return {"type": "array", "items": {"anyOf": [*plain["anyOf"], entry]}}
-
-

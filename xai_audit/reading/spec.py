@@ -165,14 +165,19 @@ def _placed(node: Node, steps: Sequence[str], given: Node, place: Place, mistake
         entries = list(node.value)
         entries[index] = _placed(entries[index], rest, given, place, mistakes)
         return Node("list", node.place, tuple(entries))
-    what = f"there is nothing under {step!r} to set: above it stands {'a list' if node.kind == 'list' else 'a value'}"
+    above = "a list" if node.kind == "list" else "a value"
+    what = f"there is nothing under {step!r} to set: above it stands {above}"
     mistakes.append(place.mistake(what))
     return node
 
 
 def _system(node: Node, mistakes: list[Mistake]) -> System | None:
     signatories = node.get("signatories")
-    first = next((entry for entry in signatories.items() if entry.kind == "mapping"), None) if signatories else None
+    first = (
+        next((entry for entry in signatories.items() if entry.kind == "mapping"), None)
+        if signatories
+        else None
+    )
     given: dict[str, Any] = {"intended_purpose": None, "statements": {}}
     stated = node.get("statements")
     if stated is not None:
@@ -189,7 +194,9 @@ def _system(node: Node, mistakes: list[Mistake]) -> System | None:
     if levels is not None:
         merged = dict(node.value) | {"declared_levels": levels}
         if node.get("declared_levels") is not None:
-            mistakes.append(levels.place.mistake("declared_levels stand under system as well; give them once"))
+            mistakes.append(
+                levels.place.mistake("declared_levels stand under system as well; give them once")
+            )
         node = Node("mapping", node.place, merged, keys={**node.keys, "declared_levels": levels.place})
     checks.people(node, mistakes)
     return fit(node, System, mistakes, where="system", given=given)
@@ -209,7 +216,9 @@ def _policies(node: Node | None, path: Path, mistakes: list[Mistake]) -> tuple[s
         name = entry.raw
         found = find_policy(name, path.parent)
         if isinstance(found, str):
-            mistakes.append(entry.place.mistake(f"policies: {found}", missing=found.startswith("no such file")))
+            mistakes.append(
+                entry.place.mistake(f"policies: {found}", missing=found.startswith("no such file"))
+            )
         elif name in names:
             mistakes.append(entry.place.mistake(f"policies: {name!r} stands here twice"))
         else:

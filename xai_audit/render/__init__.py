@@ -30,3 +30,19 @@ renderers: Mapping[str, Callable[[Audit], bytes]] = {
 
 FILES: Mapping[str, str] = {"html": "report.html", "pdf": "report.pdf", "summary": "summary.md"}
 """What each format's file is called in the output folder."""
+
+
+def missing_for(name: str) -> str | None:
+    """Why a format cannot be made here, with what to install; None where it can."""
+    if name != "pdf":
+        return None
+    reason: str | None = import_module("xai_audit.render.pdf").missing()
+    return reason
+
+
+def missing_for(name: str) -> str | None:
+    """Why a format cannot be written on this machine and what to install, or None."""
+    if name != "pdf":
+        return None
+    reason: str | None = import_module("xai_audit.render.pdf").missing()
+    return reason

@@ -9,7 +9,7 @@ from xai_audit.evidence import Cases, Curve, Evidence, Graph, Groups, Matrix, Ra
 from xai_audit.render import charts, claims, numbers, tables, thresholds
 from xai_audit.render import findings as told
 from xai_audit.render.shown import Cell, Column, Exhibit, Figure, Line, Note, Table
-from xai_audit.render.visible import literal, name
+from xai_audit.render.visible import visible, name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ SMALL = 8
 def limits(pieces: Sequence[Evidence]) -> tuple[str, ...]:
     """What the methods behind some numbers cannot show, each once."""
     said = dict.fromkeys(limit for piece in pieces for limit in piece.limits)
-    return tuple(literal(limit) for limit in said)
+    return tuple(visible(limit) for limit in said)
 
 
 def margin(pieces: Sequence[Evidence], *notes: str) -> tuple[Note, ...]:
@@ -34,7 +34,7 @@ def margin(pieces: Sequence[Evidence], *notes: str) -> tuple[Note, ...]:
         for p in pieces
         if p.sampling and p.sampling.used < p.sampling.available
     )
-    return (*(Note(text=note) for note in notes), *told.evidence_notes([p.id for p in pieces], most=6), *(Note(text=literal(s)) for s in sampled))
+    return (*(Note(text=note) for note in notes), *told.evidence_notes([p.id for p in pieces], most=6), *(Note(text=visible(s)) for s in sampled))
 
 
 def columns_of(piece: Evidence) -> tuple[str, ...]:
@@ -150,7 +150,7 @@ def by_group(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
     plain = [p for p in single if isinstance(p.observation, Groups) and len(p.observation.by) == 1]
     classed = [p for p in single if p not in plain]
     methods = list(dict.fromkeys(piece.method for piece in plain))
-    primary = audit.spec.get("primary")
+    primary = thresholds.primary(audit)
     if primary in methods:
         methods.insert(0, methods.pop(methods.index(primary)))
     made: list[Exhibit] = []

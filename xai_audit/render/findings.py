@@ -9,10 +9,10 @@ from xai_audit.evidence import Groups
 from xai_audit.render import numbers
 from xai_audit.render.claims import sentence
 from xai_audit.render.palette import VERDICTS
+from xai_audit.render.people import asks
 from xai_audit.render.shown import Cell, Judged, Line, Note
 from xai_audit.render.thresholds import BASES
-from xai_audit.render.visible import anchor, literal, name
-from xai_audit.statements import BY_KEY
+from xai_audit.render.visible import anchor, visible, name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -83,27 +83,28 @@ def judged(audit: Audit, finding: Finding) -> Judged:
     return Judged(
         anchor=place(finding),
         rule=finding.rule,
-        title=literal(finding.title),
+        title=visible(finding.title),
         clause=finding.clause,
         basis=BASES[finding.basis],
         mark=mark,
         word=mark.word,
         blocking=finding.blocking,
         level={"error": "blocks", "warning": "warns", "note": "note"}[finding.level],
-        message=sentence(literal(finding.message)),
+        message=sentence(visible(finding.message)),
         observed=_observed(part),
         quantity=_quantity(finding, part),
         threshold=finding.threshold or _asked(finding),
         affected=_affected(audit, finding, part),
         sure=_sure(finding, part),
         settle=settle(audit, finding),
-        why=sentence(literal(finding.why or "")),
-        todo=sentence(literal(finding.tip or "")),
+        why=sentence(visible(finding.why or "")),
+        note=sentence(visible(finding.note or "")),
+        todo=sentence(visible(finding.tip or "")),
         applies=f"Applies from {numbers.day(finding.applies_from)}" if finding.applies_from else "",
         policy=finding.policy,
         waiver=_waiver(finding),
         evidence=evidence_notes(finding.evidence),
-        statements=tuple(BY_KEY[key].asks if key in BY_KEY else name(key) for key in finding.missing),
+        statements=tuple(asks(key) for key in finding.missing),
         parts=_parts(finding),
         kind=kind,
     )
@@ -146,6 +147,8 @@ def _group(audit: Audit, identifier: str, label: str) -> Group | None:
 
 
 def _affected(audit: Audit, finding: Finding, part: Part | None) -> str:
+    if finding.affected:
+        return visible(finding.affected)
     who = people(audit)
     if part is None or part.estimate is None:
         return ""
@@ -179,8 +182,13 @@ def chance(p: float) -> str:
 
 def settle(audit: Audit, finding: Finding) -> str:
     """What would decide an undecided finding, with its if."""
+    if finding.settle:
+        return sentence(visible(finding.settle))
     if finding.missing:
-        return f"A statement: {numbers.joined(BY_KEY[k].asks.lower() if k in BY_KEY else name(k) for k in finding.missing)}."
+        what = [asks(key) for key in finding.missing]
+        rest = len(what) - 2
+        told = "; ".join(what[:2]) + (f"; and {rest} more" if rest > 0 else "")
+        return f"{numbers.some(len(what), 'statement')}: {told}."
     undecided = [part for part in finding.parts if part.kind in {"open", "review"}]
     who = people(audit)
     part = leading(finding)
@@ -194,7 +202,7 @@ def settle(audit: Audit, finding: Finding) -> str:
     reasons = list(dict.fromkeys(p.reason for p in undecided if p.reason))
     if reasons:
         return sentence(name("; ".join(reasons), 240))
-    return sentence(literal(finding.tip or "A person has to look at it"))
+    return sentence(visible(finding.tip or "A person has to look at it"))
 
 
 def _waiver(finding: Finding) -> str:
@@ -202,7 +210,7 @@ def _waiver(finding: Finding) -> str:
     if waiver is None:
         return ""
     until = f"{'expired on' if waiver.expired else 'until'} {numbers.day(waiver.expires)}"
-    return f"Waived by {name(waiver.approver)}, {until}: {literal(waiver.reason)}"
+    return f"Waived by {name(waiver.approver)}, {until}: {visible(waiver.reason)}"
 
 
 def _parts(finding: Finding) -> tuple[Line, ...]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from markupsafe import Markup, escape
 
 from xai_audit.render.palette import INKS
-from xai_audit.render.visible import literal
+from xai_audit.render.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -36,7 +36,7 @@ def words(
     """A line of text with its baseline at y."""
     weight = Markup(' font-weight="600"') if semibold else ""
     return Markup('<text x="{}" y="{}" fill="{}" class="f-{}" text-anchor="{}"{}>{}</text>').format(
-        _n(x), _n(y), INKS[ink].light, ink, anchor, weight, escape(literal(text))
+        _n(x), _n(y), INKS[ink].light, ink, anchor, weight, escape(visible(text))
     )
 
 
@@ -89,4 +89,4 @@ def drawing(width: float, height: float, title: str, marks: Iterable[Markup]) ->
     return Markup(
         '<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 {w} {h}" width="{w}" height="{h}" '
         'font-family="{f}" font-size="{s}"><title>{t}</title>{m}</svg>'
-    ).format(w=_n(width), h=_n(height), f=FACES, s=SIZE, t=literal(title), m=Markup("").join(marks))
+    ).format(w=_n(width), h=_n(height), f=FACES, s=SIZE, t=visible(title), m=Markup("").join(marks))

@@ -9,7 +9,7 @@ from xai_audit.evidence import Groups, Ranking, Scalar
 from xai_audit.render import findings as told
 from xai_audit.render import numbers, people, thresholds
 from xai_audit.render.shown import Cell, Column, Line, Note, Table
-from xai_audit.render.visible import literal, name
+from xai_audit.render.visible import visible, name
 from xai_audit.statements import ASKED
 
 if TYPE_CHECKING:
@@ -63,11 +63,11 @@ def ledger(audit: Audit, outline: Mapping[str, Any]) -> Ledger:
         )
     missing = sum(any(entry.absent or not entry.attributed for entry in p.said) for p in points)
     stated = sum(bool(p.said) and not any(e.absent or not e.attributed for e in p.said) for p in points)
-    needed = {key for finding in audit.findings for key in finding.missing}
+    needed = {key.partition(".")[0] for finding in audit.findings for key in finding.missing}
     others = [
         entry
         for a in ASKED
-        if not a.points and (a.key in needed or people.statement(audit, a.key) is not None)
+        if not a.points and (a.key in needed or people.statement(audit, a.key))
         for entry in people.said(audit, a.key)
     ]
     return Ledger(
@@ -103,8 +103,8 @@ def _software(audit: Audit) -> Held:
 
 def _hardware(audit: Audit) -> Held:
     jobs = audit.run.get("jobs")
-    platform = audit.environment.get("platform")
-    text = f"Audited on {name(platform, 80)}" if platform else "The machine of this audit is not recorded"
+    machine = " ".join(name(audit.environment[key], 60) for key in ("system", "machine") if audit.environment.get(key))
+    text = f"Audited on {machine}" if machine else "The machine of this audit is not recorded"
     workers = f", {numbers.some(int(jobs), 'worker')}" if jobs else ""
     return (f"{text}{workers}.",), ()
 
@@ -230,7 +230,7 @@ def _levels(audit: Audit) -> Sequence[Line]:
 
 
 def _by_group(audit: Audit) -> Sequence[Line]:
-    primary = audit.spec.get("primary")
+    primary = thresholds.primary(audit)
     rows = []
     for piece in audit.evidence:
         if piece.method != primary or not isinstance(piece.observation, Groups) or len(piece.observation.by) != 1:
@@ -264,7 +264,7 @@ def _inputs(audit: Audit) -> Sequence[Line]:
             cells=(
                 Cell(text="(b)(vi)"),
                 Cell(text="Inputs, by kind; section 6 names them"),
-                Cell(text=literal(text)),
+                Cell(text=visible(text)),
                 Cell(text="–", muted=True),
                 Cell(text=f"{len(columns)}"),
             )

@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from xai_audit.render import numbers
 from xai_audit.render.shown import Said
-from xai_audit.render.visible import literal, name, script
+from xai_audit.render.visible import visible, name, script
 from xai_audit.statements import BY_KEY, Asked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from xai_audit.audit import Audit
 
 LONGEST = 4000
@@ -24,24 +22,24 @@ def system(audit: Audit) -> dict[str, Any]:
     return found
 
 
-def statement(audit: Audit, key: str) -> Any:
-    """What the spec holds under a statement's key, as it was normalised; None where nothing."""
+def statement(audit: Audit, key: str) -> list[dict[str, Any]]:
+    """What the spec holds under a statement's key, an entry for each letter; empty where nothing."""
     about = system(audit)
-    direct = about.get(key) if key in {"intended_purpose", "classification"} else None
-    given = direct if direct is not None else about.get("statements", {}).get(key)
-    return given or None
+    if key == "intended_purpose" and about.get(key):
+        return [about[key]]
+    found: list[dict[str, Any]] = list(about.get("statements", {}).get(key, ()))
+    return found
 
 
 def said(audit: Audit, key: str) -> list[Said]:
     """A statement as printed: one entry for each part given, one for each letter missing, or the gap."""
     asked = BY_KEY[key]
     given = statement(audit, key)
-    entries = [_entry(audit, asked, label, value) for label, value in _parts(given)]
-    letters = {entry.label for entry in entries}
-    if given is None:
+    if not given:
         return [gap(asked)]
-    missing = [letter for letter in asked.letters if isinstance(given, dict) and "text" not in given and letter not in letters]
-    return [*entries, *(gap(asked, letter) for letter in missing)]
+    letters = {(entry.get("letter") or "").partition(".")[0] for entry in given}
+    missing = [letter for letter in asked.letters if letter not in letters]
+    return [*(_entry(audit, asked, entry) for entry in given), *(gap(asked, letter) for letter in missing)]
 
 
 def gap(asked: Asked, letter: str = "") -> Said:
@@ -55,25 +53,27 @@ def present(audit: Audit, key: str) -> bool:
     return all(not entry.absent and entry.attributed for entry in entries)
 
 
-def _parts(given: Any) -> Iterator[tuple[str, Any]]:
-    """The statements inside a statement: itself, its letters, its entries."""
-    if given is None:
-        return
-    if isinstance(given, dict) and "text" not in given:
-        for label, value in given.items():
-            for inner, text in _parts(value):
-                yield " ".join(part for part in (str(label), inner) if part), text
-    elif isinstance(given, (list, tuple)):
-        for value in given:
-            yield from _parts(value)
-    elif given != "":
-        yield "", given
+def asks(missing: str) -> str:
+    """What a missing statement's key (``oversight.a``) asks for, in words."""
+    key, _, letter = missing.partition(".")
+    known = BY_KEY.get(key)
+    if known is None:
+        return _OTHERS.get(missing, name(missing.replace("_", " ")))
+    return f"{known.asks}, part {name(letter, 40)}" if letter else known.asks
 
 
-def _entry(audit: Audit, asked: Asked, label: str, value: Any) -> Said:
-    record = value if isinstance(value, dict) else {"text": value}
+_OTHERS = {
+    "signatories": "Who signs, with name, function and date",
+    "classification": "Where the system stands in the Act",
+    "declared_levels": "The level of the primary metric that the provider declares",
+    "model.sha256": "The digest of the model",
+    "provider": "Who the provider is",
+}
+
+
+def _entry(audit: Audit, asked: Asked, record: dict[str, Any]) -> Said:
     text = str(record.get("text", ""))
-    shown = literal(text[:LONGEST], lines=True)
+    shown = visible(text[:LONGEST], lines=True)
     if len(text) > LONGEST:
         shown += f"… ({len(text):,} characters)"
     language, upright = tongue(text, record.get("language"))
@@ -87,7 +87,7 @@ def _entry(audit: Audit, asked: Asked, label: str, value: Any) -> Said:
         language=language,
         upright=upright,
         attributed=bool(author),
-        label=name(label, 60),
+        label=name((record.get("letter") or "").replace("_", " "), 60),
     )
 
 
@@ -131,7 +131,7 @@ def signatures(audit: Audit) -> list[Said]:
                 asks="",
                 clause="Annex IV(2)(g)",
                 who="",
-                text=literal(text[:LONGEST], lines=True),
+                text=visible(text[:LONGEST], lines=True),
                 author=f"{who}, {numbers.day(dated)}" if dated else f"{who}, not dated, so not signed",
                 language=language,
                 upright=upright,

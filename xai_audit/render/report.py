@@ -15,8 +15,8 @@ from xai_audit.render import ledger as ledgers
 from xai_audit.render import numbers as printed
 from xai_audit.render.palette import VERDICTS
 from xai_audit.render.shown import Cell, Column, Line, Section, Table
-from xai_audit.render.thresholds import matches
-from xai_audit.render.visible import anchor, literal, name
+from xai_audit.render.thresholds import matches, primary
+from xai_audit.render.visible import anchor, visible, name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -131,8 +131,8 @@ def _wanted(audit: Audit, key: str) -> bool:
 
     return (
         bool(BY_KEY[key].points)
-        or people.statement(audit, key) is not None
-        or any(key in finding.missing for finding in audit.findings)
+        or bool(people.statement(audit, key))
+        or any(key == missing.partition(".")[0] for finding in audit.findings for missing in finding.missing)
     )
 
 
@@ -154,7 +154,7 @@ def _unmeasured(piece: Evidence) -> Line:
         cells=(
             Cell(text=name(piece.title, 80), sub=name(piece.id, 80), href=f"#{anchor('evidence', piece.id)}"),
             Cell(text=piece.status, mark=VERDICTS["review"] if piece.status == "failed" else VERDICTS["absent"]),
-            Cell(text=literal(piece.reason or "")[:600]),
+            Cell(text=visible(piece.reason or "")[:600]),
         )
     )
 
@@ -164,7 +164,7 @@ def place(audit: Audit, plan: Mapping[str, Any]) -> dict[str, list[Evidence]]:
     placed: dict[str, list[Evidence]] = {entry["id"]: [] for entry in plan["sections"]}
     for piece in audit.evidence:
         home = next(
-            (e["id"] for e in plan["sections"] if matches(e.get("evidence", []), piece.kind, piece.id)),
+            (e["id"] for e in plan["sections"] if matches(e.get("evidence", []), piece)),
             plan["otherwise"][piece.kind],
         )
         placed[home].append(piece)
@@ -244,9 +244,7 @@ def _identity(audit: Audit) -> Table:
 
 
 def _tool(audit: Audit) -> str:
-    version = audit.environment.get("tool") or audit.environment.get("tool_version") or audit.environment.get("version") or ""
-    made = audit.environment.get("tool_digest")
-    return f"xai-audit {version}" + (f", sha256 {made}" if made else "")
+    return f"xai-audit {name(audit.environment.get('xai_audit') or 'of unknown version', 40)}"
 
 
 def _moment(moment: object) -> str:
@@ -277,7 +275,7 @@ def _columns(audit: Audit) -> Table:
             cells=(
                 Cell(text=name(column["name"])),
                 Cell(text=str(column["kind"])),
-                Cell(text=name(", ".join(name(level, 30) for level in column.get("levels") or ()) or "–", 200)),
+                Cell(text=_levels(column.get("levels"))),
             )
         )
         for column in shown
@@ -290,6 +288,13 @@ def _columns(audit: Audit) -> Table:
         notes=(f"and {more:,} more in audit.json.",) if more > 0 else (),
         folded=len(columns) > 12,
     )
+
+
+def _levels(levels: Any) -> str:
+    """How many levels a column has, or which."""
+    if not levels:
+        return "–"
+    return f"{levels:,}" if isinstance(levels, int) else name(", ".join(name(level, 30) for level in levels), 200)
 
 
 def _groupings(audit: Audit) -> Table:
@@ -314,7 +319,9 @@ def _groupings(audit: Audit) -> Table:
 
 def _environment(audit: Audit) -> Table:
     packages = audit.environment.get("packages") or {}
-    rows = [("Python", str(audit.environment.get("python", ""))), ("Platform", name(audit.environment.get("platform", "")))]
+    here = audit.environment
+    machine = " ".join(name(here[key], 60) for key in ("system", "machine") if here.get(key))
+    rows = [("Python", name(here.get("python") or "not recorded", 60)), ("Machine", machine or "not recorded")]
     rows += [(name(package, 60), name(version, 60)) for package, version in sorted(packages.items())[:PACKAGES]]
     return replace(_pairs("Software this audit ran on", ("Package", "Version"), rows), folded=True, number="G.1")
 
@@ -412,21 +419,21 @@ def _all_unmeasured(audit: Audit) -> Table:
 
 def texts(audit: Audit) -> dict[str, Any]:
     """Words and lists that sections print."""
-    classification = people.statement(audit, "classification") or {}
     about = people.system(audit)
+    classification = about.get("classification") or {}
     subject = audit.subject
     return {
         "who": told.people(audit),
-        "reasons": tuple(literal(reason) for reason in audit.reasons),
-        "not_examined": tuple(literal(text) for text in audit.not_examined),
-        "notes": tuple(literal(text) for text in subject.get("notes") or ()),
+        "reasons": tuple(visible(reason) for reason in audit.reasons),
+        "not_examined": tuple(visible(text) for text in audit.not_examined),
+        "notes": tuple(visible(text) for text in subject.get("notes") or ()),
         "sensitive_inputs": tuple(name(column) for column in subject.get("sensitive_inputs") or ()),
         "min_cell": audit.spec.get("report", {}).get("min_cell", 10),
         "examples": bool(audit.spec.get("report", {}).get("examples")),
         "stage": about.get("stage", "development"),
         "task": subject.get("task") or "",
-        "positive": name(subject.get("positive", ""), 60),
-        "favourable": name(subject.get("favourable", ""), 60),
+        "positive": _class(subject, "positive"),
+        "favourable": _class(subject, "favourable"),
         "threshold": subject.get("threshold"),
         "classes": tuple(name(c, 40) for c in subject.get("classes") or ()),
         "classification": [(name(str(key).replace("_", " "), 40), name(_brief(value), 300)) for key, value in classification.items() if value is not None],
@@ -435,8 +442,15 @@ def texts(audit: Audit) -> dict[str, Any]:
         "declared": [_declared(level) for level in about.get("declared_levels", ())],
         "seed": audit.spec.get("run", {}).get("seed", 0),
         "overrides": [(name(key), name(value)) for key, value in (audit.spec.get("overrides") or {}).items()],
+        "primary": name(str(primary(audit) or "").replace("_", " "), 60),
         "confidence": f"{audit.spec.get('run', {}).get('confidence', 0.95):.0%}".replace("%", "\u00a0%"),
     }
+
+
+def _class(subject: Mapping[str, Any], key: str) -> str:
+    """The label of the positive or the favourable class."""
+    classes, index = subject.get("classes") or (), subject.get(key)
+    return name(classes[index], 60) if isinstance(index, int) and 0 <= index < len(classes) else ""
 
 
 def _declared(level: Mapping[str, Any]) -> str:

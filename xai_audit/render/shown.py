@@ -146,6 +146,7 @@ class Judged:
     sure: str
     settle: str
     why: str
+    note: str
     todo: str
     applies: str
     policy: str

@@ -10,6 +10,7 @@ from xai_audit.render.charts import Threshold
 
 if TYPE_CHECKING:
     from xai_audit.audit import Audit
+    from xai_audit.evidence import Evidence
     from xai_audit.verdict import Finding
 
 BASES = {
@@ -73,6 +74,13 @@ def _short(value: float) -> str:
     return numbers.plain(value, places)
 
 
-def matches(patterns: list[str], kind: str, identifier: str) -> bool:
-    """Whether an outline's patterns (``kind:glob``) name a piece of evidence."""
-    return any(fnmatchcase(f"{kind}:{identifier}", pattern) for pattern in patterns)
+def primary(audit: Audit) -> str | None:
+    """The metric that stands for the system's performance."""
+    found = audit.subject.get("primary") or audit.spec.get("primary")
+    return str(found) if found else None
+
+
+def matches(patterns: list[str], piece: Evidence) -> bool:
+    """Whether an outline's patterns (``kind:id:shape``) name a piece of evidence."""
+    full = f"{piece.kind}:{piece.id}:{piece.observation.shape if piece.observation else 'none'}"
+    return any(fnmatchcase(full, pattern) for pattern in patterns)

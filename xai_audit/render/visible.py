@@ -31,7 +31,7 @@ def _hidden(character: str) -> bool:
     return kind in {"Cc", "Cf", "Cs", "Zl", "Zp", "Cn"} or (kind == "Co")
 
 
-def literal(text: str, *, lines: bool = False) -> str:
+def visible(text: str, *, lines: bool = False) -> str:
     """Text with every hidden character as a visible escape; ``lines`` keeps line breaks and tabs."""
     kept = "\n\t" if lines else ""
     return "".join(_escaped(c) if c not in kept and _hidden(c) else c for c in text.replace("\r\n", "\n" if lines else "\r\n"))
@@ -41,8 +41,8 @@ def name(text: object, cap: int = CAP) -> str:
     """A name as printed: literal, and cut after ``cap`` characters with its full length beside it."""
     whole = str(text)
     if len(whole) <= cap:
-        return literal(whole)
-    return f"{literal(whole[:cap])}… ({len(whole):,} characters)"
+        return visible(whole)
+    return f"{visible(whole[:cap])}… ({len(whole):,} characters)"
 
 
 def fitted(text: str, width: float, size: float) -> str:

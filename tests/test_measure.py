@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.methods import HALF, MEAN_DRAW, NEEDY, Params
+from tests.metrics.subjects import classifier
+from xai_audit.evidence import Control, Inference, Scalar, exactly
+from xai_audit.measure import Settings, Step, exact_mean, measure, rung
+from xai_audit.method import Measured
+
+
+@pytest.fixture
+def subject():
+    rng = np.random.default_rng(0)
+    return classifier(rng.integers(0, 2, 100), rng.integers(0, 2, 100))
+
+
+def test_what_was_yielded_before_a_failure_stays_and_the_failure_is_recorded(subject) -> None:
+    found = measure(subject, [Step(HALF, Params(), "half")], Settings()).evidence
+    assert [(piece.id, piece.status, piece.reason) for piece in found] == [
+        ("half/first", "measured", None),
+        ("half/second", "skipped", "no second"),
+        ("half", "failed", "RuntimeError: broke half-way"),
+    ]
+
+
+def test_an_unmet_need_is_skipped_with_its_reason(subject) -> None:
+    (piece,) = measure(subject, [Step(NEEDY, Params(), "needy")], Settings()).evidence
+    assert piece.status == "skipped"
+    assert "predictions only" in piece.reason
+
+
+def test_one_or_more_workers_give_the_same_evidence(subject) -> None:
+    steps = [Step(MEAN_DRAW, Params(), "mean_draw")]
+    one, two = (measure(subject, steps, Settings(jobs=jobs)) for jobs in (1, 2))
+    assert one.evidence == two.evidence
+    assert one.arrays == two.arrays
+
+
+def test_a_finished_piece_is_never_computed_twice(subject, tmp_path: Path) -> None:
+    step = Step(MEAN_DRAW, Params(folder=str(tmp_path)), "mean_draw")
+    whole = measure(subject, [step], Settings())
+    (tmp_path / "log").unlink()
+    settings = Settings(work=tmp_path / "work")
+    (tmp_path / "stop").touch()
+    with pytest.raises(KeyboardInterrupt):
+        measure(subject, [step], settings)
+    (tmp_path / "stop").unlink()
+    assert len((tmp_path / "log").read_text().splitlines()) == 3
+    resumed = measure(subject, [step], settings)
+    computed = (tmp_path / "log").read_text().splitlines()
+    assert (resumed.resumed, len(computed), len(set(computed))) == (3, 7, 7)
+    assert resumed.evidence == whole.evidence
+    assert resumed.arrays == whole.arrays
+
+
+def test_the_sample_depends_on_content_and_seed_and_not_on_order(subject) -> None:
+    order = np.random.default_rng(1).permutation(subject.test.n)
+    shuffled = replace(subject, test=replace(subject.test, digests=subject.test.digests[order]))
+
+    chosen = []
+    for seen in (subject, shuffled):
+        class Catch:
+            rows = None
+
+        def run(inner, _, context, catch=Catch):
+            catch.rows = context.sample(20)[0]
+            yield Measured(observation=Scalar(estimate=exactly(0, 1)))
+
+        step = Step(replace(MEAN_DRAW, run=run), Params(), "x")
+        measure(seen, [step], Settings(seed=3))
+        chosen.append({bytes(seen.test.digests[row]) for row in Catch.rows})
+    assert chosen[0] == chosen[1]
+    assert len(chosen[0]) == 20
+
+
+def test_the_rung_is_computed_from_controls_and_inference_alone() -> None:
+    def claim(**given):
+        return rung(Measured(observation=Scalar(estimate=exactly(1, 1)), **given))
+
+    control = Control(name="null", expectation="null", estimate=exactly(0, 1), passed=True)
+    inference = Inference(p=0.01, adjusted=0.02, method="permutation", family="all", m=2)
+    assert claim() is None
+    assert claim(controls=(control,), inference=inference) == "associated"
+    assert claim(controls=(control.model_copy(update={"passed": False}),), inference=inference) == "described"
+    assert claim(inference=inference.model_copy(update={"adjusted": 0.2})) == "described"
+
+
+def test_exact_mean_does_not_depend_on_order() -> None:
+    rng = np.random.default_rng(2)
+    values = rng.normal(size=1000) * 10.0 ** rng.integers(-8, 8, 1000)
+    assert len({exact_mean(rng.permutation(values)) for _ in range(50)}) == 1

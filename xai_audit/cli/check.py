@@ -1,0 +1,132 @@
+"""``xai-audit check``: every mistake of some specs at once, and what is still to be said; nothing is run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from xai_audit.errors import Mistake
+    from xai_audit.policy import Policy
+    from xai_audit.spec import Spec
+
+
+@click.command()
+@click.argument("specs", nargs=-1, required=True, metavar="SPEC...")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a key of every spec before it is checked.",
+)
+@click.option("--quiet", is_flag=True, help="Print mistakes alone.")
+def command(specs: tuple[str, ...], overrides: tuple[str, ...], quiet: bool) -> None:
+    """Tell every mistake in some specs at once; run nothing.
+
+    Exits with 0 where there is none, 2 where there are, 4 where all of them are files that cannot be had. What
+    nobody has stated yet, and what cannot be decided with so few rows, is printed and is no mistake.
+    """
+    from xai_audit.errors import SpecError
+    from xai_audit.reading import read_policies, read_spec
+
+    mistakes: list[Mistake] = []
+    for path in dict.fromkeys(specs):
+        try:
+            spec = read_spec(path, overrides)
+            policies = read_policies(spec.policies, Path(path).parent)
+        except SpecError as error:
+            mistakes += error.mistakes
+            continue
+        if not quiet:
+            click.echo(f"{path}: ok")
+            for line in _open(spec, [policy for policy, _ in policies]):
+                click.echo(f"  {line}")
+    if mistakes:
+        raise SpecError(mistakes)
+
+
+def _open(spec: Spec, policies: Sequence[Policy]) -> Iterator[str]:
+    """What the audit will have to leave open."""
+    yield from _unstated(spec, policies)
+    known = {rule.id for policy in policies for rule in policy.rules}
+    for waiver in spec.system.waivers:
+        if waiver.rule not in known:
+            yield f"the waiver of {waiver.rule} waives nothing: no policy of this spec has that rule"
+    if not policies:
+        yield "no policy is named: nothing blocks, and the outcome will be review"
+    yield from _undecidable(spec, policies)
+
+
+def _unstated(spec: Spec, policies: Sequence[Policy]) -> Iterator[str]:
+    """Statements that Annex IV or a rule asks for and that no named person has made."""
+    from xai_audit.records import annex_iv_keys
+    from xai_audit.statements import BY_KEY
+
+    keys = [*annex_iv_keys(spec), *_attested(spec, policies)]
+    absent = list(dict.fromkeys(part for key in keys for part in spec.lacks(key)))
+    if not absent:
+        return
+    number = "1 statement is" if len(absent) == 1 else f"{len(absent)} statements are"
+    yield f"{number} missing; the report shows what is absent:"
+    width = max(map(len, absent))
+    clauses = {part: _clause(part) for part in absent}
+    wide = max(map(len, clauses.values()))
+    for part in absent:
+        asked = BY_KEY.get(part.partition(".")[0])
+        who = asked.who if asked else "the provider"
+        asks = f": {asked.asks}" if asked else ""
+        yield f"  {part:<{width}}  {clauses[part]:<{wide}}  by {who}{asks}".rstrip()
+
+
+def _clause(part: str) -> str:
+    from xai_audit.statements import BY_KEY
+
+    extra = {
+        "signatories": "Annex IV(2)(g)",
+        "declared_levels": "Article 15(3)",
+        "classification": "Article 6",
+        "provider": "Annex IV(1)(a)",
+    }
+    key = part.partition(".")[0]
+    return BY_KEY[key].clause if key in BY_KEY else extra.get(key, "")
+
+
+def _attested(spec: Spec, policies: Sequence[Policy]) -> Iterator[str]:
+    """Statements that rules which apply here ask for."""
+    from xai_audit import applying
+
+    task = spec.model.task or "classification"
+    for policy in policies:
+        for rule in policy.rules:
+            if rule.attested is not None and applying.not_applicable(rule, spec, task) is None:
+                yield from (rule.attested,) if isinstance(rule.attested, str) else rule.attested
+
+
+def _undecidable(spec: Spec, policies: Sequence[Policy]) -> Iterator[str]:
+    """Rules that could not pass with so few rows even for a perfectly fair model."""
+    from xai_audit import judge
+
+    found = getattr(judge, "undecidable", None)
+    rows = _rows(spec) if found is not None else None
+    if found is None or rows is None:
+        return
+    for told in found(spec, policies, rows):
+        yield f"undecidable here: {told}"
+
+
+def _rows(spec: Spec) -> int | None:
+    """How many rows data.test holds; None where the table cannot be read, which run tells in full."""
+    from xai_audit.errors import AuditError
+    from xai_audit.loaders.mistakes import Mistakes
+    from xai_audit.loaders.tables import read_table
+
+    mistakes = Mistakes(spec)
+    try:
+        return read_table(spec.data.test, "data.test", mistakes).n
+    except AuditError:
+        return None

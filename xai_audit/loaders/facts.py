@@ -1,0 +1,41 @@
+"""Counts about the records that later checks read: exact, of whole tables, naming no person's row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai_audit.loaders.cells import Decided, Typed
+from xai_audit.loaders.rows import digests
+
+
+def overlap(decided: Decided, names: Sequence[str]) -> dict[str, Any]:
+    """Test rows that equal a training row in the features and the target, and equal rows within each table."""
+    found: dict[str, Any] = {"train_test_overlap": None, "duplicate_rows": {}}
+    parts = []
+    for table in range(len(decided.tables)):
+        columns = {name: decided.column(name).tables[table] for name in names if table in decided.column(name).tables}
+        shared = all(len(decided.column(name).tables) == len(decided.tables) for name in names)
+        parts.append(digests(columns) if columns and shared else None)
+    for label, part in zip(("test", "train"), parts, strict=False):
+        if part is not None:
+            found["duplicate_rows"][label] = int(len(part) - len(np.unique(part)))
+    if len(parts) == 2 and parts[0] is not None and parts[1] is not None:
+        count = int(np.isin(parts[0], parts[1]).sum())
+        found["train_test_overlap"] = {"count": count, "rows": len(parts[0]), "columns": len(names)}
+    return found
+
+
+def missing(columns: Mapping[str, Typed]) -> dict[str, dict[str, int]]:
+    """How many cells of each column have no value, for those where some have none."""
+    found = {name: int(column.missing.sum()) for name, column in sorted(columns.items())}
+    return {name: {"count": count, "rows": len(columns[name].values)} for name, count in found.items() if count}
+
+
+def base_rates(classes: Sequence[Any], codes: NDArray[np.int64]) -> dict[str, int]:
+    """How many rows have each class."""
+    counts = np.bincount(codes[codes >= 0], minlength=len(classes))
+    return {str(label): int(count) for label, count in zip(classes, counts, strict=False)}

@@ -1,0 +1,205 @@
+"""Which columns the model takes, in which form, and the frames made of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai_audit.loaders.cells import DAY, Cells, Decided, Mixed, Typed, comma_column, padded, words
+from xai_audit.loaders.groups import natural
+from xai_audit.loaders.mistakes import shown, suggestion
+from xai_audit.loaders.opened import Input, Inputs, Opened
+from xai_audit.subject import Column
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from xai_audit.loaders.mistakes import Mistakes
+    from xai_audit.loaders.opened import Form
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """The features: in the user's names, and as the model calls them."""
+
+    names: tuple[str, ...]
+    given: tuple[str, ...]
+
+
+def choose(mistakes: Mistakes, opened: Opened | None, tables: Sequence[Cells], taken: set[str]) -> Chosen:
+    """The features the spec names, else those the model was fitted on, else every column without another role."""
+    data = mistakes.spec.data
+    test = tables[0]
+    if opened is not None and opened.features is not None:
+        return _fitted(mistakes, opened.features, tables)
+    if data.features is not None:
+        names = tuple(data.features)
+        for name in names:
+            _present(name, tables, "data.features", "", mistakes)
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            mistakes.at("data.features", f"{name!r} is named twice")
+    else:
+        # Without names the model knows no order; the file's must not matter unless it is a matrix.
+        names = tuple(name for name in (test.columns if test.matrix else sorted(test.columns)) if name not in taken)
+        if opened is not None and opened.takes == "array" and not test.matrix:
+            listed = ", ".join(name for name in test.columns if name not in taken)
+            what = (
+                "this model was fitted on a bare array and does not know its columns by name; list them in the order "
+                f"it was fitted on under data: features: [{listed}]"
+            )
+            mistakes.at("data.features", what)
+    if opened is not None and opened.n_features is not None and opened.n_features != len(names):
+        what = f"the model takes {opened.n_features} features and {len(names)} are given: {_listed(names)}"
+        mistakes.at("data.features", f"{what}; name the {opened.n_features} it was fitted on")
+    return Chosen(names, names)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 15} more" if len(names) > 15 else ""
+    return ", ".join(shown(name)[1:-1] for name in names[:15]) + more
+
+
+def _fitted(mistakes: Mistakes, given: tuple[str, ...], tables: Sequence[Cells]) -> Chosen:
+    """The columns a model was fitted on; the spec may repeat them and nothing else."""
+    declared = mistakes.spec.data.features
+    known = tables[0].columns
+    # LightGBM writes a_b for "a b"; one column of that spelling is meant.
+    spelled: dict[str, list[str]] = {}
+    for name in known:
+        spelled.setdefault(re.sub(r"\s", "_", name), []).append(name)
+    names = []
+    for name in given:
+        other = spelled.get(name, [])
+        names.append(other[0] if name not in known and len(other) == 1 else name)
+    for name in names:
+        _present(name, tables, "data.test" if declared is None else "data.features", "the model was fitted on ", mistakes)
+    if declared is not None:
+        for name in sorted(set(names) - set(declared)):
+            mistakes.at("data.features", f"the model was fitted on {name!r} too; add it, or leave features out")
+        for name in sorted(set(declared) - set(names)):
+            what = f"the model was not fitted on {shown(name)}{suggestion(name, names)}"
+            mistakes.at("data.features", what)
+    return Chosen(tuple(names), given)
+
+
+def _present(name: str, tables: Sequence[Cells], key: str, why: str, mistakes: Mistakes) -> None:
+    for table in tables:
+        if name not in table.columns:
+            what = f"{why}{shown(name)}, a column that {table.path} does not have{suggestion(name, table.columns)}"
+            mistakes.at(key, what if why else f"no column named {shown(name)} in {table.path}{suggestion(name, table.columns)}")
+
+
+def decide(mistakes: Mistakes, opened: Opened | None, decided: Decided, names: Sequence[str]) -> None:
+    """Fix the type of every feature; a column of mixed types, a decimal comma or an infinity is a mistake."""
+    categorical = set(mistakes.spec.data.categorical)
+    known_words = opened.words if opened is not None else frozenset()
+    for name in sorted(categorical - set(decided.tables[0].columns)):
+        mistakes.at("data.categorical", f"no column named {shown(name)}{suggestion(name, decided.tables[0].columns)}")
+    for name in names:
+        if any(name not in table.columns for table in decided.tables):
+            continue  # told already
+        text = name in known_words or (name in categorical and padded(name, decided.tables))
+        column = decided.column(name, text=text)
+        if opened is None:
+            continue
+        commas = [table for table in decided.tables if comma_column(name, table)]
+        if commas and name not in categorical and name not in known_words:
+            what = "numbers with a decimal comma read as text; write 1.5 for 1,5"
+            mistakes.cell(commas[0].path, commas[0].line(0), name, what, kind="comma")
+        elif column.mixed is not None and name not in categorical:
+            _mixed(column.mixed, mistakes)
+        for table, typed in ((decided.tables[index], typed) for index, typed in column.tables.items()):
+            if typed.kind == "number" and typed.values.dtype.kind == "f":
+                for row in np.flatnonzero(np.isinf(typed.values)):
+                    what = f"{typed.values[row]} is no number a model can use; leave the cell empty or correct it"
+                    mistakes.cell(table.path, table.line(int(row)), name, what, kind="infinity")
+
+
+def _mixed(mixed: Mixed, mistakes: Mistakes) -> None:
+    other = f"row {mixed.other_row}" if mixed.path == mixed.other_path else f"{mixed.other_path}, row {mixed.other_row}"
+    what = (
+        f"{shown(mixed.value)} in a column that holds {shown(mixed.other)} ({other}); correct the cell, leave it empty, "
+        f"or add the column to data.categorical"
+    )
+    mistakes.cell(mixed.path, mixed.row, mixed.column, what, kind="mixed")
+
+
+def frame(decided: Decided, table: int, names: Sequence[str], order: NDArray[np.int64]) -> pd.DataFrame:
+    """The features of one table in row order, each in the type it has in memory."""
+    import pandas as pd
+
+    return pd.DataFrame({name: in_memory(decided.column(name).tables[table].take(order)) for name in names})
+
+
+def in_memory(column: Typed) -> NDArray[Any]:
+    """int64 or float64; bool, float64 where some are missing; days since 1970 as float64; text as str or NaN."""
+    if column.kind == "number":
+        return column.values
+    missing = column.missing
+    if column.kind == "boolean":
+        return np.where(missing, np.nan, column.values) if missing.any() else column.values.astype(bool)
+    if column.kind == "date":
+        return np.where(missing, np.nan, np.where(missing, 0, column.values) / DAY)
+    table = np.empty(len(column.levels) + 1, dtype=object)
+    table[: len(column.levels)] = column.levels
+    table[-1] = np.nan
+    found: NDArray[Any] = table[column.values]
+    return found
+
+
+def columns(mistakes: Mistakes, opened: Opened | None, decided: Decided, chosen: Chosen) -> tuple[Column, ...]:
+    """What each feature is, with the levels of the categorical ones over all tables in natural order."""
+    categorical = set(mistakes.spec.data.categorical)
+    wanted = opened.categories if opened is not None else {}
+    found = []
+    for name, given in zip(chosen.names, chosen.given, strict=True):
+        column = decided.column(name)
+        if column.kind == "text" or name in categorical or given in wanted:
+            levels = {word for typed in column.tables.values() for word in words(typed) if word is not None}
+            found.append(Column(name, "categorical", tuple(sorted(map(str, levels), key=natural))))
+        else:
+            found.append(Column(name, {"number": "numeric", "boolean": "boolean", "date": "date"}[column.kind]))  # type: ignore[arg-type]
+    return tuple(found)
+
+
+def inputs(opened: Opened, decided: Decided, chosen: Chosen, form: Form, mistakes: Mistakes) -> Inputs:
+    """How the features are handed to the model, dates in this form; text for a model of numbers is a mistake."""
+    found = []
+    plain = opened.format not in ("python", "onnx")
+    for name, given in zip(chosen.names, chosen.given, strict=True):
+        column = decided.column(name)
+        category = given in opened.categories
+        dates = column.kind == "date"
+        if column.kind == "text" and opened.takes == "array":
+            table = decided.tables[0]
+            what = "a column of text, and this model takes numbers alone; give it encoded as the model was fitted"
+            mistakes.cell(table.path, None, name, what, kind="text")
+        found.append(Input(name, given, form if dates and opened.takes == "frame" else "as it is", category, opened.categories.get(given)))
+        plain = plain and not category and not (dates and form != "as it is") and column.kind != "text"
+    return Inputs(tuple(found), opened.takes, plain)
+
+
+def unseen(opened: Opened | None, decided: Decided, chosen: Chosen) -> list[dict[str, Any]]:
+    """Levels of the test table that neither the training table nor the model's encoder has, with their rows."""
+    found = []
+    for name, given in zip(chosen.names, chosen.given, strict=True):
+        column = decided.column(name)
+        known: set[str] | None = None
+        if opened is not None and given in opened.levels:
+            known = set(opened.levels[given])
+        elif column.kind == "text" and 1 in column.tables:
+            train = column.tables[1]
+            known = {train.levels[int(code)] for code in np.unique(train.values) if code >= 0}
+        if known is None:
+            continue
+        cells = words(column.tables[0])
+        strange = [str(cell) for cell in cells if cell is not None and cell not in known]
+        if strange:
+            levels = sorted(set(strange), key=natural)
+            found.append({"column": name, "rows": len(strange), "count": len(levels), "levels": [level[:60] for level in levels[:5]]})
+    return found
