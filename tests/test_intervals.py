@@ -107,7 +107,7 @@ def test_difference_agrees_with_newcombes_table() -> None:
 
 
 @pytest.mark.parametrize(
-    "pair", [(3, 30, 9, 40), (0, 30, 5, 20), (7, 34, 1, 34), (490, 1000, 3, 7), (5, 20, 0, 9)]
+    "pair", [(3, 30, 9, 40), (0, 30, 5, 20), (7, 34, 1, 34), (490, 1000, 3, 7), (5, 20, 1, 9)]
 )
 def test_ratio_inverts_the_score_test(pair: tuple[int, int, int, int]) -> None:
     x1, n1, x2, n2 = pair
@@ -263,12 +263,20 @@ def test_equal_groups_rarely_show_a_gap(k: int) -> None:
     assert (wrong / runs <= 0.06 + 2 * math.sqrt(0.06 * 0.94 / runs)).all()
 
 
-@pytest.mark.parametrize("pair", PAIRS)
+@pytest.mark.parametrize("pair", [(13, 30, 9, 40), (56, 70, 48, 80), (490, 1000, 5, 17)])
 def test_mean_of_rates_is_newcombes_hybrid(pair: tuple[int, int, int, int]) -> None:
     x1, n1, x2, n2 = pair
     low, high = ends(iv.mean_of_rates([x1, n2 - x2], [n1, n2], [0.95]))[0]
     reference = confint_proportions_2indep(*pair, method="newcomb", compare="diff")
     assert (2 * low - 1, 2 * high - 1) == pytest.approx(reference, abs=1e-9)
+
+
+def test_mean_of_rates_with_few_errors_uses_exact_limits() -> None:
+    exact = proportion_confint(1, 25, 0.05, "beta")
+    low, high = ends(iv.mean_of_rates([24, 24], [25, 25], [0.95]))[0]
+    wilson_high = 1 - proportion_confint(1, 25, 0.05, "wilson")[0]
+    assert low == pytest.approx(0.96 - (exact[1] - 0.04) / math.sqrt(2), abs=1e-9)
+    assert high > 0.96 + (wilson_high - 0.96) / math.sqrt(2)
 
 
 @given(many)

@@ -1,4 +1,4 @@
-"""A rule applied to one audit: whether it applies, which evidence it reads, and what each number says alone."""
+"""A rule applied to one audit: whether it applies, which evidence it reads, what each number says alone."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from xai_audit import applying, deciding
@@ -70,9 +71,7 @@ def spec_for(rule: Rule, example: Example) -> Spec:
 
 
 def _signed() -> tuple[Person, ...]:
-    import datetime
-
-    return (Person(name="A. Person", function="head of testing", date=datetime.date(2026, 1, 1)),)
+    return (Person(name="A. Person", function="head of testing", date=date(2026, 1, 1)),)
 
 
 def _said(key: str) -> tuple[Said, ...]:
@@ -84,7 +83,7 @@ def _said(key: str) -> tuple[Said, ...]:
 
 
 def evidence_for(rule: Rule, example: Example, spec: Spec) -> tuple[Evidence, ...]:
-    """The evidence of an example: its number for the rule itself, met thresholds for what the rule asks also."""
+    """The evidence of an example: its number for the rule itself, met thresholds for the rest."""
     if rule.evidence is None:
         return ()
     return (
@@ -146,7 +145,9 @@ def _met(requirement: Rule | Requirement) -> Estimate:
 
 
 def estimate_of(example: Example) -> Estimate:
-    """An example's number. ``low`` and ``high`` are two-sided 90 % limits, by which a lone rule passes or fails."""
+    """An example's number. ``low`` and ``high`` are two-sided 90 % limits, by which a lone rule passes or
+    fails.
+    """
     ends = [end for end in (example.low, example.high) if end is not None]
     if not ends:
         return exactly(1 if example.value is None else example.value, 1000)

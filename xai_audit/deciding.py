@@ -1,14 +1,16 @@
 """One number held to one threshold: whether it meets it, how sure that is, and how many rows would settle it.
 
-Everything is read off the limits stored with an estimate, so an audit can be judged again without its data and
-without numpy. Between two stored levels a limit is taken as linear in the normal quantile of its level, and at
-quantile 0 it is the value itself; beyond the last level nothing is claimed, so p is never below (1 - 0.9999) / 2.
+Everything is read off the limits stored with an estimate, so an audit can be judged again without its data
+and without numpy. Between two stored levels a limit is taken as linear in the normal quantile of its level,
+and at quantile 0 it is the value itself; beyond the last level nothing is claimed, so p is never below (1 -
+0.9999) / 2.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Literal
 
@@ -50,7 +52,8 @@ class Held:
     """What an estimate says of a threshold."""
 
     kind: Literal["pass", "fail", "open"]
-    """``fail`` only where the number is exact; what is estimated fails by its p, with the others of its policy."""
+    """``fail`` only where the number is exact; what is estimated fails by its p, with the others of its
+    policy."""
     p: float | None = None
     """One-sided p of the threshold being met; None where the number is exact."""
     z: float = 0.0
@@ -67,8 +70,8 @@ def sampled(estimate: Estimate) -> bool:
 def hold(estimate: Estimate, threshold: Threshold, confidence: float, interval: float) -> Held:
     """Hold an estimate to a threshold.
 
-    ``confidence`` is one-sided; ``interval`` is the two-sided level of ``low`` and ``high``, used where an estimate
-    carries no further limits.
+    ``confidence`` is one-sided; ``interval`` is the two-sided level of ``low`` and ``high``, used where an
+    estimate carries no further limits.
     """
     if not sampled(estimate):
         return Held("pass" if threshold.met_by(estimate.value) else "fail")
@@ -93,9 +96,6 @@ def quantile(probability: float) -> float:
     return -_NORMAL.inv_cdf(1 - probability)
 
 
-Ladder = "list[tuple[float, float | None]]"
-
-
 def _ladder(estimate: Estimate, interval: float, *, upper: bool) -> list[tuple[float, float | None]]:
     """(normal quantile, limit) from the value outwards; an unbounded limit is None."""
     stored = estimate.limits or {str(interval): (estimate.low, estimate.high)}
@@ -106,7 +106,7 @@ def _ladder(estimate: Estimate, interval: float, *, upper: bool) -> list[tuple[f
 
 def at(ladder: Sequence[tuple[float, float | None]], z: float) -> float | None:
     """The limit at a normal quantile; None beyond the last stored level and where it is unbounded."""
-    for (z0, limit0), (z1, limit1) in zip(ladder, ladder[1:], strict=False):
+    for (z0, limit0), (z1, limit1) in pairwise(ladder):
         if abs(z - z1) < 1e-9:
             return limit1  # the stored limit itself, not an interpolation that rounds
         if z < z1:
@@ -123,13 +123,13 @@ def reach(
 ) -> float:
     """The smallest normal quantile at which a limit touches a level, from a value on one side of it.
 
-    Where no stored limit reaches that far it is the last quantile; an unbounded limit reaches everywhere, so the
-    quantile before it is given.
+    Where no stored limit reaches that far it is the last quantile; an unbounded limit reaches everywhere, so
+    the quantile before it is given.
     """
     value = ladder[0][1]
     assert value is not None
     rising = level >= value
-    for (z0, limit0), (z1, limit1) in zip(ladder, ladder[1:], strict=False):
+    for (z0, limit0), (z1, limit1) in pairwise(ladder):
         if limit1 is None or limit0 is None:
             return z0
         if (limit1 >= level) if rising else (limit1 <= level):
@@ -160,10 +160,11 @@ def more_rows(
     interval: float,
     ratio: bool,
 ) -> tuple[int | None, bool]:
-    """Further rows that would decide it with probability 0.8 if the value stays, and whether that is hopeless.
+    """Further rows that would decide it with probability 0.8 if the value stays, and whether that is
+    hopeless.
 
-    ``error`` is the one-sided level a fail must reach here. Rows grow with the square of the normal quantile; a
-    ratio's distance is taken on the logarithmic scale, where its limits lie more evenly.
+    ``error`` is the one-sided level a fail must reach here. Rows grow with the square of the normal quantile;
+    a ratio's distance is taken on the logarithmic scale, where its limits lie more evenly.
     """
     if threshold.side == "equals" or estimate.value == threshold.level:
         return None, True

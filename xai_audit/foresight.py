@@ -1,7 +1,9 @@
-"""What can be known before a run: which blocking rules cannot pass at this number of rows, however fair the model.
+"""What can be known before a run: which blocking rules cannot pass at this number of rows, however fair the
+model.
 
-Normal approximations at the rates of an ordinary model (40 % of people deserve and get the outcome, 75 % of those who
-deserve it are found, 20 % of the others are flagged). They tell what to expect, and no rule is judged by them.
+Normal approximations at the rates of an ordinary model (40 % of people deserve and get the outcome, 75 % of
+those who deserve it are found, 20 % of the others are flagged). They tell what to expect, and no rule is
+judged by them.
 """
 
 from __future__ import annotations
@@ -39,10 +41,11 @@ _RATES: Mapping[str, _Ordinary] = {
 def undecidable(
     spec: Spec, policies: Sequence[Policy], rows: int, groups: Mapping[str, Mapping[str, int]] | None = None
 ) -> list[str]:
-    """One line for each blocking statistical rule that cannot pass with so many test rows, in the policies' order.
+    """One line for each blocking statistical rule that cannot pass with so many test rows, in the policies'
+    order.
 
-    ``groups`` holds the rows of each group by sensitive column, where they are known; else two equal groups, or as
-    many as ``bins`` make, are taken.
+    ``groups`` holds the rows of each group by sensitive column, where they are known; else two equal groups,
+    or as many as ``bins`` make, are taken.
     """
     task = applying.task_of(spec, ())
     lines = []
@@ -52,21 +55,16 @@ def undecidable(
                 continue
             if applying.not_applicable(rule, spec, task) is not None or rule.evidence is None:
                 continue
-            lines += _too_few(rule, policy, spec, rows, groups or {}, task)
+            lines += _too_few(rule, policy, spec, rows, groups or {})
     return lines
 
 
 def _too_few(
-    rule: Rule,
-    policy: Policy,
-    spec: Spec,
-    rows: int,
-    groups: Mapping[str, Mapping[str, int]],
-    task: applying.Task,
+    rule: Rule, policy: Policy, spec: Spec, rows: int, groups: Mapping[str, Mapping[str, int]]
 ) -> list[str]:
     method, _, part = (rule.evidence or "").partition("/")
     if method == "primary" and not part:
-        return _declared(rule, policy, spec, rows, task)
+        return _declared(rule, policy, spec, rows)
     ordinary, level = _RATES.get(method), rule.at_least if rule.at_least is not None else rule.at_most
     if ordinary is None or part != "*" or not isinstance(level, int | float):
         return []
@@ -108,7 +106,9 @@ def _sizes(column: Sensitive, rows: int, groups: Mapping[str, Mapping[str, int]]
 def _needed(
     ordinary: _Ordinary, level: float, sizes: Sequence[float], policy: Policy, *, ratio: bool
 ) -> tuple[float, float]:
-    """Times the present rows for a bound that meets the level at no observed gap, and for one that does so mostly."""
+    """Times the present rows for a bound that meets the level at no observed gap, and for one that does so
+    mostly.
+    """
     pairs = len(sizes) * (len(sizes) - 1) // 2
     p = ordinary.rate
     # The two smallest groups make the widest interval, and every pair must meet the threshold.
@@ -121,15 +121,13 @@ def _needed(
     return (z * error / room) ** 2, ((z + quantile(POWER)) * error / room) ** 2
 
 
-def _declared(rule: Rule, policy: Policy, spec: Spec, rows: int, task: applying.Task) -> list[str]:
+def _declared(rule: Rule, policy: Policy, spec: Spec, rows: int) -> list[str]:
     """A declared share that even a model without an error could not show with so few rows."""
-    name = applying.primary_of(spec, task)
+    name = applying.primary_of(spec, applying.task_of(spec, ()))
     z = quantile(policy.confidence)
     best = rows / (rows + z * z)  # Wilson's lower bound where every row is right
     for declared in spec.system.declared_levels:
         if declared.metric == name and declared.at_least is not None and best < declared.at_least <= 1:
-            return [
-                f"{rule.id}: with {rows:,} test rows even a model without an error cannot show a {name} of "
-                f"{wording.level(declared.at_least)}"
-            ]
+            asked = f"a {name} of {wording.level(declared.at_least)}"
+            return [f"{rule.id}: with {rows:,} test rows even a model without an error cannot show {asked}"]
     return []

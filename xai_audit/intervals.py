@@ -34,6 +34,7 @@ WIDENED_ABOVE = 0.95
 """Beyond this level limits also contain the exact ones, see the module's docstring."""
 
 _DUST = 1e-9
+_FEW = 5
 _STEPS = 200  # a root is found in 8 to 20; bisection alone would need 60
 
 
@@ -140,21 +141,21 @@ def widest_gap(low: Floats, high: Floats) -> list[Interval]:
 
 
 def mean_of_rates(xs: Sequence[float], ns: Sequence[float], levels: Sequence[float]) -> list[Interval]:
-    """Interval of the plain mean of independent rates, as balanced accuracy is (MOVER on Wilson's limits).
+    """Interval of the plain mean of independent rates, as balanced accuracy is (MOVER on `rate`'s limits).
 
-    Zou and Donner 2008, Stat Med 27:1693: distances from each rate to its limits are squared, added, rooted.
+    Distances from each rate to its limits are squared, added, rooted (Zou and Donner 2008, Stat Med 27:1693).
+    A rate with fewer than five successes or failures has exact limits at any level: with Wilson's alone two
+    nearly perfect rates of 15 rows are held 86 % of the time.
     """
     _check(xs, ns)
     k = len(xs)
-    rates = [x / n for x, n in zip(xs, ns, strict=True)]
-    centre = math.fsum(rates) / k
+    rates = [(x, n, min(x, n - x) < _FEW) for x, n in zip(xs, ns, strict=True)]
+    centre = math.fsum(x / n for x, n, _ in rates) / k
     limits: list[Interval] = []
     for level in levels:
-        below = math.fsum((p - _rate_low(x, n, level)) ** 2 for p, x, n in zip(rates, xs, ns, strict=True))
-        above = math.fsum(
-            (1 - p - _rate_low(n - x, n, level)) ** 2 for p, x, n in zip(rates, xs, ns, strict=True)
-        )
-        limits.append((max(centre - math.sqrt(below) / k, 0.0), min(centre + math.sqrt(above) / k, 1.0)))
+        below = math.hypot(*(x / n - _rate_low(x, n, level, exact=few) for x, n, few in rates)) / k
+        above = math.hypot(*((n - x) / n - _rate_low(n - x, n, level, exact=few) for x, n, few in rates)) / k
+        limits.append((max(centre - below, 0.0), min(centre + above, 1.0)))
     return limits
 
 
@@ -233,13 +234,13 @@ def _special() -> Any:
     return special
 
 
-def _rate_low(x: float, n: float, level: float) -> float:
+def _rate_low(x: float, n: float, level: float, *, exact: bool = False) -> float:
     """Lower root of n(x/n - p)^2 = z^2 p(1-p), as a quotient without cancellation: exactly 0 at x = 0."""
     if x == 0:
         return 0.0
     z = normal_quantile(level)
     low = 2 * x * x / n / (2 * x + z * z + z * math.sqrt(z * z + 4 * x * (n - x) / n))
-    if level > WIDENED_ABOVE:
+    if exact or level > WIDENED_ABOVE:
         low = min(low, float(_special().betaincinv(x, n - x + 1, (1 - level) / 2)))
     return min(low, x / n)
 

@@ -1,9 +1,10 @@
 """Evidence held to policies: findings, counts and one outcome. Pure: no model, no data, no numpy, no clock.
 
-How many rules may fail by chance is each policy's own promise: Holm's correction runs over the blocking statistical
-rules of one policy that could be evaluated. A rule that reads several numbers (one for each sensitive column, or
-``also``) shares its error among them by Bonferroni, passes only if each number does, and fails if one does. Rules
-that do not block are labelled fail by their own p at ``family_error``, uncorrected: they cannot fail the gate.
+How many rules may fail by chance is each policy's own promise: Holm's correction runs over the blocking
+statistical rules of one policy that could be evaluated. A rule that reads several numbers (one for each
+sensitive column, or ``also``) shares its error among them by Bonferroni, passes only if each number does, and
+fails if one does. Rules that do not block are labelled fail by their own p at ``family_error``, uncorrected:
+they cannot fail the gate.
 """
 
 from __future__ import annotations
@@ -56,8 +57,8 @@ class _Draft:
 def judge(policies: Sequence[Policy], evidence: Sequence[Evidence], spec: Spec, *, today: date) -> Verdict:
     """The verdict on some evidence.
 
-    ``spec`` tells what was asked and stated; ``today`` decides which waivers have expired. The evidence of the run
-    itself (records.observe) must be among the evidence.
+    ``spec`` tells what was asked and stated; ``today`` decides which waivers have expired. The evidence of
+    the run itself (records.observe) must be among the evidence.
     """
     by_id = {piece.id: piece for piece in evidence}
     rows = applying.rows_seen(evidence)
@@ -147,7 +148,9 @@ def _finding(
         kind=kind,
         level=draft.level,
         blocking=draft.blocking,
-        message=draft.message or _message(draft, bench, kind, told, settle, missing, waiver),
+        message=draft.message
+        or wording.message(rule, policy.confidence, kind, told)
+        + _ending(settle, missing if kind == "open" else (), waiver),
         threshold="; ".join(thresholds) or wording.required(rule),
         evidence=tuple(dict.fromkeys(part.evidence for part in parts)),
         parts=tuple(parts),
@@ -165,21 +168,11 @@ def _finding(
     )
 
 
-def _message(
-    draft: _Draft,
-    bench: Bench,
-    kind: FindingKind,
-    told: Sequence[Reading],
-    settle: str | None,
-    missing: tuple[str, ...],
-    waiver: Waiver | None,
-) -> str:
-    text = wording.message(draft.rule, bench.policy.confidence, kind, told)
-    if settle:
-        text += f": {settle}"
-    if missing and kind == "open":
-        text += f"; {wording.statements(missing)}"
-    return text + (wording.let_through(waiver) if waiver else "")
+def _ending(settle: str | None, missing: Sequence[str], waiver: Waiver | None) -> str:
+    """What a message ends with: what would settle it, what is not stated, who waives it."""
+    rows = f": {settle}" if settle else ""
+    absent = f"; {wording.statements(missing)}" if missing else ""
+    return rows + absent + (wording.let_through(waiver) if waiver else "")
 
 
 def _least(draft: _Draft) -> float:
@@ -188,11 +181,11 @@ def _least(draft: _Draft) -> float:
 
 
 def _together(kinds: Sequence[FindingKind]) -> FindingKind:
-    """One kind from a rule's parts: the worst decides, and what was not seen counts before what is undecided."""
-    for worst in ("fail", "review", "open"):
+    """One kind from a rule's parts: the worst decides, and what was not seen comes before what is open."""
+    for worst in ("fail", "review", "open", "pass"):
         if worst in kinds:
-            return worst  # type: ignore[return-value]
-    return "pass"
+            return worst
+    return "review"
 
 
 def _waiver(
@@ -200,8 +193,8 @@ def _waiver(
 ) -> Waiver | None:
     """The waiver that covers a failed rule, else one that has expired, else None.
 
-    A waiver holds through its last day. One with a scope covers that evidence or that policy alone: the rule is
-    waived only if nothing else of it failed.
+    A waiver holds through its last day. One with a scope covers that evidence or that policy alone: the rule
+    is waived only if nothing else of it failed.
     """
     found = [waiver for waiver in waivers if waiver.rule == rule]
     covering = [
@@ -261,7 +254,8 @@ def _verdict(findings: Sequence[Finding], evidence: Sequence[Evidence], spec: Sp
 
 
 def _told(findings: Sequence[Finding], what: str) -> str:
-    return f"{wording.some(len(findings), 'blocking rule')} {what}: {wording.joined(finding.rule for finding in findings)}"
+    names = wording.joined(finding.rule for finding in findings)
+    return f"{wording.some(len(findings), 'blocking rule')} {what}: {names}"
 
 
 def _crashed(evidence: Sequence[Evidence], spec: Spec) -> list[str]:
@@ -295,8 +289,8 @@ def _counts(findings: Sequence[Finding]) -> Counts:
 def example_finding(rule: Rule, example: Example) -> FindingKind:
     """What a rule says of one of its own examples, through the whole of `judge`.
 
-    ``low`` and ``high`` are the limits that a pass and a single fail are judged by (two-sided 90 %); ``value`` alone
-    is an exact number. Everything else the rule reads meets its threshold.
+    ``low`` and ``high`` are the limits that a pass and a single fail are judged by (two-sided 90 %);
+    ``value`` alone is an exact number. Everything else the rule reads meets its threshold.
     """
     from datetime import date
 

@@ -19,7 +19,8 @@ class Example(Frozen):
     value: float | None = None
     """For exact evidence, in place of low and high."""
     attested: bool | None = None
-    """Whether the statement is there: that of an ``attested`` rule, or the one behind the evidence of another."""
+    """Whether the statement is there: that of an ``attested`` rule, or the one behind the evidence of
+    another."""
     present: bool | None = None
     """For ``present`` rules: whether the evidence is measured. False on any other rule: it is absent."""
     declared: float | None = None
@@ -75,7 +76,8 @@ class Rule(Frozen):
     applies_from: date | None = None
     note: str | None = None
     evidence: str | None = None
-    """An evidence id; ``*`` after the slash stands for each sensitive column; ``primary`` for the primary metric."""
+    """An evidence id; ``*`` after the slash stands for each sensitive column; ``primary`` for the primary
+    metric."""
     reads: Literal["auto", "difference", "ratio", "estimate"] = "auto"
     """Which number of a group table is held to the threshold; auto: the one the threshold's side suggests."""
     at_least: float | Literal["declared"] | None = None
@@ -108,7 +110,8 @@ class Rule(Frozen):
             if getattr(self, name) is not None
         ]
         if len(given) != 1:
-            message = f"a rule has exactly one of at_least, at_most, equals, present, attested; {self.id} has {given or 'none'}"
+            asked = "exactly one of at_least, at_most, equals, present, attested"
+            message = f"a rule has {asked}; {self.id} has {given or 'none'}"
             raise ValueError(message)
         if self.attested is None and self.evidence is None:
             message = f"{self.id} names no evidence"

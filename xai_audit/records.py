@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 RECORDS: Mapping[str, tuple[str, str]] = {
     "policy_precedes_run": (
         "Policies fixed before the run",
-        "The share of policies that are dated on or before the day of the run and were read before it measured anything.",
+        "The share of policies dated on or before the day of the run and read before it measured anything.",
     ),
     "gated_intervals": (
         "Thresholded numbers with an interval",
@@ -30,7 +30,7 @@ RECORDS: Mapping[str, tuple[str, str]] = {
     ),
     "classification_consistency": (
         "Classification without contradiction",
-        "1 where a classification is given and does not claim the exemption of Article 6(3) for a system that profiles people, else 0.",
+        "0 where the exemption of Article 6(3) is claimed for a system that profiles people, else 1.",
     ),
     "annex_iv_statements": (
         "Annex IV statements present",
@@ -38,7 +38,7 @@ RECORDS: Mapping[str, tuple[str, str]] = {
     ),
     "metric_rationales": (
         "Rationales of the gated metrics",
-        "The share of metrics held to a blocking threshold for which a named person says why they are appropriate.",
+        "The share of metrics with a blocking threshold for which a named person says why they fit.",
     ),
     "log_retention": (
         "Log retention in days",
@@ -54,11 +54,11 @@ RECORDS: Mapping[str, tuple[str, str]] = {
     ),
     "group_sizes": (
         "Groups under the minimum size",
-        "How many groups of the sensitive columns have too few rows, or too few of a label, to decide anything.",
+        "How many groups of the sensitive columns have too few rows, or too few of a label, to count.",
     ),
     "representation": (
         "Representation against the reference population",
-        "The smallest ratio between a group's share of the test rows and its share of the reference population, whichever way round is smaller.",
+        "The smallest ratio of a group's shares of the test rows and of the population, either way round.",
     ),
 }
 """id: (title, what it measures). ``representation`` is one record for each sensitive column."""
@@ -77,9 +77,9 @@ def observe(
 ) -> tuple[Evidence, ...]:
     """Every record of one run, in the order of RECORDS.
 
-    ``subject`` is the subject card of audit.json; ``started`` the day the run began, which no policy may be dated
-    after (None: not compared); ``fixed`` the fingerprints of the policies that the run was made with, where others
-    may be judged by (None: these very policies).
+    ``subject`` is the subject card of audit.json; ``started`` the day the run began, which no policy may be
+    dated after (None: not compared); ``fixed`` the fingerprints of the policies that the run was made with,
+    where others may be judged by (None: these very policies).
     """
     by_id = {piece.id: piece for piece in evidence}
     task = applying.task_of(spec, evidence)
@@ -146,7 +146,8 @@ def _policy_precedes_run(
     unknown = [policy for policy, content in prints.items() if fixed is not None and content not in fixed]
     if unknown and not later:
         one = "was" if len(unknown) == 1 else "were"
-        reason = f"{', '.join(unknown)} {one} not part of the run, so nothing shows that it preceded it; run again with it"
+        who = ", ".join(unknown)
+        reason = f"{who} {one} not part of the run, so nothing shows that it came before; run again with it"
         return _record(name, None, reason=reason, policies=prints)
     return _record(name, _share(len(policies) - len(later), len(policies)), policies=prints, later=later)
 
@@ -160,14 +161,13 @@ def _gated_intervals(
 ) -> Evidence:
     read: dict[tuple[str, str], bool] = {}
     for rule in gated:
-        for requirement in (rule, *rule.also):
-            assert requirement.evidence is not None
-            for identifier in applying.evidence_read(rule, requirement.evidence, spec, task)[0]:
+        for pattern in (rule.evidence or "", *(more.evidence for more in rule.also)):
+            for identifier in applying.evidence_read(rule, pattern, spec, task)[0]:
                 piece = by_id.get(identifier)
                 if piece is None or piece.status != "measured":
                     continue
                 for which, estimate in _estimates(piece):
-                    has = estimate.limits is not None or not sampled(estimate)
+                    has = not sampled(estimate) or not (estimate.low is None and estimate.high is None)
                     read[identifier, which] = has
     if not read:
         return _record("gated_intervals", None, reason="no number that a threshold is held to was measured")
@@ -204,8 +204,9 @@ def _claimed(art6_3: Mapping[str, Any] | None) -> bool:
 def annex_iv_keys(spec: Spec) -> tuple[str, ...]:
     """The statements Annex IV asks of this system, in its order.
 
-    The declaration of conformity (point 8) is drawn up when the system is placed on the market, so it is asked at
-    stage release; where harmonised standards are applied in full, no other solutions need describing (point 7).
+    The declaration of conformity (point 8) is drawn up when the system is placed on the market, so it is
+    asked at stage release; where harmonised standards are applied in full, no other solutions need describing
+    (point 7).
     """
     keys = []
     for asked in ASKED:
@@ -295,7 +296,7 @@ def _by_group(spec: Spec, by_id: Mapping[str, Evidence], task: applying.Task) ->
         return _record(name, None, reason="the spec names no sensitive column")
     primary = applying.primary_of(spec, task)
     pieces = [by_id.get(f"{primary}/{encoded(column)}") for column in columns]
-    # What could not be measured is passed on with its reason; only what nobody looked at counts against the rule.
+    # What could not be measured is passed on with its reason; only what nobody looked at counts.
     failing = next((piece for piece in pieces if piece is not None and piece.status != "measured"), None)
     if failing is not None:
         return _record(name, None, reason=f"{failing.id}: {failing.reason}")
@@ -366,7 +367,9 @@ def _representation(spec: Spec, subject: Mapping[str, Any]) -> Iterator[Evidence
 
 
 def _reference(spec: Spec) -> dict[str, dict[str, float]]:
-    """Shares of the reference population by column and group, from ``data_sets[].reference_population.shares``."""
+    """Shares of the reference population by column and group, from
+    ``data_sets[].reference_population.shares``.
+    """
     shares: dict[str, dict[str, float]] = {}
     for said in spec.said("data_sets"):
         before, found, after = (said.letter or "").partition("reference_population.shares.")

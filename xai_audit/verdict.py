@@ -81,7 +81,8 @@ class Counts(Frozen):
     """How the rules add up.
 
     ``rules`` is the sum of failed (blocking, not waived), warnings_failed (not blocking, not waived), open,
-    review, passed, waived, not_applicable and informational. ``blocking`` counts the blocking rules that apply.
+    review, passed, waived, not_applicable and informational. ``blocking`` counts the blocking rules that
+    apply.
     """
 
     rules: int

@@ -109,10 +109,15 @@ def some(count: int, one: str, many: str | None = None) -> str:
 
 def asked(threshold: Threshold) -> str:
     """The requirement in words: ``at least 0.80``."""
-    words = {"at_least": "at least", "at_most": "at most", "equals": "exactly"}
-    if threshold.strict:
-        words = {"at_least": "more than", "at_most": "less than", "equals": "exactly"}
-    return f"{words[threshold.side]} {level(threshold.level)}"
+    return f"{_sides(strict=threshold.strict)[threshold.side]} {level(threshold.level)}"
+
+
+def _sides(*, strict: bool) -> dict[str, str]:
+    return {
+        "at_least": "more than" if strict else "at least",
+        "at_most": "less than" if strict else "at most",
+        "equals": "exactly",
+    }
 
 
 def against(threshold: Threshold, basis: Basis) -> str:
@@ -248,7 +253,8 @@ def stated_by(spec: Spec, keys: Sequence[str]) -> str:
 def settle(readings: Sequence[Reading], parts: Sequence[Part]) -> str | None:
     """What would decide an open rule, in words; None where it is not a matter of rows.
 
-    On the wrong side one number is enough to fail the rule, so the nearest counts; on the right side all must pass.
+    On the wrong side one number is enough to fail the rule, so the nearest counts; on the right side all must
+    pass.
     """
     pairs = [(reading, part) for reading, part in zip(readings, parts, strict=True) if part.kind == "open"]
     if not pairs or any(part.p is None for _, part in pairs):
@@ -290,7 +296,8 @@ def _told(rule: Rule, confidence: float, kind: FindingKind, reading: Reading) ->
         return text
     # The two-sided interval beside it reaches past the threshold; the one-sided bound, which counts, does not.
     side = "at least" if at_least else "at most"
-    return f"{text}: with {confidence * 100:g} % confidence it is {side} {plain(bound, places(reading.estimate) + 1)}"
+    shown = plain(bound, places(reading.estimate) + 1)
+    return f"{text}: with {confidence * 100:g} % confidence it is {side} {shown}"
 
 
 def _without_number(kind: FindingKind, reading: Reading) -> str:

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 def command(specs: tuple[str, ...], overrides: tuple[str, ...], quiet: bool) -> None:
     """Tell every mistake in some specs at once; run nothing.
 
-    Exits with 0 where there is none, 2 where there are, 4 where all of them are files that cannot be had. What
-    nobody has stated yet, and what cannot be decided with so few rows, is printed and is no mistake.
+    Exits with 0 where there is none, 2 where there are, 4 where all of them are files that cannot be had.
+    What nobody has stated yet, and what so few rows cannot decide, is printed and is no mistake.
     """
     from xai_audit.errors import SpecError
     from xai_audit.reading import read_policies, read_spec

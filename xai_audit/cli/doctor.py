@@ -100,7 +100,9 @@ def _everything() -> Iterator[Looked]:
     yield Looked("xai-audit", "ok", __version__)
     version = ".".join(map(str, sys.version_info[:3]))
     new = sys.version_info >= (3, 11)
-    yield Looked("Python", "ok" if new else "missing", version if new else f"{version}; 3.11 or later is needed")
+    yield Looked(
+        "Python", "ok" if new else "missing", version if new else f"{version}; 3.11 or later is needed"
+    )
     yield from map(_library, CORE)
     yield _data_folders()
     yield _pango()
@@ -151,14 +153,20 @@ def _pango() -> Looked:
     try:
         weasyprint = importlib.import_module("weasyprint")
         ffi = importlib.import_module("weasyprint.text.ffi")
-        version = ffi.ffi.string(ffi.pango.pango_version_string()).decode()
+        number = int(ffi.pango.pango_version())
     except ImportError:
-        return Looked("Pango", "optional", "WeasyPrint is not installed; pip install weasyprint; no PDF is written")
+        return Looked(
+            "Pango", "optional", "WeasyPrint is not installed; pip install weasyprint; no PDF is written"
+        )
     except (OSError, AttributeError) as error:
         lines = [f"not found, so no PDF is written ({str(error).splitlines()[0]})", "install it:"]
         lines += [f"  {system}: {line}" for system, line in PANGO]
         return Looked("Pango", "optional", "\n".join(lines))
-    return Looked("Pango", "ok", f"{version}, WeasyPrint {weasyprint.__version__}")
+    return Looked(
+        "Pango",
+        "ok",
+        f"{number // 10000}.{number // 100 % 100}.{number % 100}, WeasyPrint {weasyprint.__version__}",
+    )
 
 
 def _fonts() -> Looked:

@@ -37,6 +37,8 @@ TABLE_CELLS = 2_000_000_000
 """Cells of subset tables that a structural engine may fill before orders are sampled instead."""
 TOLERANCE = 1e-6
 """Largest difference, relative to the outputs, between what was read from a model and what the model says."""
+SINGLE_TOLERANCE = 1e-5
+"""The same for XGBoost, which adds its leaves in 32 bits."""
 SPOT, SPOT_INPUTS = 4, 10
 """Rows, and inputs that move in them, on which an engine that was read is compared with asking the model."""
 CHUNK = 1 << 17
@@ -115,13 +117,15 @@ def structure(subject: Subject, output: Output, pool: pd.DataFrame, encoding: En
         raw, links, engine = _raw_linear(weights, mixed), ("identity", "sigmoid", "softmax", "sigmoid2", "exp"), "linear"
     own = subject.positive if raw.shape[1] > 1 else 0
     scale = max(1.0, float(np.max(np.abs(told), initial=0.0)))
+    single = type(encoding.estimator).__module__.split(".")[0] == "xgboost"
+    tolerance = scale * (SINGLE_TOLERANCE if single else TOLERANCE)
     for link in links if output == "score" else ("identity",):
         for sign in (1, -1) if link != "softmax" else (1,):
-            if np.max(np.abs(pairs.linked(raw, link, sign, own) - told), initial=0.0) <= TOLERANCE * scale:
+            if np.max(np.abs(pairs.linked(raw, link, sign, own) - told), initial=0.0) <= tolerance:
                 note = {"engine": engine, "link": link, "sign": sign, "own": own, "player": encoding.player.tolist()}
                 note["library"] = _library(encoding, ensemble, link)
                 off = _spot(subject, output, note, ensemble, encoding, pool)
-                if off <= TOLERANCE * scale:
+                if off <= tolerance:
                     return {**note, "spot_check": off}, []
                 return None, [f"the {engine} engine was REJECTED: on {SPOT} rows it differs by {off:.3g} from all subsets asked of the model"]
     kind = "trees" if ensemble is not None else "weights"

@@ -73,7 +73,9 @@ class Typed:
     def missing(self) -> NDArray[np.bool_]:
         """Which rows have no value."""
         if self.kind == "number":
-            return np.isnan(self.values) if self.values.dtype.kind == "f" else np.zeros(len(self.values), bool)
+            return (
+                np.isnan(self.values) if self.values.dtype.kind == "f" else np.zeros(len(self.values), bool)
+            )
         if self.kind == "date":
             return np.asarray(self.values == np.iinfo(np.int64).min)
         return np.asarray(self.values < 0)
@@ -157,7 +159,11 @@ def number_word(value: Any) -> str:
 
 def _iso(microseconds: int) -> str:
     moment = np.datetime64(microseconds, "us")
-    return str(moment.astype("datetime64[D]")) if microseconds % DAY == 0 else str(moment).removesuffix(".000000")
+    return (
+        str(moment.astype("datetime64[D]"))
+        if microseconds % DAY == 0
+        else str(moment).removesuffix(".000000")
+    )
 
 
 def decide(name: str, tables: Sequence[Cells], *, text: bool = False) -> Column:
@@ -166,7 +172,11 @@ def decide(name: str, tables: Sequence[Cells], *, text: bool = False) -> Column:
     ``text`` keeps the words of a text file as they are. Where cells cannot be of one type the column is text
     and ``mixed`` names two of them.
     """
-    scans = {index: _scan(table.columns[name], untyped=table.untyped) for index, table in enumerate(tables) if name in table.columns}
+    scans = {
+        index: _scan(table.columns[name], untyped=table.untyped)
+        for index, table in enumerate(tables)
+        if name in table.columns
+    }
     full = [scan for scan in scans.values() if not scan.empty]
     possible = frozenset.intersection(*(scan.possible for scan in full)) if full else frozenset(("number",))
     kind = next((kind for kind in _KINDS if kind in possible), "text")
@@ -190,7 +200,11 @@ def decide(name: str, tables: Sequence[Cells], *, text: bool = False) -> Column:
 
 def padded(name: str, tables: Sequence[Cells]) -> bool:
     """Whether a text file writes this column's numbers with leading zeros, so that they are names."""
-    return any(_scan(table.columns[name], untyped=True).padded for table in tables if table.untyped and name in table.columns)
+    return any(
+        _scan(table.columns[name], untyped=True).padded
+        for table in tables
+        if table.untyped and name in table.columns
+    )
 
 
 def _scan(array: Any, *, untyped: bool) -> _Scan:
@@ -207,9 +221,16 @@ def _scan(array: Any, *, untyped: bool) -> _Scan:
     encoded = array.dictionary_encode()
     uniques, codes = encoded.dictionary, encoded.indices
     absent = _flags(pc.is_in(uniques, value_set=pa.array(sorted(MISSING))))
-    marked = np.bincount(codes.to_numpy(zero_copy_only=False), minlength=len(uniques)) if len(uniques) else np.zeros(0, int)
+    marked = (
+        np.bincount(codes.to_numpy(zero_copy_only=False), minlength=len(uniques))
+        if len(uniques)
+        else np.zeros(0, int)
+    )
     strange = absent & ~_flags(pc.equal(uniques, ""))
-    words_ = dict(markers=int(marked[strange].sum()), marker=str(uniques[int(np.argmax(strange))]) if strange.any() else "")
+    words_ = dict(
+        markers=int(marked[strange].sum()),
+        marker=str(uniques[int(np.argmax(strange))]) if strange.any() else "",
+    )
     numeric = _flags(pc.match_substring_regex(uniques, _NUMBER))
     real = ~absent
     possible: set[Kind] = {"text"}
@@ -224,7 +245,17 @@ def _scan(array: Any, *, untyped: bool) -> _Scan:
             possible.discard("date")
         comma = bool((numeric | _flags(pc.match_substring_regex(uniques, _COMMA)))[real].all())
     zeros = bool((_flags(pc.match_substring_regex(uniques, r"^0\d")) & real).any())
-    return _Scan(frozenset(possible if real.any() else _KINDS), not real.any(), uniques, codes, numeric, absent, comma, padded=zeros, **words_)  # type: ignore[arg-type]
+    return _Scan(
+        frozenset(possible if real.any() else _KINDS),
+        not real.any(),
+        uniques,
+        codes,
+        numeric,
+        absent,
+        comma,
+        padded=zeros,
+        **words_,
+    )  # type: ignore[arg-type]
 
 
 def typed_kind(type_: Any) -> Kind | None:
@@ -273,11 +304,15 @@ def _as(kind: Kind, array: Any, scan: _Scan) -> Typed:
         return _typed_as(kind, array)
     codes = scan.codes.to_numpy(zero_copy_only=False)
     if kind == "boolean":
-        table = np.where(scan.absent, -1, _flags(pc.equal(pc.utf8_lower(scan.uniques), "true")).astype(np.int64))
+        table = np.where(
+            scan.absent, -1, _flags(pc.equal(pc.utf8_lower(scan.uniques), "true")).astype(np.int64)
+        )
     elif kind == "date":
         table = np.full(len(scan.uniques), np.iinfo(np.int64).min)
         if not scan.empty:
-            table[~scan.absent] = _moments([str(value) for value in scan.uniques.filter(pa.array(~scan.absent))])
+            table[~scan.absent] = _moments(
+                [str(value) for value in scan.uniques.filter(pa.array(~scan.absent))]
+            )
     else:
         table = _numbers(scan)
     return Typed(kind, table[codes] if len(table) else table)
@@ -334,7 +369,13 @@ def _texts(tables: Sequence[Cells], name: str, scans: Mapping[int, _Scan]) -> di
             found[index] = _typed_words(tables[index].columns[name])
         else:
             codes = scan.codes.to_numpy(zero_copy_only=False)
-            found[index] = ([None if gone else word for word, gone in zip(scan.uniques.to_pylist(), scan.absent, strict=True)], codes)
+            found[index] = (
+                [
+                    None if gone else word
+                    for word, gone in zip(scan.uniques.to_pylist(), scan.absent, strict=True)
+                ],
+                codes,
+            )
     levels = sorted({word for uniques, _ in found.values() for word in uniques if word is not None})
     place = {word: code for code, word in enumerate(levels)}
     typed = {}

@@ -112,7 +112,9 @@ def _parsed(text: bytes, delimiter: str, names: list[str], path: str, mistakes: 
     try:
         table = arrow_csv.read_csv(
             io.BytesIO(text),
-            read_options=arrow_csv.ReadOptions(use_threads=False, block_size=max(1 << 20, min(len(text) + 1, 1 << 28))),
+            read_options=arrow_csv.ReadOptions(
+                use_threads=False, block_size=max(1 << 20, min(len(text) + 1, 1 << 28))
+            ),
             parse_options=arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
             convert_options=arrow_csv.ConvertOptions(
                 column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False, check_utf8=True

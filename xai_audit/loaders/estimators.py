@@ -128,7 +128,9 @@ def _fitted(estimator: Any, mistakes: Mistakes) -> None:
 
     name = type(estimator).__name__
     if isinstance(estimator, type) or not hasattr(estimator, "predict"):
-        mistakes.at("model.path", f"the file holds a {name}, which has no predict; save the fitted model itself")
+        mistakes.at(
+            "model.path", f"the file holds a {name}, which has no predict; save the fitted model itself"
+        )
         raise SpecError(mistakes.told())
     try:
         check_is_fitted(estimator)
@@ -150,7 +152,11 @@ def _task(estimator: Any, mistakes: Mistakes) -> str | None:
             continue
     if hasattr(estimator, "classes_"):
         return "classification"
-    if hasattr(estimator, "transform") or hasattr(estimator, "score_samples") or hasattr(estimator, "fit_predict"):
+    if (
+        hasattr(estimator, "transform")
+        or hasattr(estimator, "score_samples")
+        or hasattr(estimator, "fit_predict")
+    ):
         mistakes.at("model.path", f"{type(estimator).__name__} is neither a classifier nor a regressor")
         raise SpecError(mistakes.told())
     return mistakes.spec.model.task or "regression"
@@ -185,7 +191,12 @@ def _features(estimator: Any) -> tuple[tuple[str, ...] | None, int | None]:
         return None, len(named)  # what LightGBM calls the columns of a bare array
     first = _first_step(estimator)
     if type(first).__name__ == "ColumnTransformer":
-        used = {index for _, part, columns in first.transformers_ if not (isinstance(part, str) and part == "drop") for index in _positions(columns, named)}
+        used = {
+            index
+            for _, part, columns in first.transformers_
+            if not (isinstance(part, str) and part == "drop")
+            for index in _positions(columns, named)
+        }
         named = tuple(name for index, name in enumerate(named) if index in used)
     return named, len(named)
 
@@ -209,7 +220,11 @@ def _positions(columns: Any, names: tuple[str, ...]) -> list[int]:
     listed = list(columns)
     if listed and all(isinstance(flag, (bool, np.bool_)) for flag in listed):
         return [index for index, flag in enumerate(listed) if flag]
-    return [names.index(item) if isinstance(item, str) else int(item) for item in listed if not isinstance(item, str) or item in names]
+    return [
+        names.index(item) if isinstance(item, str) else int(item)
+        for item in listed
+        if not isinstance(item, str) or item in names
+    ]
 
 
 def _levels(estimator: Any) -> tuple[frozenset[str], dict[str, tuple[str, ...]]]:
@@ -222,7 +237,9 @@ def _levels(estimator: Any) -> tuple[frozenset[str], dict[str, tuple[str, ...]]]
                 kept = [level for level in known if level is not None and level == level]  # noqa: PLR0124
                 if any(isinstance(level, str) for level in kept):
                     words.add(name)
-                levels[name] = tuple(sorted({level if isinstance(level, str) else word(level) for level in kept}))
+                levels[name] = tuple(
+                    sorted({level if isinstance(level, str) else word(level) for level in kept})
+                )
     return frozenset(words), levels
 
 
@@ -232,7 +249,11 @@ def _encoders(part: Any) -> Iterator[tuple[list[str], Any]]:
         names = tuple(map(str, part.feature_names_in_))
         for _, transformer, columns in part.transformers_:
             inner = [names[index] for index in _positions(columns, names)]
-            for step in [step for _, step in transformer.steps] if type(transformer).__name__ == "Pipeline" else [transformer]:
+            for step in (
+                [step for _, step in transformer.steps]
+                if type(transformer).__name__ == "Pipeline"
+                else [transformer]
+            ):
                 if len(getattr(step, "categories_", ())) == len(inner) > 0:
                     yield inner, step
     elif hasattr(part, "categories_") and hasattr(part, "feature_names_in_"):
@@ -264,7 +285,9 @@ def described(estimator: Any) -> dict[str, Any]:
         last = estimator.steps[-1][1]
         details["final"] = type(last).__name__
     if hasattr(last, "get_params"):
-        details["parameters"] = {name: plain(value) for name, value in sorted(last.get_params(deep=False).items())}
+        details["parameters"] = {
+            name: plain(value) for name, value in sorted(last.get_params(deep=False).items())
+        }
     details.update(_trees(last))
     details["versions"] = _versions(estimator)
     return details
@@ -274,7 +297,10 @@ def _trees(last: Any) -> dict[str, Any]:
     predictors = getattr(last, "_predictors", None)
     if predictors is not None:
         trees = [tree for stage in predictors for tree in stage]
-        return {"trees": len(trees), "depth": max((int(tree.nodes["depth"].max()) for tree in trees), default=0)}
+        return {
+            "trees": len(trees),
+            "depth": max((int(tree.nodes["depth"].max()) for tree in trees), default=0),
+        }
     if hasattr(last, "tree_"):
         return {"trees": 1, "depth": int(last.tree_.max_depth)}
     parts = getattr(last, "estimators_", None)
@@ -290,7 +316,9 @@ def _versions(estimator: Any) -> dict[str, str]:
 
     found = {}
     names = {"sklearn": "scikit-learn", "xgboost": "xgboost", "lightgbm": "lightgbm"}
-    for module in sorted({type(part).__module__.partition(".")[0] for part in nested(estimator)} & set(names)):
+    for module in sorted(
+        {type(part).__module__.partition(".")[0] for part in nested(estimator)} & set(names)
+    ):
         try:
             found[names[module]] = version(names[module])
         except PackageNotFoundError:

@@ -17,7 +17,9 @@ def overlap(decided: Decided, names: Sequence[str]) -> dict[str, Any]:
     found: dict[str, Any] = {"train_test_overlap": None, "duplicate_rows": {}}
     parts = []
     for table in range(len(decided.tables)):
-        columns = {name: decided.column(name).tables[table] for name in names if table in decided.column(name).tables}
+        columns = {
+            name: decided.column(name).tables[table] for name in names if table in decided.column(name).tables
+        }
         shared = all(len(decided.column(name).tables) == len(decided.tables) for name in names)
         parts.append(digests(columns) if columns and shared else None)
     for label, part in zip(("test", "train"), parts, strict=False):
@@ -32,7 +34,9 @@ def overlap(decided: Decided, names: Sequence[str]) -> dict[str, Any]:
 def missing(columns: Mapping[str, Typed]) -> dict[str, dict[str, int]]:
     """How many cells of each column have no value, for those where some have none."""
     found = {name: int(column.missing.sum()) for name, column in sorted(columns.items())}
-    return {name: {"count": count, "rows": len(columns[name].values)} for name, count in found.items() if count}
+    return {
+        name: {"count": count, "rows": len(columns[name].values)} for name, count in found.items() if count
+    }
 
 
 def base_rates(classes: Sequence[Any], codes: NDArray[np.int64]) -> dict[str, int]:

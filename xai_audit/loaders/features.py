@@ -45,7 +45,9 @@ def choose(mistakes: Mistakes, opened: Opened | None, tables: Sequence[Cells], t
             mistakes.at("data.features", f"{name!r} is named twice")
     else:
         # Without names the model knows no order; the file's must not matter unless it is a matrix.
-        names = tuple(name for name in (test.columns if test.matrix else sorted(test.columns)) if name not in taken)
+        names = tuple(
+            name for name in (test.columns if test.matrix else sorted(test.columns)) if name not in taken
+        )
         if opened is not None and opened.takes == "array" and not test.matrix:
             listed = ", ".join(name for name in test.columns if name not in taken)
             what = (
@@ -77,10 +79,18 @@ def _fitted(mistakes: Mistakes, given: tuple[str, ...], tables: Sequence[Cells])
         other = spelled.get(name, [])
         names.append(other[0] if name not in known and len(other) == 1 else name)
     for name in names:
-        _present(name, tables, "data.test" if declared is None else "data.features", "the model was fitted on ", mistakes)
+        _present(
+            name,
+            tables,
+            "data.test" if declared is None else "data.features",
+            "the model was fitted on ",
+            mistakes,
+        )
     if declared is not None:
         for name in sorted(set(names) - set(declared)):
-            mistakes.at("data.features", f"the model was fitted on {name!r} too; add it, or leave features out")
+            mistakes.at(
+                "data.features", f"the model was fitted on {name!r} too; add it, or leave features out"
+            )
         for name in sorted(set(declared) - set(names)):
             what = f"the model was not fitted on {shown(name)}{suggestion(name, names)}"
             mistakes.at("data.features", what)
@@ -91,7 +101,12 @@ def _present(name: str, tables: Sequence[Cells], key: str, why: str, mistakes: M
     for table in tables:
         if name not in table.columns:
             what = f"{why}{shown(name)}, a column that {table.path} does not have{suggestion(name, table.columns)}"
-            mistakes.at(key, what if why else f"no column named {shown(name)} in {table.path}{suggestion(name, table.columns)}")
+            mistakes.at(
+                key,
+                what
+                if why
+                else f"no column named {shown(name)} in {table.path}{suggestion(name, table.columns)}",
+            )
 
 
 def decide(mistakes: Mistakes, opened: Opened | None, decided: Decided, names: Sequence[str]) -> None:
@@ -99,7 +114,9 @@ def decide(mistakes: Mistakes, opened: Opened | None, decided: Decided, names: S
     categorical = set(mistakes.spec.data.categorical)
     known_words = opened.words if opened is not None else frozenset()
     for name in sorted(categorical - set(decided.tables[0].columns)):
-        mistakes.at("data.categorical", f"no column named {shown(name)}{suggestion(name, decided.tables[0].columns)}")
+        mistakes.at(
+            "data.categorical", f"no column named {shown(name)}{suggestion(name, decided.tables[0].columns)}"
+        )
     for name in names:
         if any(name not in table.columns for table in decided.tables):
             continue  # told already
@@ -121,7 +138,11 @@ def decide(mistakes: Mistakes, opened: Opened | None, decided: Decided, names: S
 
 
 def _mixed(mixed: Mixed, mistakes: Mistakes) -> None:
-    other = f"row {mixed.other_row}" if mixed.path == mixed.other_path else f"{mixed.other_path}, row {mixed.other_row}"
+    other = (
+        f"row {mixed.other_row}"
+        if mixed.path == mixed.other_path
+        else f"{mixed.other_path}, row {mixed.other_row}"
+    )
     what = (
         f"{shown(mixed.value)} in a column that holds {shown(mixed.other)} ({other}); correct the cell, leave it empty, "
         f"or add the column to data.categorical"
@@ -152,7 +173,9 @@ def in_memory(column: Typed) -> NDArray[Any]:
     return found
 
 
-def columns(mistakes: Mistakes, opened: Opened | None, decided: Decided, chosen: Chosen) -> tuple[Column, ...]:
+def columns(
+    mistakes: Mistakes, opened: Opened | None, decided: Decided, chosen: Chosen
+) -> tuple[Column, ...]:
     """What each feature is, with the levels of the categorical ones over all tables in natural order."""
     categorical = set(mistakes.spec.data.categorical)
     wanted = opened.categories if opened is not None else {}
@@ -163,7 +186,9 @@ def columns(mistakes: Mistakes, opened: Opened | None, decided: Decided, chosen:
             levels = {word for typed in column.tables.values() for word in words(typed) if word is not None}
             found.append(Column(name, "categorical", tuple(sorted(map(str, levels), key=natural))))
         else:
-            found.append(Column(name, {"number": "numeric", "boolean": "boolean", "date": "date"}[column.kind]))  # type: ignore[arg-type]
+            found.append(
+                Column(name, {"number": "numeric", "boolean": "boolean", "date": "date"}[column.kind])
+            )  # type: ignore[arg-type]
     return tuple(found)
 
 
@@ -179,7 +204,15 @@ def inputs(opened: Opened, decided: Decided, chosen: Chosen, form: Form, mistake
             table = decided.tables[0]
             what = "a column of text, and this model takes numbers alone; give it encoded as the model was fitted"
             mistakes.cell(table.path, None, name, what, kind="text")
-        found.append(Input(name, given, form if dates and opened.takes == "frame" else "as it is", category, opened.categories.get(given)))
+        found.append(
+            Input(
+                name,
+                given,
+                form if dates and opened.takes == "frame" else "as it is",
+                category,
+                opened.categories.get(given),
+            )
+        )
         plain = plain and not category and not (dates and form != "as it is") and column.kind != "text"
     return Inputs(tuple(found), opened.takes, plain)
 
@@ -201,5 +234,12 @@ def unseen(opened: Opened | None, decided: Decided, chosen: Chosen) -> list[dict
         strange = [str(cell) for cell in cells if cell is not None and cell not in known]
         if strange:
             levels = sorted(set(strange), key=natural)
-            found.append({"column": name, "rows": len(strange), "count": len(levels), "levels": [level[:60] for level in levels[:5]]})
+            found.append(
+                {
+                    "column": name,
+                    "rows": len(strange),
+                    "count": len(levels),
+                    "levels": [level[:60] for level in levels[:5]],
+                }
+            )
     return found

@@ -33,11 +33,17 @@ def grouping(sensitive: Sensitive, column: Typed, key: str, mistakes: Mistakes) 
     else:
         kept = words(column)
         if column.kind == "number" and not np.isfinite(column.values[~missing].astype(np.float64)).all():
-            mistakes.at(key, f"column {sensitive.column!r} holds an infinity; a group is a finite number or a word")
+            mistakes.at(
+                key, f"column {sensitive.column!r} holds an infinity; a group is a finite number or a word"
+            )
             return None
         uniques = {str(cell) for cell in kept if cell is not None}
         if column.kind in ("number", "date") and len(uniques) > DISTINCT:
-            help_ = "give bins, for instance" if column.kind == "number" else "derive a column of years or decades"
+            help_ = (
+                "give bins, for instance"
+                if column.kind == "number"
+                else "derive a column of years or decades"
+            )
             bins = _suggested(column) if column.kind == "number" else ""
             what = f"{sensitive.column!r} has {len(uniques)} distinct values; {help_}{bins}"
             mistakes.at(key, what)
@@ -85,7 +91,9 @@ def _binned(
         return None
     values = column.values.astype(np.float64)
     kept = values[~column.missing]
-    whole = bool((np.isfinite(kept) & (kept == np.floor(kept))).all()) and all(edge.is_integer() for edge in map(float, edges))
+    whole = bool((np.isfinite(kept) & (kept == np.floor(kept))).all()) and all(
+        edge.is_integer() for edge in map(float, edges)
+    )
     codes = np.searchsorted(np.array(edges, dtype=np.float64), values, side="right").astype(np.int64)
     return bin_labels(edges, whole=whole), codes
 
@@ -96,7 +104,9 @@ def bin_labels(edges: Sequence[float], *, whole: bool) -> list[str]:
     labels = [f"<{names[0]}"]
     for place in range(1, len(edges)):
         last = number_word(float(edges[place]) - 1)
-        between = (names[place - 1] if last == names[place - 1] else f"{names[place - 1]}-{last}") if whole else ""
+        between = (
+            (names[place - 1] if last == names[place - 1] else f"{names[place - 1]}-{last}") if whole else ""
+        )
         labels.append(between or f"{names[place - 1]} to <{names[place]}")
     return [*labels, f">={names[-1]}"]
 
@@ -129,13 +139,17 @@ def _crossed(parts: Sequence[Grouping]) -> Grouping:
     )
 
 
-def joined(sensitive: Sensitive, own: Typed, file: Decided, key: str, mistakes: Mistakes) -> tuple[Typed, int] | None:
+def joined(
+    sensitive: Sensitive, own: Typed, file: Decided, key: str, mistakes: Mistakes
+) -> tuple[Typed, int] | None:
     """A sensitive column of another file, by its key, for the test rows; how many rows found no match."""
     table = file.tables[0]
     name = sensitive.key or ""
     for column, where in ((name, f"{key}.key"), (sensitive.column, f"{key}.column")):
         if column not in table.columns:
-            mistakes.at(where, f"no column named {shown(column)} in {table.path}{suggestion(column, table.columns)}")
+            mistakes.at(
+                where, f"no column named {shown(column)} in {table.path}{suggestion(column, table.columns)}"
+            )
     if name not in table.columns or sensitive.column not in table.columns:
         return None
     keys = words(file.column(name).tables[0])
@@ -150,7 +164,9 @@ def joined(sensitive: Sensitive, own: Typed, file: Decided, key: str, mistakes: 
         else:
             place[value] = row
     found = file.column(sensitive.column).tables[0]
-    wanted = np.array([place.get(value, -1) if value is not None else -1 for value in words(own)], dtype=np.int64)
+    wanted = np.array(
+        [place.get(value, -1) if value is not None else -1 for value in words(own)], dtype=np.int64
+    )
     return _taken(found, wanted), int((wanted < 0).sum())
 
 

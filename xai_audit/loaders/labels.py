@@ -50,7 +50,9 @@ def of_column(column: Typed) -> list[Any]:
         return [bool(code) for code in uniques]
     if column.kind == "date":
         return [str(label) for label in words(Typed("date", uniques))]
-    return [int(value) if float(value).is_integer() else float(value) for value in uniques if np.isfinite(value)]
+    return [
+        int(value) if float(value).is_integer() else float(value) for value in uniques if np.isfinite(value)
+    ]
 
 
 def coded(column: Typed, classes: Sequence[Any]) -> tuple[NDArray[np.int64], list[str], list[str]]:

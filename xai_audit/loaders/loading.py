@@ -53,27 +53,36 @@ def load(spec: Spec) -> Subject:
     chosen = features.choose(mistakes, opened, tables, roles)
     features.decide(mistakes, opened, decided, chosen.names)
     mistakes.check()
-    everything = [{name: decided.column(name).tables[place] for name in table.columns} for place, table in enumerate(tables)]
+    everything = [
+        {name: decided.column(name).tables[place] for name in table.columns}
+        for place, table in enumerate(tables)
+    ]
     target = outcome.target_columns(mistakes, decided)
     score, prediction = _prediction_columns(opened, everything[0], mistakes)
     done = outcome.outcome(mistakes, opened, list(target.values()), prediction)
     orders = [order(digests(columns)) for columns in everything]
     groupings = _groupings(mistakes, decided, orders[0][0])
-    truths = {place: outcome.truth(mistakes, done, column, tables[place].path) for place, column in target.items()}
+    truths = {
+        place: outcome.truth(mistakes, done, column, tables[place].path) for place, column in target.items()
+    }
     rows = [
         _rows(mistakes, decided, place, chosen.names, orders[place], truths.get(place, (None, {}))[0])
         for place in range(len(tables))
     ]
     mistakes.check()
     columns = features.columns(mistakes, opened, decided, chosen)
-    model, notes = bind(mistakes, opened, decided, chosen, rows[0].frame, done) if opened is not None else (None, ())
+    model, notes = (
+        bind(mistakes, opened, decided, chosen, rows[0].frame, done) if opened is not None else (None, ())
+    )
     result = scored(mistakes, opened, model, rows[0], done, (score, prediction), tables[0], orders[0][0])
     mistakes.check()
     unseen = features.unseen(opened, decided, chosen)
     found = {
         **facts.overlap(decided, sorted({*chosen.names, *([spec.data.target] if target else [])})),
         "leak": _leaks(spec, opened, chosen.names),
-        "artefact": dict(opened.artefact) if opened is not None else {"code_carrying": False, "globals": [], "suspicious": []},
+        "artefact": dict(opened.artefact)
+        if opened is not None
+        else {"code_carrying": False, "globals": [], "suspicious": []},
         "invalid_labels": _invalid(truths),
         "missing": facts.missing({name: everything[0][name] for name in chosen.names}),
         "unseen_levels": unseen,
@@ -97,7 +106,9 @@ def load(spec: Spec) -> Subject:
         scores=result.scores,
         prediction=result.prediction,
         probabilities=result.probabilities,
-        sensitive_inputs=tuple(item.column for item in spec.data.sensitive if item.file is None and item.column in chosen.names),
+        sensitive_inputs=tuple(
+            item.column for item in spec.data.sensitive if item.file is None and item.column in chosen.names
+        ),
         notes=(
             *(note for table in tables for note in table.notes),
             *(note for name in sorted(decided.known) for note in decided.known[name].notes),
@@ -127,8 +138,12 @@ def _files(mistakes: Mistakes) -> tuple[Opened | None, list[Cells]]:
     if found:
         raise SpecError([mistake for error in found for mistake in error.mistakes])
     if opened is not None:
-        said = dict.fromkeys(" ".join(str(warning.message).split())[:300] for warning in caught if _telling(warning))
-        opened = replace(opened, notes=(*opened.notes, *(f"opening the model warned: {text}" for text in said)))
+        said = dict.fromkeys(
+            " ".join(str(warning.message).split())[:300] for warning in caught if _telling(warning)
+        )
+        opened = replace(
+            opened, notes=(*opened.notes, *(f"opening the model warned: {text}" for text in said))
+        )
     return opened, tables
 
 
@@ -187,11 +202,15 @@ def _roles(mistakes: Mistakes, test: Cells) -> set[str]:
     for key in ("id", "cluster", "weight"):
         name = getattr(data, key)
         if name is not None and name not in test.columns:
-            mistakes.at(f"data.{key}", f"no column named {shown(name)} in {test.path}{suggestion(name, test.columns)}")
+            mistakes.at(
+                f"data.{key}", f"no column named {shown(name)} in {test.path}{suggestion(name, test.columns)}"
+            )
     for place, item in enumerate(data.sensitive):
         key = f"data.sensitive.{place}"
         if item.file is None and item.column not in test.columns:
-            what = f"no column named {shown(item.column)} in {test.path}{suggestion(item.column, test.columns)}"
+            what = (
+                f"no column named {shown(item.column)} in {test.path}{suggestion(item.column, test.columns)}"
+            )
             mistakes.at(f"{key}.column", what)
         if item.file is not None and item.key is None:
             mistakes.at(f"{key}.key", "a file needs key: the column both tables share")
@@ -207,7 +226,9 @@ def _roles(mistakes: Mistakes, test: Cells) -> set[str]:
     return {name for name in {*named, *keys, *(item.column for item in data.sensitive)} if name is not None}
 
 
-def _prediction_columns(opened: Opened | None, columns: dict[str, Typed], mistakes: Mistakes) -> tuple[Typed | None, Typed | None]:
+def _prediction_columns(
+    opened: Opened | None, columns: dict[str, Typed], mistakes: Mistakes
+) -> tuple[Typed | None, Typed | None]:
     if opened is not None:
         return None, None
     model = mistakes.spec.model
@@ -238,7 +259,12 @@ def _groupings(mistakes: Mistakes, decided: Decided, rows: NDArray[np.int64]) ->
 
 
 def _rows(
-    mistakes: Mistakes, decided: Decided, place: int, names: Sequence[str], ordered: tuple[NDArray[np.int64], NDArray[np.int64]], truth: Any
+    mistakes: Mistakes,
+    decided: Decided,
+    place: int,
+    names: Sequence[str],
+    ordered: tuple[NDArray[np.int64], NDArray[np.int64]],
+    truth: Any,
 ) -> Rows:
     data, table = mistakes.spec.data, decided.tables[place]
     rows, occurrence = ordered
@@ -277,8 +303,16 @@ def _weights(column: Typed, table: Cells, name: str, mistakes: Mistakes) -> NDAr
 def _clusters(column: Typed, table: Cells, name: str, mistakes: Mistakes) -> NDArray[np.int64]:
     cells = words(column)
     for row in np.flatnonzero(column.missing):
-        mistakes.cell(table.path, table.line(int(row)), name, "a row without a cluster; name one for each", kind="cluster")
-    place = {word: code for code, word in enumerate(sorted({str(cell) for cell in cells if cell is not None}))}
+        mistakes.cell(
+            table.path,
+            table.line(int(row)),
+            name,
+            "a row without a cluster; name one for each",
+            kind="cluster",
+        )
+    place = {
+        word: code for code, word in enumerate(sorted({str(cell) for cell in cells if cell is not None}))
+    }
     return np.array([place.get(str(cell), -1) for cell in cells], dtype=np.int64)
 
 
@@ -286,7 +320,9 @@ def _leaks(spec: Spec, opened: Opened | None, names: Sequence[str]) -> list[dict
     """Features that are the target or the id, and who says so."""
     by = "model" if opened is not None and opened.features is not None else "spec"
     roles = (("target", spec.data.target), ("id", spec.data.id))
-    return [{"column": name, "role": role, "by": by} for role, name in roles if name is not None and name in names]
+    return [
+        {"column": name, "role": role, "by": by} for role, name in roles if name is not None and name in names
+    ]
 
 
 def _invalid(truths: dict[int, tuple[Any, dict[str, Any]]]) -> dict[str, Any]:
@@ -296,7 +332,12 @@ def _invalid(truths: dict[int, tuple[Any, dict[str, Any]]]) -> dict[str, Any]:
     return {**found, "rows": len(values), "train": truths[1][1] if 1 in truths else None}
 
 
-def _noticed(spec: Spec, unseen: list[dict[str, Any]], truths: dict[int, tuple[Any, dict[str, Any]]], tables: Sequence[Cells]) -> list[str]:
+def _noticed(
+    spec: Spec,
+    unseen: list[dict[str, Any]],
+    truths: dict[int, tuple[Any, dict[str, Any]]],
+    tables: Sequence[Cells],
+) -> list[str]:
     notes = [
         f"{item['rows']:,} test rows have a level of {item['column']!r} that was not seen in training "
         f"({', '.join(map(repr, item['levels']))})"
@@ -305,7 +346,9 @@ def _noticed(spec: Spec, unseen: list[dict[str, Any]], truths: dict[int, tuple[A
     for place, (_, found) in truths.items():
         if found["count"]:
             examples = ", ".join(map(repr, found["examples"]))
-            notes.append(f"{found['count']:,} rows of {tables[place].path} have no valid label ({examples}) and count in no rate")
+            notes.append(
+                f"{found['count']:,} rows of {tables[place].path} have no valid label ({examples}) and count in no rate"
+            )
     if spec.data.train is None:
         notes.append("there is no training data: what compares with it is left out")
     return notes

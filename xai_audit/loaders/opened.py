@@ -53,7 +53,9 @@ class Opened:
     native: Any = None
     details: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    artefact: Mapping[str, Any] = field(default_factory=lambda: {"code_carrying": False, "globals": [], "suspicious": []})
+    artefact: Mapping[str, Any] = field(
+        default_factory=lambda: {"code_carrying": False, "globals": [], "suspicious": []}
+    )
 
 
 Form = Literal["as it is", "moment", "iso"]
@@ -110,10 +112,23 @@ def _formed(values: pd.Series[Any], column: Input) -> Any:
         moments[gone] = np.datetime64("NaT")
         if column.form == "moment":
             return moments
-        return np.array([np.nan if none else iso(moment) for none, moment in zip(gone, whole, strict=True)], dtype=object)
+        return np.array(
+            [np.nan if none else iso(moment) for none, moment in zip(gone, whole, strict=True)], dtype=object
+        )
     if column.category:
-        return pd.Categorical(values.to_numpy(), categories=None if column.categories is None else list(column.categories))
+        return categorical(values.to_numpy(), column.categories)
     return values.to_numpy()
+
+
+def categorical(values: NDArray[Any], known: tuple[Any, ...] | None) -> Any:
+    """Values as pandas categories; one the model does not know is missing to it, as in its own library."""
+    import pandas as pd
+
+    if known is None:
+        return pd.Categorical(values)
+    place = {level: code for code, level in enumerate(known)}
+    codes = np.array([place.get(value, -1) for value in values], dtype=np.int64)
+    return pd.Categorical.from_codes(codes, categories=list(known))
 
 
 def iso(microseconds: int) -> str:

@@ -33,16 +33,23 @@ class Outcome:
     notes: tuple[str, ...] = ()
 
 
-def outcome(mistakes: Mistakes, opened: Opened | None, target: Sequence[Typed], prediction: Typed | None) -> Outcome:
+def outcome(
+    mistakes: Mistakes, opened: Opened | None, target: Sequence[Typed], prediction: Typed | None
+) -> Outcome:
     """The task and the classes, from the spec, the model and the data, in that order."""
     task = _task(mistakes, opened, target, prediction)
     model = mistakes.spec.model
     if task == "regression":
         for key in ("positive", "favourable", "classes"):
             if getattr(model, key) is not None:
-                mistakes.at(f"model.{key}", "a regression has no classes; take the key out or state task: classification")
+                mistakes.at(
+                    f"model.{key}",
+                    "a regression has no classes; take the key out or state task: classification",
+                )
         if any(column.kind != "number" for column in target):
-            mistakes.at("data.target", f"{mistakes.spec.data.target!r} is not numeric, and the task is regression")
+            mistakes.at(
+                "data.target", f"{mistakes.spec.data.target!r} is not numeric, and the task is regression"
+            )
         return Outcome("regression")
     classes, notes = _classes(mistakes, opened, target, prediction)
     if len(classes) < 2:
@@ -58,7 +65,9 @@ def outcome(mistakes: Mistakes, opened: Opened | None, target: Sequence[Typed], 
 
 
 def _listed(classes: Sequence[Any]) -> str:
-    return ", ".join(shown(label) for label in classes[:12]) + (f" and {len(classes) - 12} more" if len(classes) > 12 else "")
+    return ", ".join(shown(label) for label in classes[:12]) + (
+        f" and {len(classes) - 12} more" if len(classes) > 12 else ""
+    )
 
 
 def _index(mistakes: Mistakes, key: str, classes: tuple[Any, ...]) -> tuple[int, bool]:
@@ -74,7 +83,9 @@ def _index(mistakes: Mistakes, key: str, classes: tuple[Any, ...]) -> tuple[int,
     return (found[0] if found else 1), True
 
 
-def _task(mistakes: Mistakes, opened: Opened | None, target: Sequence[Typed], prediction: Typed | None) -> Task:
+def _task(
+    mistakes: Mistakes, opened: Opened | None, target: Sequence[Typed], prediction: Typed | None
+) -> Task:
     stated = mistakes.spec.model.task
     known = opened.task if opened is not None else None
     if stated is not None:
@@ -90,7 +101,9 @@ def _task(mistakes: Mistakes, opened: Opened | None, target: Sequence[Typed], pr
         return "classification"  # scores without known truth: decisions are made at the threshold
     if any(column.kind in ("text", "boolean") for column in seen):
         return "classification"
-    distinct = np.unique(np.concatenate([column.values[~column.missing].astype(np.float64) for column in seen]))
+    distinct = np.unique(
+        np.concatenate([column.values[~column.missing].astype(np.float64) for column in seen])
+    )
     if len(distinct) <= 2:
         return "classification"
     if len(distinct) > MANY or (distinct != np.floor(distinct)).any():
@@ -107,14 +120,28 @@ def _classes(
     stated = mistakes.spec.model.classes
     known = opened.classes if opened is not None else None
     if stated is not None:
-        for label in {labels.word(label) for label in stated if sum(labels.word(label) == labels.word(other) for other in stated) > 1}:
+        for label in {
+            labels.word(label)
+            for label in stated
+            if sum(labels.word(label) == labels.word(other) for other in stated) > 1
+        }:
             mistakes.at("model.classes", f"{shown(label)} is named twice")
         if known is not None and len(known) != len(stated):
-            mistakes.at("model.classes", f"{len(stated)} classes are stated and the model has {len(known)}: {_listed(known)}")
+            mistakes.at(
+                "model.classes",
+                f"{len(stated)} classes are stated and the model has {len(known)}: {_listed(known)}",
+            )
         elif known is not None and opened is not None and not opened.generic:
-            strange = [label for label, other in zip(stated, known, strict=True) if not labels.matches(label, [other])]
+            strange = [
+                label
+                for label, other in zip(stated, known, strict=True)
+                if not labels.matches(label, [other])
+            ]
             if strange:
-                mistakes.at("model.classes", f"the model's own classes are, in this order, {_listed(known)}; take the key out")
+                mistakes.at(
+                    "model.classes",
+                    f"the model's own classes are, in this order, {_listed(known)}; take the key out",
+                )
                 return known, ()
         return tuple(stated), ()
     found = _in_data([*target, *([prediction] if prediction is not None else [])])
@@ -124,7 +151,10 @@ def _classes(
         return tuple(found), ()
     if target and found and not any(labels.matches(label, known) for label in found):
         what = f"the labels {_listed(found)} of {mistakes.spec.data.target!r} are none of the model's classes {_listed(known)}"
-        mistakes.at("model.classes", f"{what}; state model: classes: [...], the labels in the order of the model's scores")
+        mistakes.at(
+            "model.classes",
+            f"{what}; state model: classes: [...], the labels in the order of the model's scores",
+        )
     return known, ()
 
 
@@ -144,13 +174,25 @@ def _in_data(columns: Sequence[Typed]) -> list[Any]:
 def truth(mistakes: Mistakes, done: Outcome, column: Typed, path: str) -> tuple[NDArray[Any], dict[str, Any]]:
     """The target in a table's own order, and its invalid labels: how many, with examples."""
     if done.task == "regression":
-        values = column.values.astype(np.float64) if column.kind == "number" else np.full(len(column.values), np.nan)
+        values = (
+            column.values.astype(np.float64)
+            if column.kind == "number"
+            else np.full(len(column.values), np.nan)
+        )
         values = np.where(np.isfinite(values), values, np.nan)
         bad = int(np.isnan(values).sum())
-        return values, {"count": bad, "examples": sorted({column.text(int(row)) or "missing" for row in np.flatnonzero(np.isnan(values))[:100]})[: labels.EXAMPLES]}
+        return values, {
+            "count": bad,
+            "examples": sorted(
+                {column.text(int(row)) or "missing" for row in np.flatnonzero(np.isnan(values))[:100]}
+            )[: labels.EXAMPLES],
+        }
     codes, _, ambiguous = labels.coded(column, done.classes)
     for label in ambiguous:
-        mistakes.at("data.target", f"the label {shown(label)} in {path} may mean more than one of {_listed(done.classes)}")
+        mistakes.at(
+            "data.target",
+            f"the label {shown(label)} in {path} may mean more than one of {_listed(done.classes)}",
+        )
     return codes, labels.invalid(column, codes)
 
 
@@ -161,6 +203,9 @@ def target_columns(mistakes: Mistakes, decided: Decided) -> dict[int, Typed]:
         return {}
     if name not in decided.tables[0].columns:
         known = decided.tables[0].columns
-        mistakes.at("data.target", f"no column named {shown(name)} in {decided.tables[0].path}{suggestion(name, known)}")
+        mistakes.at(
+            "data.target",
+            f"no column named {shown(name)} in {decided.tables[0].path}{suggestion(name, known)}",
+        )
         return {}
     return dict(decided.column(name).tables)

@@ -27,12 +27,15 @@ def digests(columns: Mapping[str, Typed]) -> NDArray[np.bytes_]:
     out = np.empty((rows, 32), dtype=np.uint8)
     for start in range(0, rows, _CHUNK):
         stop = min(start + _CHUNK, rows)
-        packed = np.concatenate([_packed(columns[name], tables.get(name), start, stop) for name in names], axis=1)
+        packed = np.concatenate(
+            [_packed(columns[name], tables.get(name), start, stop) for name in names], axis=1
+        )
         width = packed.shape[1]
         view = memoryview(np.ascontiguousarray(packed).reshape(-1))
         prefix = head.digest()
         joined = b"".join(
-            hashlib.sha256(prefix + view[place : place + width]).digest() for place in range(0, len(view), width)
+            hashlib.sha256(prefix + view[place : place + width]).digest()
+            for place in range(0, len(view), width)
         )
         out[start:stop] = np.frombuffer(joined, dtype=np.uint8).reshape(-1, 32)
     return np.ascontiguousarray(out).view("S32").reshape(-1)
@@ -43,7 +46,9 @@ def _texts(levels: tuple[str, ...]) -> NDArray[np.uint8]:
     table = np.zeros((len(levels) + 1, 33), dtype=np.uint8)
     for place, level in enumerate(levels):
         table[place, 0] = 1
-        table[place, 1:] = np.frombuffer(hashlib.sha256(level.encode("utf-8", "surrogatepass")).digest(), np.uint8)
+        table[place, 1:] = np.frombuffer(
+            hashlib.sha256(level.encode("utf-8", "surrogatepass")).digest(), np.uint8
+        )
     return table
 
 
@@ -60,9 +65,13 @@ def _packed(column: Typed, table: NDArray[np.uint8] | None, start: int, stop: in
         missing = np.zeros(len(values), dtype=bool)
         large = np.abs(values) > _EXACT
         tag[large] = 5  # an integer that no float holds
-        body = np.where(large, values.astype(">i8").view(">u8"), values.astype(">f8").view(">u8")).astype(">u8").view(np.uint8)
+        body = (
+            np.where(large, values.astype(">i8").view(">u8"), values.astype(">f8").view(">u8"))
+            .astype(">u8")
+            .view(np.uint8)
+        )
     else:
-        missing = column.missing[start:stop] if column.kind != "date" else values == np.iinfo(np.int64).min
+        missing = values == np.iinfo(np.int64).min if column.kind == "date" else values < 0
         body = np.where(missing, 0, values).astype(">i8").view(np.uint8)
     tag[missing] = 0
     return np.concatenate([tag[:, None], body.reshape(len(values), 8)], axis=1)

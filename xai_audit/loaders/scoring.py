@@ -63,7 +63,12 @@ def bind(
 
 
 def _date_form(
-    mistakes: Mistakes, opened: Opened, decided: Decided, chosen: Chosen, frame: pd.DataFrame, dates: list[str]
+    mistakes: Mistakes,
+    opened: Opened,
+    decided: Decided,
+    chosen: Chosen,
+    frame: pd.DataFrame,
+    dates: list[str],
 ) -> tuple[Form, tuple[str, ...]]:
     """How the model takes dates: as the file writes them, else the other way, else as days since 1970."""
     text = decided.tables[0].untyped or bool(opened.words & set(dates))
@@ -98,7 +103,13 @@ def scored(
 
 
 def _by_model(
-    mistakes: Mistakes, opened: Opened, model: Adapter, test: Rows, done: Outcome, table: Cells, order: NDArray[np.int64]
+    mistakes: Mistakes,
+    opened: Opened,
+    model: Adapter,
+    test: Rows,
+    done: Outcome,
+    table: Cells,
+    order: NDArray[np.int64],
 ) -> Scored:
     scores = _asked(mistakes, model, test, table, order)
     for row in np.flatnonzero(~np.isfinite(scores).all(axis=1)):
@@ -109,7 +120,9 @@ def _by_model(
     threshold, notes = _threshold(mistakes, 0.0 if opened.output == "decision" else 0.5)
     if done.task == "regression":
         if scores.shape[1] != 1:
-            mistakes.at("model.path", f"a regression gives one number a row, and the model gives {scores.shape[1]}")
+            mistakes.at(
+                "model.path", f"a regression gives one number a row, and the model gives {scores.shape[1]}"
+            )
             mistakes.check()
         return Scored(model, scores, scores[:, 0].copy(), probabilities=False, threshold=threshold)
     k = len(done.classes)
@@ -122,15 +135,27 @@ def _by_model(
         mistakes.check()
     if output == "labels":
         note = "the model gives decisions and no scores: what needs scores is left out"
-        return Scored(model, None, scores.argmax(axis=1), probabilities=False, threshold=threshold, notes=(*notes, note))
+        return Scored(
+            model, None, scores.argmax(axis=1), probabilities=False, threshold=threshold, notes=(*notes, note)
+        )
     if output == "decision":
-        notes = (*notes, f"the model gives decision values, not probabilities; {threshold:g} is the threshold")
+        notes = (
+            *notes,
+            f"the model gives decision values, not probabilities; {threshold:g} is the threshold",
+        )
     return Scored(
-        model, scores, decided(scores, done, threshold), probabilities=output == "probabilities", threshold=threshold, notes=notes
+        model,
+        scores,
+        decided(scores, done, threshold),
+        probabilities=output == "probabilities",
+        threshold=threshold,
+        notes=notes,
     )
 
 
-def _known(model: Adapter, scores: NDArray[np.float64], k: int) -> tuple[Adapter, NDArray[np.float64], Any, tuple[str, ...]]:
+def _known(
+    model: Adapter, scores: NDArray[np.float64], k: int
+) -> tuple[Adapter, NDArray[np.float64], Any, tuple[str, ...]]:
     """What scores of no stated meaning are: probabilities, decisions, or bare scores."""
     bounded = bool(((scores >= 0) & (scores <= 1)).all())
     if scores.shape[1] > 1:
@@ -160,7 +185,9 @@ def decided(scores: NDArray[np.float64], done: Outcome, threshold: float) -> NDA
     return scores.argmax(axis=1).astype(np.int64)
 
 
-def _asked(mistakes: Mistakes, model: Adapter, test: Rows, table: Cells, order: NDArray[np.int64]) -> NDArray[np.float64]:
+def _asked(
+    mistakes: Mistakes, model: Adapter, test: Rows, table: Cells, order: NDArray[np.int64]
+) -> NDArray[np.float64]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -173,7 +200,9 @@ def _asked(mistakes: Mistakes, model: Adapter, test: Rows, table: Cells, order: 
         gone = test.frame.isna().to_numpy()
         if gone.any():
             # The first in the file's order, which is the one a person will look for.
-            row, column = min(((int(order[row]), int(column)) for row, column in np.argwhere(gone)), default=(0, 0))
+            row, column = min(
+                ((int(order[row]), int(column)) for row, column in np.argwhere(gone)), default=(0, 0)
+            )
             what += f"; the first missing value is {table.path}:{table.line(row)}:{shown(test.frame.columns[column])}"
         mistakes.at("model.path", what)
         raise SpecError(mistakes.told()) from None
@@ -184,7 +213,11 @@ def _asked(mistakes: Mistakes, model: Adapter, test: Rows, table: Cells, order: 
 
 
 def _by_columns(
-    mistakes: Mistakes, given: tuple[Typed | None, Typed | None], done: Outcome, table: Cells, order: NDArray[np.int64]
+    mistakes: Mistakes,
+    given: tuple[Typed | None, Typed | None],
+    done: Outcome,
+    table: Cells,
+    order: NDArray[np.int64],
 ) -> Scored:
     score, prediction = given
     model = mistakes.spec.model
@@ -200,7 +233,10 @@ def _by_columns(
             what = f"{shown(word)} is none of the classes" if word else "a decision is missing"
             mistakes.cell(table.path, table.line(int(row)), model.prediction, what, kind="prediction")
     if values is not None and len(done.classes) > 2:
-        mistakes.at("model.score", f"one score column says nothing about {len(done.classes)} classes; give prediction alone")
+        mistakes.at(
+            "model.score",
+            f"one score column says nothing about {len(done.classes)} classes; give prediction alone",
+        )
     mistakes.check()
     if values is None:
         assert decisions is not None
@@ -209,19 +245,27 @@ def _by_columns(
     bounded = bool(((values >= 0) & (values <= 1)).all())
     scores = pair(values, second=done.positive == 1) if bounded else values[:, None]
     if not bounded:
-        notes = (*notes, f"the scores of {model.score!r} lie outside [0, 1]: they rank, and are no probabilities")
+        notes = (
+            *notes,
+            f"the scores of {model.score!r} lie outside [0, 1]: they rank, and are no probabilities",
+        )
     made = decided(scores, done, threshold)
     if decisions is not None:
         differ = int((made != decisions[order]).sum())
         if differ:
-            notes = (*notes, f"{differ:,} decisions of {model.prediction!r} differ from the score at {threshold:g}; the decisions count")
+            notes = (
+                *notes,
+                f"{differ:,} decisions of {model.prediction!r} differ from the score at {threshold:g}; the decisions count",
+            )
         made = decisions[order]
     return Scored(None, scores, made, probabilities=bounded, threshold=threshold, notes=notes)
 
 
 def _numbers(column: Typed, name: str, table: Cells, mistakes: Mistakes) -> NDArray[np.float64]:
     if column.kind != "number":
-        mistakes.cell(table.path, None, name, "a score is a number, and this column is not numeric", kind="score")
+        mistakes.cell(
+            table.path, None, name, "a score is a number, and this column is not numeric", kind="score"
+        )
         return np.zeros(len(column.values))
     values = column.values.astype(np.float64)
     for row in np.flatnonzero(~np.isfinite(values)):
@@ -231,7 +275,12 @@ def _numbers(column: Typed, name: str, table: Cells, mistakes: Mistakes) -> NDAr
 
 
 def _regression(
-    mistakes: Mistakes, values: NDArray[np.float64] | None, prediction: Typed | None, table: Cells, order: NDArray[np.int64], threshold: float
+    mistakes: Mistakes,
+    values: NDArray[np.float64] | None,
+    prediction: Typed | None,
+    table: Cells,
+    order: NDArray[np.int64],
+    threshold: float,
 ) -> Scored:
     name = mistakes.spec.model.prediction or ""
     if values is not None and prediction is not None:

@@ -59,13 +59,29 @@ def open_model(mistakes: Mistakes) -> Opened:
         estimator = skops.loads(data, trusted=sorted(unknown))
         check_estimator(estimator)
     except FaultyTreeError as error:
-        mistakes.at("model.path", f"{spec.path} is refused: {error}; the file is damaged or was made to do harm")
+        mistakes.at(
+            "model.path", f"{spec.path} is refused: {error}; the file is damaged or was made to do harm"
+        )
         raise SpecError(mistakes.told()) from None
     except SpecError:
         raise
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OSError, EOFError, AttributeError, ImportError, RecursionError) as error:
+    except (
+        zipfile.BadZipFile,
+        KeyError,
+        ValueError,
+        TypeError,
+        OSError,
+        EOFError,
+        AttributeError,
+        ImportError,
+        RecursionError,
+    ) as error:
         reason = (str(error).splitlines() or [""])[0][:200]
-        mistakes.at("model.path", f"{spec.path} cannot be read as skops: {type(error).__name__}: {reason}", missing=True)
+        mistakes.at(
+            "model.path",
+            f"{spec.path} cannot be read as skops: {type(error).__name__}: {reason}",
+            missing=True,
+        )
         raise SpecError(mistakes.told()) from None
     trusted = {
         "built_in": sorted(set(unknown) & set(BUILT_IN)),
@@ -77,7 +93,13 @@ def open_model(mistakes: Mistakes) -> Opened:
         "skops",
         sha256,
         mistakes,
-        artefact={"code_carrying": False, "globals": [], "suspicious": [], "untrusted_types": sorted(unknown), "trusted": trusted},
+        artefact={
+            "code_carrying": False,
+            "globals": [],
+            "suspicious": [],
+            "untrusted_types": sorted(unknown),
+            "trusted": trusted,
+        },
         notes=notes,
     )
     return opened

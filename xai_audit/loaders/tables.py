@@ -46,8 +46,14 @@ def read_table(table: Table, key: str, mistakes: Mistakes) -> Cells:
     name = format_of(table.path, table.format)
     if name is None:
         suffix = PurePath(table.path).suffix
-        what = f"the suffix {suffix!r} of {table.path} names no table format" if suffix else f"{table.path} has no suffix"
-        mistakes.at(key, f"{what}; say it under format: csv, parquet, arrow, jsonl or npz (or sklearn:NAME as path)")
+        what = (
+            f"the suffix {suffix!r} of {table.path} names no table format"
+            if suffix
+            else f"{table.path} has no suffix"
+        )
+        mistakes.at(
+            key, f"{what}; say it under format: csv, parquet, arrow, jsonl or npz (or sklearn:NAME as path)"
+        )
         raise SpecError(mistakes.told())
     if name == "sklearn":
         from xai_audit.loaders import sklearn

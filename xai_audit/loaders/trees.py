@@ -33,7 +33,9 @@ def check_archive(data: bytes) -> None:
             if "__id__" in item and item.get("__loader__") != "CachedNode"
         }
         for item in _mappings(schema):
-            tree = (item.get("__module__"), item.get("__class__")) == _TREE or item.get("__loader__") == "TreeNode"
+            tree = (item.get("__module__"), item.get("__class__")) == _TREE or item.get(
+                "__loader__"
+            ) == "TreeNode"
             # The type's own name stands in the file too, as a type, never with a state.
             if tree and item.get("__loader__") != "TypeNode" and item.get("__loader__") != "CachedNode":
                 _check_tree(item, known, archive)
@@ -74,7 +76,11 @@ def _check_tree(item: Mapping[str, Any], known: Mapping[Any, Any], archive: zipf
         message = "a tree states sizes that do not agree"
         raise FaultyTreeError(message)
     classes = np.asarray(n_classes)
-    if classes.dtype.kind not in "iu" or classes.min() < 1 or sizes != ((count,), (count, n_outputs, int(classes.max()))):
+    if (
+        classes.dtype.kind not in "iu"
+        or classes.min() < 1
+        or sizes != ((count,), (count, n_outputs, int(classes.max())))
+    ):
         message = "a tree states sizes that do not agree"
         raise FaultyTreeError(message)
     left, right = nodes["left_child"], nodes["right_child"]
@@ -141,7 +147,12 @@ def _check_histogram(part: Any, features: Any) -> None:
         _check_walk(nodes["left"], nodes["right"], nodes["is_leaf"] != 0, nodes["feature_idx"], int(features))
         split = (nodes["is_categorical"] != 0) & (nodes["is_leaf"] == 0)
         for bitset in bits:
-            fits = isinstance(bitset, np.ndarray) and bitset.dtype == np.uint32 and bitset.ndim == 2 and bitset.shape[1] == 8
+            fits = (
+                isinstance(bitset, np.ndarray)
+                and bitset.dtype == np.uint32
+                and bitset.ndim == 2
+                and bitset.shape[1] == 8
+            )
             if not fits or (split.any() and int(nodes["bitset_idx"][split].max()) >= len(bitset)):
                 message = "a histogram tree's categories point outside it"
                 raise FaultyTreeError(message)

@@ -62,8 +62,8 @@ def fit(
 ) -> M | None:
     """The model that a mapping spells out; None, with its mistakes added to the list, where it does not.
 
-    ``where`` is the key path told in messages; ``given`` holds fields read already; keys in ``unavailable`` are
-    refused by name as not there yet.
+    ``where`` is the key path told in messages; ``given`` holds fields read already; keys in ``unavailable``
+    are refused by name as not there yet.
     """
     if node.kind != "mapping":
         mistakes.append(node.place.mistake(f"{where}: keys and values are asked here, not {_kind(node)}"))

@@ -10,8 +10,8 @@ A statement may be written as
 - a list of any of these: ``risk_register: [{hazard: ..., measure: ...}, ...]``.
 
 Each becomes a tuple of Said. ``letter`` is None for plain text, the key for keys, ``1``, ``2`` for entries of a
-list and ``1.hazard`` for keys of an entry. Where no author is named it is the first signatory; without one,
-nobody.
+list and ``1.hazard`` for keys of an entry. Where no author is named it is the first signatory; without
+one, nobody.
 """
 
 from __future__ import annotations

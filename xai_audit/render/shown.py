@@ -158,6 +158,11 @@ class Judged:
     kind: str = ""
 
     @property
+    def anchor_tail(self) -> str:
+        """The finding's anchor without its kind: the rule's anchor ends the same."""
+        return self.anchor.removeprefix("finding-")
+
+    @property
     def margin(self) -> tuple[Note, ...]:
         """What stands beside it: provision, basis, date, evidence."""
         first = [Note(text=self.clause), Note(text=f"Basis: {self.basis}")]

@@ -1,0 +1,316 @@
+"""The spec that ``init`` writes: what a table suggests, each suggestion with the reason beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xai_audit.reading.said import placeholder
+from xai_audit.source import value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+SENSITIVE = re.compile(
+    r"(^|[^a-z])(sex|gender|age|race|ethnic\w*|nationality|citizen\w*|religion|disab\w*|marital\w*|pregnan\w*|birth\w*"
+    r"|sexual\w*|migra\w*|minority|skin\w*)([^a-z]|$)"
+)
+"""Names of columns by which people are commonly treated differently (Article 21 of the Charter)."""
+SPECIAL = re.compile(r"(^|[^a-z])(race|ethnic\w*|religion|disab\w*|pregnan\w*|sexual\w*|skin\w*)([^a-z]|$)")
+"""Of these, names of what may be special-category data (GDPR Article 9(1))."""
+IDENTIFIER = re.compile(r"(^|[^a-z])(id|uuid|guid|key|number|nr|no|index|code)([^a-z]|$)")
+
+FEW = 20
+"""Up to so many distinct numbers are groups of their own."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column as the table shows it."""
+
+    name: str
+    kind: str
+    distinct: int
+    missing: int
+    rows: int
+    levels: tuple[str, ...] = ()
+    """The levels in order where there are few."""
+    thirds: tuple[float, float] | None = None
+    """For numbers: what a third and two thirds of the rows lie below."""
+
+    @property
+    def words(self) -> str:
+        """Its name without capitals, for patterns: ``personAge`` as ``person age``."""
+        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", self.name).lower().replace("_", " ")
+
+    @property
+    def identifies(self) -> bool:
+        """Whether it looks like the name of a row."""
+        unique = self.rows > 1 and self.distinct == self.rows and self.kind in ("text", "number")
+        return unique and IDENTIFIER.search(self.words) is not None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line said; paths as seen from the spec's folder."""
+
+    model: str
+    sha256: str
+    data: str
+    target: str
+    sensitive: tuple[str, ...]
+    schema: str
+
+
+def relative(path: str, folder: Path) -> str:
+    """A path as seen from a folder; names of scikit-learn's tables as they are."""
+    if path.startswith("sklearn:") or Path(path).is_absolute():
+        return path
+    return Path(os.path.relpath(path, folder)).as_posix()
+
+
+def look(path: str) -> list[Column]:
+    """The columns of a table; SpecError where it cannot be read."""
+    from xai_audit.errors import SpecError
+    from xai_audit.loaders.cells import decide
+    from xai_audit.loaders.mistakes import Mistakes
+    from xai_audit.loaders.tables import read_table
+    from xai_audit.spec import Data, Model, Spec, System, Table
+
+    table = Table(path=path)
+    mistakes = Mistakes(Spec(system=System(name="init"), model=Model(), data=Data(test=table), file="--data"))
+    cells = read_table(table, "data.test", mistakes)
+    if mistakes.found:
+        raise SpecError(mistakes.told())
+    decided = {name: decide(name, [cells]) for name in cells.columns}
+    return [_column(name, column.tables[0], column.kind) for name, column in decided.items()]
+
+
+def _column(name: str, typed: Any, kind: str) -> Column:
+    import numpy as np
+
+    from xai_audit.loaders.cells import words
+    from xai_audit.loaders.groups import natural
+
+    missing = typed.missing
+    known = typed.values[~missing]
+    distinct = len(np.unique(known))
+    levels: tuple[str, ...] = ()
+    if distinct <= FEW:
+        levels = tuple(sorted({str(word) for word in words(typed) if word is not None}, key=natural))
+    thirds = None
+    if kind == "number" and len(known) and np.isfinite(known.astype(np.float64)).all():
+        low, high = np.quantile(known.astype(np.float64), [1 / 3, 2 / 3])
+        thirds = (float(low), float(high))
+    return Column(name, kind, distinct, int(missing.sum()), len(missing), levels, thirds)
+
+
+def scalar(text: str) -> str:
+    """A text as YAML that is read back as that text."""
+    plain = re.fullmatch(r"[\w][\w ./-]*", text) is not None and text == text.strip()
+    node = value(text, "", []) if plain else None
+    kept = node is not None and node.kind == "text" and node.raw == text
+    return text if kept else f'"{printed(text)}"'
+
+
+def draft(asked: Asked, columns: Sequence[Column]) -> str:
+    """The text of the spec."""
+    lines = [
+        f"# yaml-language-server: $schema={asked.schema}",
+        f"# Written by xai-audit init from {printed(asked.data)}.",
+        "# xai-audit check says what is wrong and what is still to be stated; xai-audit run does the audit.",
+        "version: 1",
+        *_system(asked),
+        *_model(asked, columns),
+        *_data(asked, columns),
+        *_methods(asked, columns),
+        "",
+        "report: {formats: [html, pdf]}",
+        "run: {seed: 0}",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def printed(text: str) -> str:
+    """A text in one line, as between double quotes."""
+    escaped = json.dumps(text, ensure_ascii=False)[1:-1]
+    return re.sub("[^ -~\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]", _escape, escaped)
+
+
+def _escape(found: re.Match[str]) -> str:
+    return f"\\u{ord(found.group()):04x}"
+
+
+def _system(asked: Asked) -> Iterator[str]:
+    name = Path(asked.model).stem.replace("_", " ").strip()
+    if not name or placeholder(name):
+        name = "model"
+    yield from (
+        "",
+        "system:",
+        f"  name: {scalar(name)}                # what the system is called",
+        '  version: "0"                # the version that is audited',
+        "  stage: development          # or release: then missing statements and signatures block",
+        "  # What only people can say. It is printed with its author's name; what is left out shows as absent.",
+        "  # provider: {name: ..., address: ..., contact: ...}",
+        "  # intended_purpose: {text: ..., author: ..., date: 2026-11-22}",
+        '  # classification: {annex_iii_point: "5(b)", profiling: false}   # Annex III of the AI Act',
+        "  # statements:",
+        "  #   declared_levels: [{metric: recall, at_least: 0.75}]",
+        "  #   oversight: {a: ..., b: ..., c: ..., d: ..., e: ...}",
+        "  # signatories: [{name: ..., function: ..., date: 2026-11-22}]",
+    )
+
+
+def _model(asked: Asked, columns: Sequence[Column]) -> Iterator[str]:
+    from xai_audit.reading.checks import CODE, SUFFIXES
+
+    suffix = Path(asked.model).suffix.lower()
+    kind = SUFFIXES.get(suffix)
+    yield from ("", "model:", f"  path: {scalar(asked.model)}")
+    if kind is None:
+        yield f"  # format: ...             # {suffix or 'no suffix'} says no format: {', '.join(sorted(set(SUFFIXES.values())))}"
+    yield f"  sha256: {json.dumps(asked.sha256)}"
+    if kind in CODE:
+        yield f"  # A {kind} file runs code when it is opened. If you know where this one comes from, write true; what"
+        yield "  # is opened is then the file with the sha256 above and no other. skops and ONNX files need no trust."
+        yield "  trust: false"
+    target = next(column for column in columns if column.name == asked.target)
+    if is_regression(target):
+        yield "  task: regression"
+        return
+    yield "  task: classification"
+    if len(target.levels) == 2:
+        yield f"  positive: {_label(target.levels[1])}                # of {_labels(target)}: the class that rates are about"
+        yield f"  # favourable: {_label(target.levels[1])}            # the outcome good for the person; default: positive"
+        yield "  # threshold: 0.5            # a score at or above it is positive"
+    elif target.levels:
+        yield f"  # positive: {_label(target.levels[0])}              # of {_labels(target)}: the class that rates are about"
+
+
+def _labels(column: Column) -> str:
+    return (
+        " and ".join(printed(level) for level in column.levels)
+        if len(column.levels) == 2
+        else (f"{len(column.levels)} classes")
+    )
+
+
+def _label(level: str) -> str:
+    """A class label as YAML: 1 stays a number, true a boolean."""
+    node = value(level, "", [])
+    natural = node is not None and node.kind in ("number", "boolean") and node.raw == level
+    return level if natural else scalar(level)
+
+
+def is_regression(target: Column) -> bool:
+    """Whether the target is a measurement rather than a class."""
+    return target.kind == "number" and target.distinct > FEW
+
+
+def _data(asked: Asked, columns: Sequence[Column]) -> Iterator[str]:
+    yield from (
+        "",
+        "data:",
+        "  # train: {path: ...}          # what the model was fitted on: overlap and gaps are checked where it is given",
+        f"  test: {{path: {scalar(asked.data)}}}",
+        f"  target: {scalar(asked.target)}",
+    )
+    names = [column for column in columns if column.name not in (asked.target, *asked.sensitive)]
+    ids = [column for column in names if column.identifies and not SENSITIVE.search(column.words)]
+    if ids:
+        yield f"  id: {scalar(ids[0].name)}                # each row has another value; an id is no feature"
+    chosen = [column for column in columns if column.name in asked.sensitive]
+    suggested = [column for column in names if column not in ids and SENSITIVE.search(column.words)]
+    shown = chosen or suggested
+    if shown:
+        yield "  sensitive:                    # groups are compared by these; they need not be model inputs"
+        yield from (f"    - {_sensitive(column)}" for column in shown)
+        for column in suggested if chosen else ():
+            yield f"    # - {_sensitive(column)}"
+    else:
+        yield "  # sensitive: [sex, {column: age, bins: [30, 50]}]   # groups are compared by these"
+    yield "  crossings: pairs              # groups by two columns at once; or all, none"
+    yield "  # features: [...]             # default: every column but target, sensitive, id, cluster and weight"
+    yield "  # categorical: [...]          # columns of numbers that are categories"
+    yield f"  # The {len(columns)} columns of the table, {columns[0].rows if columns else 0} rows:"
+    width = min(max((len(printed(column.name)) for column in columns), default=0), 40)
+    for column in columns:
+        yield f"  #   {printed(column.name):<{width}}  {_described(column)}"
+
+
+def _sensitive(column: Column) -> str:
+    parts = [f"column: {scalar(column.name)}"]
+    if column.kind == "number" and column.distinct > FEW and column.thirds is not None:
+        parts.append(f"bins: [{', '.join(map(_number, limits(column)))}]")
+    text = scalar(column.name) if len(parts) == 1 else f"{{{', '.join(parts)}}}"
+    if SPECIAL.search(column.words):
+        text += "   # if GDPR Article 9(1) covers it: {column: ..., special_category: true}"
+    return text
+
+
+def limits(column: Column) -> list[float]:
+    """Rounded limits that cut a column of numbers into about equal thirds."""
+    assert column.thirds is not None
+    low, high = column.thirds
+    step = 10.0
+    while step > 1e-12 and round(low / step) == round(high / step):
+        step /= 2 if str(step).startswith(("1", "2")) else 5
+    first, second = round(low / step) * step, round(high / step) * step
+    return [first, second] if first < second else [low]
+
+
+def _number(number: float) -> str:
+    return str(int(number)) if number.is_integer() and abs(number) < 1e15 else f"{number:.12g}"
+
+
+def _described(column: Column) -> str:
+    text = {"number": "numbers", "boolean": "true and false", "date": "dates", "text": "text"}[column.kind]
+    text += f", {column.distinct:,} distinct"
+    if 0 < len(column.levels) <= 6:
+        text += f": {printed(', '.join(column.levels))[:60]}"
+    if column.missing:
+        text += f"; {column.missing:,} missing"
+    return text
+
+
+CLASSIFICATION = (
+    "balanced_accuracy",
+    "accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "roc_auc",
+    "brier_score",
+    "false_positive_rate",
+    "false_negative_rate",
+    "selection_rate",
+    "demographic_parity_ratio",
+    "equal_opportunity_difference",
+    "expected_calibration_error",
+)
+REGRESSION = ("mean_absolute_error", "root_mean_squared_error", "r2")
+
+
+def _methods(asked: Asked, columns: Sequence[Column]) -> Iterator[str]:
+    from xai_audit.reading import shipped
+    from xai_audit.reading.named import selectable
+
+    target = next(column for column in columns if column.name == asked.target)
+    there = selectable("metric")
+    metrics = [name for name in (REGRESSION if is_regression(target) else CLASSIFICATION) if name in there]
+    explainers = [name for name in ("shap", "permutation_importance") if name in selectable("explainer")]
+    policies = [name for name in ("eu-ai-act",) if name in shipped()]
+    yield ""
+    yield "# xai-audit list explainers, metrics and policies says what there is."
+    if explainers:
+        yield "explainers:"
+        yield from (f"  - {name}" for name in explainers)
+    yield "metrics:                        # the first is primary unless one says {name: {primary: true}}"
+    yield from (f"  - {name}" for name in metrics)
+    yield f"policies: [{', '.join(policies)}]"

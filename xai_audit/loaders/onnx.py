@@ -1,0 +1,225 @@
+"""ONNX graphs, run by onnxruntime on one CPU thread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai_audit import digest
+from xai_audit.errors import SpecError, UnavailableError
+from xai_audit.loaders.mistakes import content
+from xai_audit.loaders.opened import Opened, Output, one_hot
+from xai_audit.loaders.xgboost import required, version_of
+
+if TYPE_CHECKING:
+    from xai_audit.loaders.mistakes import Mistakes
+
+_TYPES: Mapping[str, Any] = {
+    "tensor(float)": np.float32,
+    "tensor(double)": np.float64,
+    "tensor(int64)": np.int64,
+    "tensor(int32)": np.int32,
+    "tensor(bool)": np.bool_,
+    "tensor(string)": np.object_,
+}
+
+
+@dataclass(eq=False)
+class SessionAnswer:
+    """Asks a session; a worker process opens its own from the same file, after checking its digest."""
+
+    file: str
+    sha256: str
+    inputs: tuple[tuple[str, str], ...]
+    """Name and type of each input: one matrix, or a column each."""
+    result: str
+    """The output that is read."""
+    output: Output
+    classes: tuple[Any, ...]
+    batch: int | None
+    """Rows the graph insists on, None where it takes any."""
+    session: Any = field(default=None, repr=False)
+
+    def scores(self, x: Any) -> NDArray[np.float64]:
+        """The graph's probabilities or numbers, of shape (rows, classes or 1)."""
+        rows = len(x)
+        step = self.batch or rows
+        parts = []
+        for start in range(0, rows, step):
+            piece = x.iloc[start : start + step]
+            real = len(piece)
+            if real < step:
+                piece = piece.iloc[[*range(real), *[0] * (step - real)]]
+            parts.append(self._ask(piece)[:real])
+        return np.concatenate(parts)
+
+    def margin(self, x: Any) -> NDArray[np.float64] | None:  # noqa: ARG002
+        """A graph gives no margins."""
+        return None
+
+    def _ask(self, x: Any) -> NDArray[np.float64]:
+        if self.session is None:
+            self.session = opened(Path(self.file).read_bytes(), self.sha256)
+        found = self.session.run([self.result], self._feed(x))[0]
+        if isinstance(found, list):
+            return np.array(
+                [[float(row[label]) for label in self.classes] for row in found], dtype=np.float64
+            )
+        found = np.asarray(found)
+        if self.output == "labels":
+            place = {label: index for index, label in enumerate(self.classes)}
+            return one_hot(
+                np.array([place[label] for label in found.reshape(-1).tolist()]), len(self.classes)
+            )
+        return found.astype(np.float64).reshape(len(found), -1)
+
+    def _feed(self, x: Any) -> dict[str, Any]:
+        if len(self.inputs) == 1:
+            name, kind = self.inputs[0]
+            return {name: np.ascontiguousarray(x.to_numpy(), dtype=_TYPES[kind])}
+        feed = {}
+        for place, (name, kind) in enumerate(self.inputs):
+            values = x.iloc[:, place].to_numpy()
+            if kind == "tensor(string)":
+                values = np.array(["" if value != value else str(value) for value in values], dtype=object)  # noqa: PLR0124
+            feed[name] = values.astype(_TYPES[kind]).reshape(-1, 1)
+        return feed
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the session, which cannot be pickled."""
+        return {**self.__dict__, "session": None}
+
+
+def opened(data: bytes, sha256: str) -> Any:
+    """A session of one thread over a graph; UnavailableError where the file is not of that digest any more."""
+    if digest.of_bytes(data) != sha256:
+        message = "the ONNX file changed while the audit ran"
+        raise UnavailableError(message)
+    runtime = import_module("onnxruntime")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    return runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+
+
+def open_model(mistakes: Mistakes) -> Opened:
+    """The graph of an ONNX file; SpecError where onnxruntime refuses it or its inputs are no table.
+
+    Inputs are one matrix of numbers in feature order, or one input of shape (rows, 1) for each column, by name.
+    Outputs are probabilities of shape (rows, classes) or as maps (ZipMap), labels, or one number a row.
+    """
+    spec = mistakes.spec.model
+    assert spec.path is not None
+    file = mistakes.spec.resolve(spec.path)
+    data, sha256 = content(file, spec.path, spec.sha256, "model.path", mistakes)
+    required("onnxruntime", "onnx", mistakes)
+    try:
+        session = opened(data, sha256)
+    except UnavailableError:
+        raise
+    except Exception as error:  # noqa: BLE001 - onnxruntime raises a type of its own for every reason
+        reason = " ".join(str(error).split())[:200]
+        mistakes.at("model.path", f"{spec.path} cannot be run as ONNX: {reason}", missing=True)
+        raise SpecError(mistakes.told()) from None
+    inputs = session.get_inputs()
+    for item in inputs:
+        if item.type not in _TYPES or (len(inputs) == 1 and item.type == "tensor(string)"):
+            mistakes.at(
+                "model.path",
+                f"the input {item.name!r} takes {item.type}; one matrix of numbers or single columns are asked",
+            )
+    for item in inputs:
+        if len(item.shape) != 2 or (
+            len(inputs) > 1 and item.shape[1] not in (1, None) and not isinstance(item.shape[1], str)
+        ):
+            mistakes.at(
+                "model.path", f"the input {item.name!r} has shape {item.shape}; (rows, features) is asked"
+            )
+    mistakes.check()
+    width = inputs[0].shape[1] if len(inputs) == 1 else len(inputs)
+    batch = inputs[0].shape[0] if isinstance(inputs[0].shape[0], int) and inputs[0].shape[0] > 0 else None
+    answer, task, classes = _answer(session, str(file.resolve()), sha256, batch, mistakes)
+    metadata = session.get_modelmeta()
+    return Opened(
+        format="onnx",
+        sha256=sha256,
+        answer=answer,
+        output=answer.output,
+        # One matrix has no names: the features' order is the spec's. A column each goes by name.
+        takes="frame",
+        task=task,  # type: ignore[arg-type]
+        classes=classes,
+        generic=classes is not None and list(classes) == list(range(len(classes))),
+        features=None if len(inputs) == 1 else tuple(item.name for item in inputs),
+        n_features=width if isinstance(width, int) and width > 0 else None,
+        words=frozenset(item.name for item in inputs if item.type == "tensor(string)"),
+        details={
+            "type": "ONNX graph",
+            "output": answer.output,
+            "producer": f"{metadata.producer_name} {metadata.producer_version or ''}".strip(),
+            "inputs": [[item.name, item.type, [str(side) for side in item.shape]] for item in inputs],
+            "outputs": [[item.name, item.type] for item in session.get_outputs()],
+            "versions": {"onnxruntime": version_of("onnxruntime")},
+        },
+    )
+
+
+def _answer(
+    session: Any, file: str, sha256: str, batch: int | None, mistakes: Mistakes
+) -> tuple[SessionAnswer, str | None, tuple[Any, ...] | None]:
+    """The output to read, the task it says, and the classes where the graph tells them."""
+    inputs = tuple((item.name, item.type) for item in session.get_inputs())
+    outputs = session.get_outputs()
+    scores = [item for item in outputs if item.type.startswith(("tensor(float)", "tensor(double)"))]
+    maps = [item for item in outputs if item.type.startswith("seq(map")]
+    names = [item for item in outputs if item.type in ("tensor(int64)", "tensor(string)", "tensor(int32)")]
+    stated = mistakes.spec.model.classes
+
+    def answer(result: Any, output: Output, classes: tuple[Any, ...] = ()) -> SessionAnswer:
+        return SessionAnswer(file, sha256, inputs, result.name, output, classes, batch, session)
+
+    if maps:
+        # The maps of one made-up row name the classes; zeros do, as no number is read.
+        feed = {
+            name: _blank(kind, item.shape, batch)
+            for (name, kind), item in zip(inputs, session.get_inputs(), strict=True)
+        }
+        keys = tuple(session.run([maps[0].name], feed)[0][0])
+        return answer(maps[0], "probabilities", keys), "classification", keys
+    if scores:
+        width = scores[0].shape[-1] if len(scores[0].shape) == 2 else 1
+        task = (
+            "classification" if names or (isinstance(width, int) and width > 1) else mistakes.spec.model.task
+        )
+        if task is None:
+            what = "the graph gives one number a row: a probability or a quantity; state task: classification or regression"
+            mistakes.at("model.task", what)
+            mistakes.check()
+        classes = (
+            tuple(range(width)) if task == "classification" and isinstance(width, int) and width > 1 else None
+        )
+        return answer(scores[0], "values" if task == "regression" else "unknown"), task, classes
+    if names:
+        if stated is None:
+            mistakes.at(
+                "model.classes",
+                "the graph gives labels alone; state model: classes: [...] with all it can give",
+            )
+            mistakes.check()
+        return answer(names[0], "labels", tuple(stated or ())), "classification", tuple(stated or ())
+    mistakes.at(
+        "model.path", f"no output is a table of numbers or labels: {', '.join(item.type for item in outputs)}"
+    )
+    raise SpecError(mistakes.told())
+
+
+def _blank(kind: str, shape: Any, batch: int | None) -> Any:
+    width = shape[1] if isinstance(shape[1], int) and shape[1] > 0 else 1
+    return np.full((batch or 1, width), "" if kind == "tensor(string)" else 0, dtype=_TYPES[kind])
