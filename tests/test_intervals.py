@@ -31,7 +31,7 @@ PAIRS = [
 ]
 
 rates = st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
-fractions = st.tuples(st.floats(0, 1), st.floats(1.5, 1e5)).map(lambda f: (f[0] * f[1], f[1]))
+fractions = st.tuples(st.floats(0, 1), st.floats(1.5, 1e8)).map(lambda f: (f[0] * f[1], f[1]))
 many = st.lists(rates, min_size=2, max_size=6)
 
 

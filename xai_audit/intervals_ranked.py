@@ -136,7 +136,8 @@ def effective(
 
 def brier(scores: Rows, labels: Labels, levels: Sequence[float]) -> Measured:
     """Mean squared distance of scores in [0, 1] from labels 0 or 1, with the t interval of that mean."""
-    return mean([(s - y) ** 2 for s, y in zip(_listed(scores), _listed(labels), strict=True)], levels)
+    rows = zip(_listed(scores), _listed(labels), strict=True)
+    return _cut(mean([(s - y) ** 2 for s, y in rows], levels), 0.0, 1.0)
 
 
 def log_loss(scores: Rows, labels: Labels, levels: Sequence[float]) -> Measured:
@@ -147,17 +148,13 @@ def log_loss(scores: Rows, labels: Labels, levels: Sequence[float]) -> Measured:
     step = float(np.finfo(np.float64).eps)
     rows = zip(_listed(scores), _listed(labels), strict=True)
     given = [min(max(s if y else 1 - s, step), 1 - step) for s, y in rows]
-    return mean([-math.log(p) for p in given], levels)
+    return _cut(mean([-math.log(p) for p in given], levels), 0.0, None)
 
 
 def calibration_in_the_large(scores: Rows, labels: Labels, levels: Sequence[float]) -> Measured:
     """Mean score minus share positive, in [-1, 1], with the t interval of the mean row difference."""
-    value, limits = mean([s - y for s, y in zip(_listed(scores), _listed(labels), strict=True)], levels)
-    cut: list[Interval] = [
-        (-1.0 if low is None else max(low, -1.0), 1.0 if high is None else min(high, 1.0))
-        for low, high in limits
-    ]
-    return value, cut
+    rows = zip(_listed(scores), _listed(labels), strict=True)
+    return _cut(mean([s - y for s, y in rows], levels), -1.0, 1.0)
 
 
 def rms_calibration_error(scores: Rows, labels: Labels, levels: Sequence[float], bins: int = 15) -> Measured:
@@ -325,6 +322,17 @@ def _t_intervals(centre: float, error: float, df: float, levels: Sequence[float]
     return centre, [(centre - far, centre + far) for far in reach]
 
 
+def _cut(found: Measured, least: float, most: float | None) -> Measured:
+    """The same with limits kept within what the quantity can be."""
+    value, limits = found
+    cut: list[Interval] = []
+    for low, high in limits:
+        top = most if high is None else high
+        bottom = least if low is None else max(low, least)
+        cut.append((bottom, top if most is None or top is None else min(top, most)))
+    return value, cut
+
+
 def _largest(found: Sequence[Measured], k: int) -> Measured:
     """Largest absolute difference of pairs, from their simultaneous signed intervals."""
     if not found:
@@ -370,9 +378,9 @@ def _weighted_share(values: Sequence[float], weights: Sequence[float]) -> tuple[
 def _between(
     values: Sequence[float], weights: Sequence[float], centre: float, clusters: Iterable[Hashable]
 ) -> tuple[float, int, float]:
-    """Jackknife variance of a weighted mean, number of clusters, and how many equal ones their weights are worth.
+    """Jackknife variance of a weighted mean, number of clusters, and how many equal ones they are worth.
 
-    Leaving a cluster out moves the mean by its residual over the weight that is left; infinite for one cluster.
+    Leaving a cluster out moves the mean by its residual over the weight left; infinite for one cluster.
     """
     members: dict[Hashable, list[tuple[float, float]]] = {}
     for value, weight, cluster in zip(values, weights, clusters, strict=True):

@@ -338,18 +338,19 @@ class _Composer:
             key = self._node(event, events, depth + 1)
             child = self._node(next(events), events, depth + 1)
             size += key.size + child.size
-            name = self._key(key, keys)
+            merge = key.raw == "<<" and getattr(event, "style", "") is None
+            name = self._key(key, keys, merge=merge)
             if name is not None:
                 children[name], keys[name] = child, key.place
         return Node("mapping", place, children, keys=keys, size=size)
 
-    def _key(self, key: Node, seen: Mapping[str, Place]) -> str | None:
+    def _key(self, key: Node, seen: Mapping[str, Place], *, merge: bool) -> str | None:
         what = None
         if key.kind in ("mapping", "list"):
             what = "a key is a word, not a list or a mapping"
         elif key.kind == "null":
             what = "a key is missing before this ':'"
-        elif key.raw == "<<":
+        elif merge:
             what = "merge keys (<<) are not read; use extends, or repeat the keys"
         elif key.raw in seen:
             what = f"the key {shown(key.raw)} stands here twice; first in line {seen[key.raw].line}"

@@ -23,20 +23,27 @@ class Bench:
         self.min_n, self.min_label, self.min_cell = 30, 10, min_cell
 
     def _seed(self, *piece):
-        return digest.seed(self.seed, self.method.id, digest.of_value(self.params.model_dump(mode="json")), *piece)
+        return digest.seed(
+            self.seed, self.method.id, digest.of_value(self.params.model_dump(mode="json")), *piece
+        )
 
     def rng(self, *piece):
         return np.random.default_rng(self._seed(*piece))
 
     def map(self, work, pieces):
-        return [work(self.subject, self.params, piece, self._seed(work.__qualname__, piece.digest)) for piece in pieces]
+        return [
+            work(self.subject, self.params, piece, self._seed(work.__qualname__, piece.digest))
+            for piece in pieces
+        ]
 
     def sample(self, rows):
         n = self.subject.test.n
         if rows is None or rows >= n:
             return np.arange(n), Sampling(available=n, used=n, how="all rows")
         keys = [digest.of_bytes(f"{self.seed}:{self.subject.test.seed(row)}".encode()) for row in range(n)]
-        return np.sort(np.argsort(np.asarray(keys), kind="stable")[:rows]), Sampling(available=n, used=rows, how="smallest digests")
+        return np.sort(np.argsort(np.asarray(keys), kind="stable")[:rows]), Sampling(
+            available=n, used=rows, how="smallest digests"
+        )
 
     def pieces(self, rows):
         cut = [rows[start : start + self.piece] for start in range(0, len(rows), self.piece)]
@@ -47,7 +54,9 @@ class Bench:
 
     def estimate(self, value, intervals, n):
         low, high = intervals[0]
-        return Estimate(value=value, low=low, high=high, n=n, limits=dict(zip(LEVELS, intervals[1:], strict=True)))
+        return Estimate(
+            value=value, low=low, high=high, n=n, limits=dict(zip(LEVELS, intervals[1:], strict=True))
+        )
 
 
 class Adapter:
@@ -90,7 +99,12 @@ def table(frame, target=None):
     """Rows in content order, as loaders make them."""
     frame = frame.reset_index(drop=True)
     keys = [
-        digest.of_value([[name, None if pd.isna(row[name]) else repr(row[name])] for name in sorted(map(str, frame.columns))])
+        digest.of_value(
+            [
+                [name, None if pd.isna(row[name]) else repr(row[name])]
+                for name in sorted(map(str, frame.columns))
+            ]
+        )
         for row in frame.to_dict("records")
     ]
     order = np.argsort(np.asarray(keys), kind="stable")
@@ -145,7 +159,9 @@ def brute_force(call, row, background):
         for chosen in combinations(range(count), size):
             mixed = background.copy()
             for j in chosen:
-                mixed[names[j]] = pd.Series([row.iloc[j]] * len(mixed), index=mixed.index, dtype=background[names[j]].dtype)
+                mixed[names[j]] = pd.Series(
+                    [row.iloc[j]] * len(mixed), index=mixed.index, dtype=background[names[j]].dtype
+                )
             value[chosen] = float(np.mean(call(mixed)))
     phi = np.zeros(count)
     for j in range(count):

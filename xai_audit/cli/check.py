@@ -32,26 +32,29 @@ def command(specs: tuple[str, ...], overrides: tuple[str, ...], quiet: bool) -> 
     What nobody has stated yet, and what so few rows cannot decide, is printed and is no mistake.
     """
     from xai_audit.errors import SpecError
-    from xai_audit.reading import read_policies, read_spec
+    from xai_audit.reading import read_spec
 
     mistakes: list[Mistake] = []
     for path in dict.fromkeys(specs):
         try:
             spec = read_spec(path, overrides)
-            policies = read_policies(spec.policies, Path(path).parent)
+            told = list(lines_of(spec))
         except SpecError as error:
             mistakes += error.mistakes
             continue
         if not quiet:
             click.echo(f"{path}: ok")
-            for line in _open(spec, [policy for policy, _ in policies]):
+            for line in told:
                 click.echo(f"  {line}")
     if mistakes:
         raise SpecError(mistakes)
 
 
-def _open(spec: Spec, policies: Sequence[Policy]) -> Iterator[str]:
-    """What the audit will have to leave open."""
+def lines_of(spec: Spec) -> Iterator[str]:
+    """What the audit of a spec will have to leave open; SpecError with the mistakes in its policies."""
+    from xai_audit.reading import read_policies
+
+    policies = [policy for policy, _ in read_policies(spec.policies, Path(spec.file).parent)]
     yield from _unstated(spec, policies)
     known = {rule.id for policy in policies for rule in policy.rules}
     for waiver in spec.system.waivers:

@@ -77,8 +77,8 @@ class Looked:
 def command(context: click.Context, as_json: bool) -> None:
     """Say what is installed and what is missing.
 
-    Exits with 4 where something is missing that every run needs, else 0: without Pango the HTML is written and the
-    PDF is not.
+    Exits with 4 where something is missing that every run needs, else 0: without Pango the HTML is written
+    and the PDF is not.
     """
     found = list(_everything())
     if as_json:

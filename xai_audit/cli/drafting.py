@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 SENSITIVE = re.compile(
-    r"(^|[^a-z])(sex|gender|age|race|ethnic\w*|nationality|citizen\w*|religion|disab\w*|marital\w*|pregnan\w*|birth\w*"
-    r"|sexual\w*|migra\w*|minority|skin\w*)([^a-z]|$)"
+    r"(^|[^a-z])(sex|gender|age|race|ethnic\w*|nationality|citizen\w*|religion|disab\w*|marital\w*"
+    r"|pregnan\w*|birth\w*|sexual\w*|migra\w*|minority|skin\w*)([^a-z]|$)"
 )
 """Names of columns by which people are commonly treated differently (Article 21 of the Charter)."""
 SPECIAL = re.compile(r"(^|[^a-z])(race|ethnic\w*|religion|disab\w*|pregnan\w*|sexual\w*|skin\w*)([^a-z]|$)")
@@ -117,6 +117,11 @@ def scalar(text: str) -> str:
     return text if kept else f'"{printed(text)}"'
 
 
+def noted(line: str, note: str) -> str:
+    """A line with a comment, comments aligned where the line leaves room."""
+    return f"{line:<30}  # {note}"
+
+
 def draft(asked: Asked, columns: Sequence[Column]) -> str:
     """The text of the spec."""
     lines = [
@@ -138,8 +143,11 @@ def draft(asked: Asked, columns: Sequence[Column]) -> str:
 
 def printed(text: str) -> str:
     """A text in one line, as between double quotes."""
-    escaped = json.dumps(text, ensure_ascii=False)[1:-1]
-    return re.sub("[^ -~\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]", _escape, escaped)
+    return _BREAKING.sub(_escape, json.dumps(text, ensure_ascii=False)[1:-1])
+
+
+# What ends a line in YAML or cannot stand in it.
+_BREAKING = re.compile("[^ -~\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 
 
 def _escape(found: re.Match[str]) -> str:
@@ -153,10 +161,10 @@ def _system(asked: Asked) -> Iterator[str]:
     yield from (
         "",
         "system:",
-        f"  name: {scalar(name)}                # what the system is called",
-        '  version: "0"                # the version that is audited',
-        "  stage: development          # or release: then missing statements and signatures block",
-        "  # What only people can say. It is printed with its author's name; what is left out shows as absent.",
+        noted(f"  name: {scalar(name)}", "what the system is called"),
+        noted('  version: "0"', "the version that is audited"),
+        noted("  stage: development", "or release: then missing statements and signatures block"),
+        "  # What only people can say: printed with its author's name; what is left out shows as absent.",
         "  # provider: {name: ..., address: ..., contact: ...}",
         "  # intended_purpose: {text: ..., author: ..., date: 2026-11-22}",
         '  # classification: {annex_iii_point: "5(b)", profiling: false}   # Annex III of the AI Act',
@@ -174,11 +182,12 @@ def _model(asked: Asked, columns: Sequence[Column]) -> Iterator[str]:
     kind = SUFFIXES.get(suffix)
     yield from ("", "model:", f"  path: {scalar(asked.model)}")
     if kind is None:
-        yield f"  # format: ...             # {suffix or 'no suffix'} says no format: {', '.join(sorted(set(SUFFIXES.values())))}"
+        kinds = ", ".join(dict.fromkeys(SUFFIXES.values()))
+        yield noted("  # format: ...", f"{suffix or 'no suffix'} says no format; it is one of {kinds}")
     yield f"  sha256: {json.dumps(asked.sha256)}"
     if kind in CODE:
-        yield f"  # A {kind} file runs code when it is opened. If you know where this one comes from, write true; what"
-        yield "  # is opened is then the file with the sha256 above and no other. skops and ONNX files need no trust."
+        yield f"  # A {kind} file runs code when it is opened. If you know where it comes from, write true:"
+        yield "  # the file with the sha256 above is opened then, and no other. skops and ONNX need no trust."
         yield "  trust: false"
     target = next(column for column in columns if column.name == asked.target)
     if is_regression(target):
@@ -186,19 +195,14 @@ def _model(asked: Asked, columns: Sequence[Column]) -> Iterator[str]:
         return
     yield "  task: classification"
     if len(target.levels) == 2:
-        yield f"  positive: {_label(target.levels[1])}                # of {_labels(target)}: the class that rates are about"
-        yield f"  # favourable: {_label(target.levels[1])}            # the outcome good for the person; default: positive"
-        yield "  # threshold: 0.5            # a score at or above it is positive"
+        which = f"of {' and '.join(map(printed, target.levels))}: the class that rates are about"
+        yield noted(f"  positive: {_label(target.levels[1])}", which)
+        favourable = f"  # favourable: {_label(target.levels[1])}"
+        yield noted(favourable, "the outcome good for the person; default: positive")
+        yield noted("  # threshold: 0.5", "a score at or above it is positive")
     elif target.levels:
-        yield f"  # positive: {_label(target.levels[0])}              # of {_labels(target)}: the class that rates are about"
-
-
-def _labels(column: Column) -> str:
-    return (
-        " and ".join(printed(level) for level in column.levels)
-        if len(column.levels) == 2
-        else (f"{len(column.levels)} classes")
-    )
+        which = f"of {len(target.levels)} classes: the class that rates are about"
+        yield noted(f"  # positive: {_label(target.levels[0])}", which)
 
 
 def _label(level: str) -> str:
@@ -217,27 +221,29 @@ def _data(asked: Asked, columns: Sequence[Column]) -> Iterator[str]:
     yield from (
         "",
         "data:",
-        "  # train: {path: ...}          # what the model was fitted on: overlap and gaps are checked where it is given",
+        noted(
+            "  # train: {path: ...}", "what the model was fitted on; rows in both tables are found with it"
+        ),
         f"  test: {{path: {scalar(asked.data)}}}",
         f"  target: {scalar(asked.target)}",
     )
     names = [column for column in columns if column.name not in (asked.target, *asked.sensitive)]
     ids = [column for column in names if column.identifies and not SENSITIVE.search(column.words)]
     if ids:
-        yield f"  id: {scalar(ids[0].name)}                # each row has another value; an id is no feature"
+        yield noted(f"  id: {scalar(ids[0].name)}", "each row has another value; an id is no feature")
     chosen = [column for column in columns if column.name in asked.sensitive]
     suggested = [column for column in names if column not in ids and SENSITIVE.search(column.words)]
     shown = chosen or suggested
     if shown:
-        yield "  sensitive:                    # groups are compared by these; they need not be model inputs"
+        yield noted("  sensitive:", "groups are compared by these; they need not be model inputs")
         yield from (f"    - {_sensitive(column)}" for column in shown)
         for column in suggested if chosen else ():
             yield f"    # - {_sensitive(column)}"
     else:
-        yield "  # sensitive: [sex, {column: age, bins: [30, 50]}]   # groups are compared by these"
-    yield "  crossings: pairs              # groups by two columns at once; or all, none"
-    yield "  # features: [...]             # default: every column but target, sensitive, id, cluster and weight"
-    yield "  # categorical: [...]          # columns of numbers that are categories"
+        yield noted("  # sensitive: [sex, {column: age, bins: [30, 50]}]", "groups are compared by these")
+    yield noted("  crossings: pairs", "groups by two columns at once; or all, none")
+    yield noted("  # features: [...]", "default: all but target, sensitive, id, cluster and weight")
+    yield noted("  # categorical: [...]", "columns of numbers that are categories")
     yield f"  # The {len(columns)} columns of the table, {columns[0].rows if columns else 0} rows:"
     width = min(max((len(printed(column.name)) for column in columns), default=0), 40)
     for column in columns:
@@ -311,6 +317,6 @@ def _methods(asked: Asked, columns: Sequence[Column]) -> Iterator[str]:
     if explainers:
         yield "explainers:"
         yield from (f"  - {name}" for name in explainers)
-    yield "metrics:                        # the first is primary unless one says {name: {primary: true}}"
+    yield noted("metrics:", "the first is primary unless one says {name: {primary: true}}")
     yield from (f"  - {name}" for name in metrics)
     yield f"policies: [{', '.join(policies)}]"

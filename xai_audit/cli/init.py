@@ -30,7 +30,8 @@ SCHEMA_FILE = "xai-audit.schema.json"
 def command(model: str, data: str, target: str, sensitive: tuple[str, ...], out: str) -> None:
     """Write a commented spec from a model and a table.
 
-    The model is not opened: its sha256 is taken and its format follows from its suffix. Nothing is overwritten.
+    The model is not opened: its sha256 is taken, and its format follows from its suffix. No spec is
+    overwritten.
     """
     from xai_audit import digest
     from xai_audit.cli import drafting

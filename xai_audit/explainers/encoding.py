@@ -107,7 +107,9 @@ def _codes(estimator: Any, frame: pd.DataFrame) -> NDArray[np.float64]:
         column = frame[name]
         if isinstance(column.dtype, pd.CategoricalDtype):
             levels = next(remembered, None)
-            codes = (column if levels is None else column.cat.set_categories(levels)).cat.codes.to_numpy(np.float64)
+            codes = (column if levels is None else column.cat.set_categories(levels)).cat.codes.to_numpy(
+                np.float64
+            )
             out[:, position] = np.where(codes < 0, np.nan, codes)
         else:
             out[:, position] = column.to_numpy(dtype=np.float64, na_value=np.nan)

@@ -16,20 +16,16 @@ import numpy as np
 
 from xai_audit.errors import MethodError
 from xai_audit.explainers import pairs, trees
+from xai_audit.explainers.asking import all_subsets, asked_through, asker, different, sampled_orders
 from xai_audit.explainers.encoding import PROBES, Encoding, encode, last_estimator, taken_apart
 from xai_audit.explainers.rows import assembled, generator, pooled
-from xai_audit.subject import BLOCK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import pandas as pd
     from numpy.typing import NDArray
 
     from xai_audit.explainers.rows import Output
     from xai_audit.subject import Rows, Subject
-
-    Ask = Callable[[NDArray[np.int64]], NDArray[np.float64]]
 
 EXACT_COLUMNS = 12
 """Up to so many inputs every subset is computed."""
@@ -41,10 +37,6 @@ SINGLE_TOLERANCE = 1e-5
 """The same for XGBoost, which adds its leaves in 32 bits."""
 SPOT, SPOT_INPUTS = 4, 10
 """Rows, and inputs that move in them, on which an engine that was read is compared with asking the model."""
-CHUNK = 1 << 17
-"""Mixtures asked for at once."""
-ENCODED_BLOCK = 8 * BLOCK
-"""Encoded rows in every call of a last estimator: fixed and padded, as all calls are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,24 +72,34 @@ def plan(
             return Plan(found, tuple(reasons))
         reasons.append(f"{count} inputs behind a link: too many subsets for exact values")
     elif method in {"tree", "linear"}:
-        raise MethodError(f"method: {method} does not apply to this model ({'; '.join(reasons) or 'it is of another kind'})")
+        raise MethodError(
+            f"method: {method} does not apply to this model ({'; '.join(reasons) or 'it is of another kind'})"
+        )
     player = encoding.player.tolist() if isinstance(encoding, Encoding) else None
-    asked = _asked_through(subject, output, pool, encoding)
+    asked = asked_through(subject, output, pool, encoding)
     note: dict[str, Any] = {"engine": "subsets", "encoded": asked, "player": player}
     evals = work << min(count, 60)
     if method == "exact" or (method == "auto" and count <= EXACT_COLUMNS and evals <= max_evals):
         return Plan(note, tuple(reasons))
     if method == "auto":
-        why_not = f"more than {EXACT_COLUMNS} inputs" if count > EXACT_COLUMNS else f"all subsets would take {evals:,} answers of the model, over max_evals {max_evals:,}"
+        why_not = (
+            f"more than {EXACT_COLUMNS} inputs"
+            if count > EXACT_COLUMNS
+            else f"all subsets would take {evals:,} answers of the model, over max_evals {max_evals:,}"
+        )
         reasons.append(f"orders of inputs were sampled, not all computed: {why_not}")
     each = work * 2 * max(count - 1, 1)
     chosen = rounds if rounds is not None else int(min(max(max_evals // max(each, 1), 2), 10))
     if rounds is None and each * chosen > max_evals:
-        reasons.append(f"two sampled orders a pair of rows, the fewest that show an error, take {each * chosen:,} answers, over max_evals {max_evals:,}")
+        reasons.append(
+            f"two sampled orders a pair of rows, the fewest that show an error, take {each * chosen:,} answers, over max_evals {max_evals:,}"
+        )
     return Plan({**note, "engine": "permutation", "rounds": chosen}, tuple(reasons))
 
 
-def structure(subject: Subject, output: Output, pool: pd.DataFrame, encoding: Encoding) -> tuple[dict[str, Any] | None, list[str]]:
+def structure(
+    subject: Subject, output: Output, pool: pd.DataFrame, encoding: Encoding
+) -> tuple[dict[str, Any] | None, list[str]]:
     """Trees or weights that reproduce the model's output on a pool of rows and on mixtures of them, or why not."""
     try:
         ensemble = _ensemble(encoding.estimator, subject.positive)
@@ -114,7 +116,11 @@ def structure(subject: Subject, output: Output, pool: pd.DataFrame, encoding: En
         raw, links, engine = ensemble.raw(mixed), ensemble.links, "trees"
     else:
         assert weights is not None
-        raw, links, engine = _raw_linear(weights, mixed), ("identity", "sigmoid", "softmax", "sigmoid2", "exp"), "linear"
+        raw, links, engine = (
+            _raw_linear(weights, mixed),
+            ("identity", "sigmoid", "softmax", "sigmoid2", "exp"),
+            "linear",
+        )
     own = subject.positive if raw.shape[1] > 1 else 0
     scale = max(1.0, float(np.max(np.abs(told), initial=0.0)))
     single = type(encoding.estimator).__module__.split(".")[0] == "xgboost"
@@ -122,17 +128,32 @@ def structure(subject: Subject, output: Output, pool: pd.DataFrame, encoding: En
     for link in links if output == "score" else ("identity",):
         for sign in (1, -1) if link != "softmax" else (1,):
             if np.max(np.abs(pairs.linked(raw, link, sign, own) - told), initial=0.0) <= tolerance:
-                note = {"engine": engine, "link": link, "sign": sign, "own": own, "player": encoding.player.tolist()}
+                note = {
+                    "engine": engine,
+                    "link": link,
+                    "sign": sign,
+                    "own": own,
+                    "player": encoding.player.tolist(),
+                }
                 note["library"] = _library(encoding, ensemble, link)
                 off = _spot(subject, output, note, ensemble, encoding, pool)
                 if off <= tolerance:
                     return {**note, "spot_check": off}, []
-                return None, [f"the {engine} engine was REJECTED: on {SPOT} rows it differs by {off:.3g} from all subsets asked of the model"]
+                return None, [
+                    f"the {engine} engine was REJECTED: on {SPOT} rows it differs by {off:.3g} from all subsets asked of the model"
+                ]
     kind = "trees" if ensemble is not None else "weights"
     return None, [f"{kind} were read from the model but do not reproduce its output; they were not used"]
 
 
-def _spot(subject: Subject, output: Output, note: dict[str, Any], ensemble: trees.Ensemble | None, encoding: Encoding, pool: pd.DataFrame) -> float:
+def _spot(
+    subject: Subject,
+    output: Output,
+    note: dict[str, Any],
+    ensemble: trees.Ensemble | None,
+    encoding: Encoding,
+    pool: pd.DataFrame,
+) -> float:
     """Largest difference between the engine that was read and all subsets asked of the model, on a few mixed rows.
 
     The rows explained differ from one reference row in a few inputs only, so that subsets stay few for any model.
@@ -146,20 +167,31 @@ def _spot(subject: Subject, output: Output, note: dict[str, Any], ensemble: tree
     frame = assembled(pool, index)
     told = subject.output(frame, output)
     fx, fb = told[:SPOT], told[SPOT:]
-    different = _different(frame, SPOT)
-    different[:, 1:] = False  # only the first reference row shares inputs with the rows
-    asked = _all_subsets(lambda mixed: subject.output(assembled(frame, mixed), output), different, SPOT, fx, fb)
+    movers = different(frame, SPOT)
+    movers[:, 1:] = False  # only the first reference row shares inputs with the rows
+    asked = all_subsets(
+        lambda mixed: subject.output(assembled(frame, mixed), output), movers, SPOT, fx, fb
+    )
     own = _read_pairs(ensemble, encoding.estimator, encoding.mixed(index), SPOT, count, note)
     return float(np.max(np.abs(asked[:, 0] - own[:, 0]), initial=0.0))
 
 
-def _read_pairs(ensemble: trees.Ensemble | None, estimator: Any, matrix: NDArray[np.float64], n: int, count: int, note: dict[str, Any]) -> NDArray[np.float64]:
+def _read_pairs(
+    ensemble: trees.Ensemble | None,
+    estimator: Any,
+    matrix: NDArray[np.float64],
+    n: int,
+    count: int,
+    note: dict[str, Any],
+) -> NDArray[np.float64]:
     """Values of the first ``n`` encoded rows against each of the rest, from trees or weights."""
     player = np.asarray(note["player"], dtype=np.int64)
     if ensemble is None:
         return _linear(estimator, matrix, player, count, n, note)
     goes = ensemble.decisions(matrix)
-    return pairs.tree_pairs(ensemble, player, count, goes[:n], goes[n:], note["link"], note["sign"], note["own"])
+    return pairs.tree_pairs(
+        ensemble, player, count, goes[:n], goes[n:], note["link"], note["sign"], note["own"]
+    )
 
 
 def _library(encoding: Encoding, ensemble: trees.Ensemble | None, link: str) -> bool:
@@ -177,45 +209,15 @@ def _weights(estimator: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]] 
     if coefficients.dtype == object or coefficients.ndim > 2 or hasattr(estimator, "support_vectors_"):
         return None
     coefficients = np.atleast_2d(coefficients.astype(np.float64))
-    return coefficients, np.broadcast_to(np.asarray(estimator.intercept_, dtype=np.float64), (len(coefficients),))
+    return coefficients, np.broadcast_to(
+        np.asarray(estimator.intercept_, dtype=np.float64), (len(coefficients),)
+    )
 
 
-def _raw_linear(weights: tuple[NDArray[np.float64], NDArray[np.float64]], matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+def _raw_linear(
+    weights: tuple[NDArray[np.float64], NDArray[np.float64]], matrix: NDArray[np.float64]
+) -> NDArray[np.float64]:
     return np.stack([(matrix * w).sum(axis=1) + b for w, b in zip(*weights, strict=True)], axis=1)
-
-
-def _asked_through(subject: Subject, output: Output, pool: pd.DataFrame, encoding: Encoding | str) -> str | None:
-    """The last estimator's method that gives the model's own answers on encoded rows; None where none does."""
-    if isinstance(encoding, str) or encoding.direct or subject.model is None:
-        return None  # nothing to gain, or no way
-    index = generator("asked", *pool.shape).integers(0, len(pool), size=(PROBES, pool.shape[1]))
-    told = subject.output(assembled(pool, index), output)
-    scale = max(1.0, float(np.max(np.abs(told), initial=0.0)))
-    for name in ("predict_proba", "decision_function", "predict"):
-        call = getattr(encoding.estimator, name, None)
-        if call is None:
-            continue
-        try:
-            said = _in_encoded_blocks(call, encoding.mixed(index), subject.positive)
-        except (ValueError, TypeError, AttributeError, IndexError):
-            continue
-        if np.max(np.abs(said - told), initial=0.0) <= 1e-9 * scale:
-            return name
-    return None
-
-
-def _in_encoded_blocks(call: Any, matrix: NDArray[np.float64], positive: int) -> NDArray[np.float64]:
-    parts = []
-    for start in range(0, len(matrix), ENCODED_BLOCK):
-        block = matrix[start : start + ENCODED_BLOCK]
-        real = len(block)
-        if real < ENCODED_BLOCK:
-            block = np.concatenate([block, np.repeat(block[:1], ENCODED_BLOCK - real, axis=0)])
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # it was fitted with column names
-            said = np.asarray(call(np.ascontiguousarray(block)), dtype=np.float64)[:real]
-        parts.append(said[:, positive] if said.ndim > 1 and said.shape[1] > 1 else said.reshape(real))
-    return np.concatenate(parts) if parts else np.empty(0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,13 +251,17 @@ def solve(
         estimator = last_estimator(subject.model.native)
         ensemble = _ensemble(estimator, subject.positive) if note["engine"] == "trees" else None
         values = _read_pairs(ensemble, estimator, matrix, n, count, note)
-        library = _shap_library(estimator, matrix[:n], matrix[n:], note["sign"], subject.positive) if note["library"] else None
+        library = (
+            _shap_library(estimator, matrix[:n], matrix[n:], note["sign"], subject.positive)
+            if note["library"]
+            else None
+        )
         return Solved(values, exact, library, fx, fb)
-    ask = _asker(subject, output, note, pool)
+    ask = asker(subject, output, note, pool)
     if note["engine"] == "subsets":
-        return Solved(_all_subsets(ask, _different(pool, n), n, fx, fb), exact, None, fx, fb)
+        return Solved(all_subsets(ask, different(pool, n), n, fx, fb), exact, None, fx, fb)
     draws = [generator(seed, "shap", "orders", subject.test.seed(int(row))) for row in rows]
-    values, error = _sampled_orders(ask, draws, note["rounds"], count, fx, fb)
+    values, error = sampled_orders(ask, draws, note["rounds"], count, fx, fb)
     return Solved(values, error, None, fx, fb)
 
 
@@ -270,7 +276,14 @@ def _ensemble(estimator: Any, positive: int) -> trees.Ensemble | None:
     return kept[positive]
 
 
-def _linear(estimator: Any, matrix: NDArray[np.float64], player: NDArray[np.int64], count: int, n: int, note: dict[str, Any]) -> NDArray[np.float64]:
+def _linear(
+    estimator: Any,
+    matrix: NDArray[np.float64],
+    player: NDArray[np.int64],
+    count: int,
+    n: int,
+    note: dict[str, Any],
+) -> NDArray[np.float64]:
     weights = _weights(estimator)
     assert weights is not None
     coefficients, offset = weights[0], weights[1].copy()
@@ -283,7 +296,9 @@ def _linear(estimator: Any, matrix: NDArray[np.float64], player: NDArray[np.int6
     return pairs.linear_pairs(parts[:n], parts[n:], offset, note["link"], note["sign"], note["own"])
 
 
-def _shap_library(estimator: Any, rows: NDArray[np.float64], reference: NDArray[np.float64], sign: int, positive: int) -> NDArray[np.float64] | None:
+def _shap_library(
+    estimator: Any, rows: NDArray[np.float64], reference: NDArray[np.float64], sign: int, positive: int
+) -> NDArray[np.float64] | None:
     """Values by shap.TreeExplainer, told not to cut the background; None where it refuses the model."""
     import shap
 
@@ -291,98 +306,12 @@ def _shap_library(estimator: Any, rows: NDArray[np.float64], reference: NDArray[
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            explainer = shap.TreeExplainer(estimator, masker, feature_perturbation="interventional", model_output="raw")
+            explainer = shap.TreeExplainer(
+                estimator, masker, feature_perturbation="interventional", model_output="raw"
+            )
             values = np.asarray(explainer.shap_values(rows, check_additivity=False), dtype=np.float64)
     except Exception:  # noqa: BLE001  # whatever a library raises on a model it does not know
         return None
     if values.ndim == 3:
         values = values[:, :, positive]
     return sign * values if values.shape == rows.shape else None
-
-
-def _asker(subject: Subject, output: Output, note: dict[str, Any], pool: pd.DataFrame) -> Ask:
-    if note["encoded"] is None:
-        return lambda index: subject.output(assembled(pool, index), output)
-    assert subject.model is not None
-    native = subject.model.native
-    encoding = Encoding(last_estimator(native), encode(native, pool), np.asarray(note["player"]), direct=False)
-    call = getattr(encoding.estimator, note["encoded"])
-    return lambda index: _in_encoded_blocks(call, encoding.mixed(index), subject.positive)
-
-
-def _different(pool: pd.DataFrame, n: int) -> NDArray[np.bool_]:
-    """Where a row and a reference row differ: (rows, reference, inputs). An input that does not differ is no player."""
-    import pandas as pd
-
-    codes = np.stack([pd.factorize(pool[name])[0] for name in pool.columns], axis=1)
-    return codes[:n, None, :] != codes[None, n:, :]
-
-
-def _all_subsets(ask: Ask, different: NDArray[np.bool_], n: int, fx: NDArray[np.float64], fb: NDArray[np.float64]) -> NDArray[np.float64]:
-    rows, size, count = different.shape
-    out = np.zeros((rows, size, count))
-    weights = pairs.size_weights(count)
-    for i in range(rows):
-        waiting: list[tuple[int, NDArray[np.int64], NDArray[np.int64]]] = []
-        amount = 0
-        for k in range(size):
-            movers = np.flatnonzero(different[i, k])
-            inside = (np.arange(1 << len(movers))[:, None] >> np.arange(len(movers))) & 1
-            index = np.full((len(inside), count), n + k, dtype=np.int64)
-            index[:, movers] = np.where(inside == 1, i, n + k)
-            waiting.append((k, movers, index))
-            amount += len(index)
-            if amount >= CHUNK or k == size - 1:
-                # The ends are known already: the reference row and the row itself.
-                told = ask(np.concatenate([index[1:-1] for _, _, index in waiting]))
-                start = 0
-                for number, moved, asked in waiting:
-                    inner = max(len(asked) - 2, 0)
-                    values = np.concatenate([fb[[number]], told[start : start + inner], fx[[i]]])[-len(asked) :]
-                    start += inner
-                    out[i, number, moved] = _from_table(values, len(moved), weights)
-                waiting, amount = [], 0
-    return out
-
-
-def _from_table(values: NDArray[np.float64], m: int, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Shapley values of a game given by its table over all subsets, bit j for player j."""
-    phi = np.zeros(m)
-    sizes = np.bitwise_count(np.arange(1 << m, dtype=np.uint64)).astype(np.int64)
-    for j in range(m):
-        cut = values.reshape(-1, 2, 1 << j)
-        weight = weights[m][sizes.reshape(-1, 2, 1 << j)[:, 0]]
-        phi[j] = np.sum(weight * (cut[:, 1] - cut[:, 0]))
-    return phi
-
-
-def _sampled_orders(
-    ask: Ask, draws: list[np.random.Generator], rounds: int, count: int, fx: NDArray[np.float64], fb: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Each reference row with ``rounds`` random orders of the inputs and their reverses; the error from rounds within it."""
-    n, size = len(fx), len(fb)
-    out = np.zeros((n, size, count))
-    error = np.zeros((n, count))
-    if count == 1:
-        out[:, :, 0] = fx[:, None] - fb[None, :]
-        return out, error
-    for i in range(n):
-        orders = draws[i].permuted(np.broadcast_to(np.arange(count), (size * rounds, count)), axis=1)
-        found = np.zeros((size * rounds, count))
-        for chain in (orders, orders[:, ::-1]):
-            position = np.argsort(chain, axis=1)
-            owner = np.repeat(np.arange(size), rounds)
-            steps = np.arange(1, count)
-            inside = position[:, None, :] < steps[None, :, None]
-            index = np.where(inside, i, n + owner[:, None, None]).reshape(-1, count)
-            told = np.concatenate([ask(index[at : at + CHUNK]) for at in range(0, len(index), CHUNK)])
-            path = np.concatenate(
-                [fb[owner][:, None], told.reshape(-1, count - 1), np.full((len(owner), 1), fx[i])], axis=1
-            )
-            np.put_along_axis(found, chain, np.take_along_axis(found, chain, axis=1) + np.diff(path, axis=1) / 2, axis=1)
-        by_reference = found.reshape(size, rounds, count)
-        out[i] = by_reference.sum(axis=1) / rounds
-        if rounds > 1:
-            within = ((by_reference - out[i][:, None]) ** 2).sum(axis=1) / (rounds - 1)
-            error[i] = np.sqrt(within.sum(axis=0) / rounds) / size
-    return out, error

@@ -65,7 +65,10 @@ def _work(subject: Subject, params: LimeParams, piece: Piece, seed: int) -> Mapp
     intercepts = np.empty((len(frame), params.seeds))
     fidelity = np.full(len(frame), np.nan)
     for i, row in enumerate(piece.rows):
-        pools = [_pool(subject, params, piece.seed, repeat, known, table.frame, int(row)) for repeat in range(params.seeds)]
+        pools = [
+            _pool(subject, params, piece.seed, repeat, known, table.frame, int(row))
+            for repeat in range(params.seeds)
+        ]
         held_out = None
         for repeat, (pool, answers) in enumerate(pools):
             same, weight, values = _around(pool, answers, codes[i], float(told[i]), width)
@@ -74,7 +77,13 @@ def _work(subject: Subject, params: LimeParams, piece: Piece, seed: int) -> Mapp
                 held_out = (same[1:], weight[1:], values[1:])
         assert held_out is not None
         fidelity[i] = explained(*held_out, float(intercepts[i, 0]), coefficients[i, 0])
-    return {"coefficients": coefficients, "intercepts": intercepts, "fidelity": fidelity, "outputs": told, "codes": codes}
+    return {
+        "coefficients": coefficients,
+        "intercepts": intercepts,
+        "fidelity": fidelity,
+        "outputs": told,
+        "codes": codes,
+    }
 
 
 def _output(params: LimeParams) -> Output:
@@ -94,7 +103,13 @@ def _known(subject: Subject, params: LimeParams) -> tuple[Input, ...]:
 
 
 def _pool(
-    subject: Subject, params: LimeParams, seed: int, repeat: int, known: tuple[Input, ...], frame: Any, row: int
+    subject: Subject,
+    params: LimeParams,
+    seed: int,
+    repeat: int,
+    known: tuple[Input, ...],
+    frame: Any,
+    row: int,
 ) -> tuple[Pool, NDArray[np.float64]]:
     """Neighbours and the model's answers to them; those that all rows share are asked once a process."""
     own = "" if params.draws == "shared" else subject.test.seed(row)
@@ -137,7 +152,9 @@ def fit(
     chosen = np.arange(count)
     if features is not None and features < count:
         spread = float((weight * (values - level) ** 2).sum())
-        chosen = _forward(gram, cross, spread, features) if features <= 6 else _heaviest(gram, cross, features)
+        chosen = (
+            _forward(gram, cross, spread, features) if features <= 6 else _heaviest(gram, cross, features)
+        )
     coefficients = np.zeros(count)
     coefficients[chosen] = np.linalg.solve(gram[np.ix_(chosen, chosen)] + np.eye(len(chosen)), cross[chosen])
     return level - float((centre * coefficients).sum()), coefficients
@@ -148,7 +165,9 @@ def _heaviest(gram: NDArray[np.float64], cross: NDArray[np.float64], features: i
     return np.argsort(-np.abs(light), kind="stable")[:features]
 
 
-def _forward(gram: NDArray[np.float64], cross: NDArray[np.float64], spread: float, features: int) -> NDArray[np.int64]:
+def _forward(
+    gram: NDArray[np.float64], cross: NDArray[np.float64], spread: float, features: int
+) -> NDArray[np.int64]:
     """Inputs added one at a time, each the one that explains most with those before it."""
     chosen: list[int] = []
     for _ in range(features):
@@ -194,7 +213,7 @@ def run(subject: Subject, params: LimeParams, context: Context) -> Iterator[Meas
         raise MethodError(f"the {source} table has no rows to draw neighbours from")
     known = _known(subject, params)
     note = {"params": params.model_dump(mode="json"), "reference": table.sha256, "rows": table.n}
-    pieces = [shared(piece, context.seed, np.arange(0), table, note) for piece in context.pieces(rows)]
+    pieces = shared(context.pieces(rows), context.seed, np.arange(0), table, note)
     done = context.map(_work, pieces)
     found = {name: np.concatenate([part[name] for part in done]) for name in done[0]}
     common = _common(subject, params, known, source, len(rows), sampling)
@@ -218,7 +237,9 @@ def _common(
     missing = [one.name for one in known if one.cuts is not None and one.codes[-1] > len(one.cuts)]
     said = []
     if params.draws == "shared":
-        said.append("all rows share the same neighbours, so their errors are correlated (lime re-seeded for every row)")
+        said.append(
+            "all rows share the same neighbours, so their errors are correlated (lime re-seeded for every row)"
+        )
     if bitten:
         said.append(
             f"lime {REPRODUCED} would draw 0 where a bin holds one value only ({', '.join(bitten)}); that value is drawn here"
@@ -233,7 +254,9 @@ def _common(
     about = {
         "engine": f"xai-audit; the draws and fit of lime {REPRODUCED}",
         "players": "original columns",
-        "explained": "the prediction" if subject.task == "regression" else f"{_output(params)} of the positive class",
+        "explained": "the prediction"
+        if subject.task == "regression"
+        else f"{_output(params)} of the positive class",
         "neighbours_from": source,
         "kernel_width_used": params.kernel_width or math.sqrt(len(known)) * 0.75,
         "answers_of_the_model": rows + (calls if params.draws == "shared" else calls * rows),
@@ -269,8 +292,12 @@ def _observed(
         ).reshape(-1, 32),
     }
     ranking = ranked(names, sizes[:, 0], exact_mean(sizes), context, unit=unit, details=details)
-    yield Measured(title="Mean absolute local weight of each input", observation=ranking, arrays=arrays, **common)
-    yield _cases(subject, params, context, frame, known, coefficients, found["intercepts"], outputs, codes, common)
+    yield Measured(
+        title="Mean absolute local weight of each input", observation=ranking, arrays=arrays, **common
+    )
+    yield _cases(
+        subject, params, context, frame, known, coefficients, found["intercepts"], outputs, codes, common
+    )
     yield _fidelity(found["fidelity"], context, common)
     top = top_of(len(known))
     spearman, jaccard = agreement(sizes, top)
@@ -279,7 +306,10 @@ def _observed(
         ("stability_top5", jaccard, "Same leading inputs with other draws (mean Jaccard index)"),
     ):
         value, limits = mean(values.tolist(), context.levels)
-        cut = [(None if low is None else max(low, -1.0), None if high is None else min(high, 1.0)) for low, high in limits]
+        cut = [
+            (None if low is None else max(low, -1.0), None if high is None else min(high, 1.0))
+            for low, high in limits
+        ]
         more = {**common["params"], "repetitions": params.seeds, "top": top, "order_by": "absolute weight"}
         yield Measured(
             name=name,
@@ -292,10 +322,12 @@ def _observed(
 def _fidelity(values: NDArray[np.float64], context: Context, common: dict[str, Any]) -> Measured | Skipped:
     usable = values[np.isfinite(values)]
     if not len(usable):
-        return Skipped(name="fidelity", reason="the model's answers do not vary among the neighbours of any row")
+        return Skipped(
+            name="fidelity", reason="the model's answers do not vary among the neighbours of any row"
+        )
     value, limits = mean(usable.tolist(), context.levels)
     cut = [(low, None if high is None else min(high, 1.0)) for low, high in limits]
-    said = ("measured on neighbours of other draws than the fit's, weighted as in the fit; mean over rows",)
+    said: tuple[str, ...] = ("measured on neighbours of other draws than the fit's, weighted as in the fit; mean over rows",)
     if len(usable) < len(values):
         said += (f"{len(values) - len(usable)} rows have neighbours whose answers do not vary: no R2",)
     return Measured(
@@ -331,7 +363,10 @@ def _cases(
         told["items"] = [{**item, "condition": labels[item["name"]]} for item in told["items"]]
         told["fitted"] = float(intercepts[i, 0] + math.fsum(coefficients[i, 0].tolist()))
         cases.append(told)
-    limits = (*common["limits"], "base and weights add up to the local fit's value, which need not be the model's score")
+    limits = (
+        *common["limits"],
+        "base and weights add up to the local fit's value, which need not be the model's score",
+    )
     return Measured(
         name="local",
         title="Local weights for single rows",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
 
     from xai_audit.subject import Subject
 
-BINS = (25, 21, 17, 13, 11, 9, 7, 5)
-"""Numbers of bins tried, finest first, until few rows stand in cells too small to show."""
+LAYOUTS = ((True, 9), (True, 7), (True, 5), (False, 13), (False, 11), (False, 9), (False, 7), (False, 5), (False, 3))
+"""Whether inputs are cut into thirds and how many bins there are, richest first."""
+HIDDEN = 0.1
+"""The share of people that may stand in cells too small to show."""
 
 
 def chosen(subject: Subject, outputs: NDArray[np.float64], *, threshold: bool) -> list[tuple[str, int]]:
@@ -84,47 +87,65 @@ def thirds(column: pd.Series[Any]) -> list[tuple[str, NDArray[np.bool_]]]:
     return [(name, inside) for name, inside in parts if inside.any()]
 
 
-def swarm(
-    frame: pd.DataFrame, contributions: NDArray[np.float64], order: Sequence[int], min_cell: int
-) -> Measured:
-    """How contributions are spread, as counts: a row for each input and third of its values, a column for each bin.
+def by_third(column: pd.Series[Any], contributions: NDArray[np.float64], min_cell: int) -> dict[str, float]:
+    """Mean contribution of the rows with low, middle and high values; parts with too few people are left out."""
+    return {
+        name: math.fsum(contributions[inside].tolist()) / int(inside.sum())
+        for name, inside in thirds(column)
+        if name and inside.sum() >= max(min_cell, 1)
+    }
+
+
+def swarm(frame: pd.DataFrame, contributions: NDArray[np.float64], order: Sequence[int], min_cell: int) -> Measured:
+    """How contributions are spread, as counts: a row for each input or third of its values, a column for each bin.
 
     Cells with fewer than ``min_cell`` people are not shown (None), nor is a second one that would give the first
-    away by subtraction. As many bins are used as leave at most a tenth of the people in cells that are not shown.
+    away by subtraction. Of the layouts tried, the richest that hides at most a tenth of the people is taken. Bins
+    hold about equal numbers over all inputs and mirror each other around zero.
     """
-    parts = [(str(frame.columns[j]), name, j, inside) for j in order for name, inside in thirds(frame.iloc[:, j])]
-    reach = float(np.max(np.abs(contributions), initial=0.0)) or 1.0
+    parts: list[tuple[str, str, int, NDArray[np.bool_]]] = []
     edges, shown, withheld = np.zeros(0), np.zeros((0, 0)), 0
-    for bins in BINS:
-        edges = np.linspace(-reach, reach, bins + 1)
-        counts = np.stack(
-            [np.histogram(contributions[inside, j], bins=edges)[0] for _, _, j, inside in parts]
-        ).astype(np.float64)
-        shown, withheld = _covered(counts, min_cell)
-        if withheld <= 0.1 * counts.sum():
+    for cut, bins in LAYOUTS:
+        parts = [
+            (str(frame.columns[j]), name, j, inside)
+            for j in order
+            for name, inside in (thirds(frame.iloc[:, j]) if cut else [("", np.ones(len(frame), dtype=bool))])
+        ]
+        edges = _edges(contributions, bins)
+        counts = np.stack([np.histogram(contributions[inside, j], bins=edges)[0] for _, _, j, inside in parts])
+        shown, withheld = _covered(counts.astype(np.float64), min_cell)
+        if withheld <= HIDDEN * counts.sum():
             break
-    centres = (edges[:-1] + edges[1:]) / 2
     observation = Matrix(
         rows=tuple(f"{name}: {part}" if part else name for name, part, _, _ in parts),
-        columns=tuple(f"{centre:.3g}" for centre in centres),
+        columns=tuple(f"{low:.3g} to {high:.3g}" for low, high in pairwise(edges.tolist())),
         values=tuple(tuple(None if math.isnan(cell) else cell for cell in row) for row in shown.tolist()),
-        row_title="input and third of its values",
+        row_title="input" if not any(part for _, part, _, _ in parts) else "input and third of its values",
         column_title="contribution",
     )
-    limits = (
-        (f"cells with fewer than {min_cell} people are not shown ({withheld} placings in all)",) if withheld else ()
-    )
+    said = f"cells with fewer than {min_cell} people are not shown ({withheld} placings in all)"
     return Measured(
         name="beeswarm",
-        title="How contributions are spread, by low, middle and high values of each input",
+        title="How contributions are spread over people",
         observation=observation,
-        limits=limits,
+        limits=(said,) if withheld else (),
         params={
             "edges": edges.tolist(),
             "layout": [{"name": name, "part": part, "n": int(inside.sum())} for name, part, _, inside in parts],
             "withheld": withheld,
         },
     )
+
+
+def _edges(contributions: NDArray[np.float64], bins: int) -> NDArray[np.float64]:
+    sizes = np.abs(contributions[contributions != 0])
+    if not len(sizes):
+        return np.asarray([-1.0, 1.0])
+    half = bins // 2
+    marks = np.quantile(sizes, [(2 * k + 1) / bins for k in range(half + 1)], method="inverted_cdf")
+    marks[-1] = sizes.max()
+    marks = np.unique(marks)
+    return np.concatenate([-marks[::-1], marks])
 
 
 def _covered(counts: NDArray[np.float64], min_cell: int) -> tuple[NDArray[np.float64], int]:

@@ -55,12 +55,18 @@ class Input:
             known = {level: float(code) for code, level in enumerate(self.levels)}
             return np.asarray([known.get(text, _MISSING) for text in _texts(column)])
         values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-        return np.where(np.isnan(values), len(self.cuts) + 1.0, np.searchsorted(self.cuts, values).astype(np.float64))
+        return np.where(
+            np.isnan(values), len(self.cuts) + 1.0, np.searchsorted(self.cuts, values).astype(np.float64)
+        )
 
     def label(self, code: float) -> str:
         """A bin or level in words."""
         if self.cuts is None:
-            return f"{self.name} = {self.levels[int(code)]}" if code >= 0 else f"{self.name} = a level not seen in training"
+            return (
+                f"{self.name} = {self.levels[int(code)]}"
+                if code >= 0
+                else f"{self.name} = a level not seen in training"
+            )
         place, cuts = int(code), self.cuts
         if place > len(cuts):
             return f"{self.name} missing"
@@ -72,7 +78,9 @@ class Input:
 
 
 def _texts(column: pd.Series[Any]) -> list[str]:
-    return ["(missing)" if missing else str(cell) for cell, missing in zip(column, column.isna(), strict=True)]
+    return [
+        "(missing)" if missing else str(cell) for cell, missing in zip(column, column.isna(), strict=True)
+    ]
 
 
 def inputs(frame: pd.DataFrame, discretizer: Discretizer) -> tuple[Input, ...]:
@@ -83,7 +91,9 @@ def inputs(frame: pd.DataFrame, discretizer: Discretizer) -> tuple[Input, ...]:
     for name in frame.columns:
         column = frame[name]
         numeric = pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype)
-        found.append(_binned(str(name), column, CUTS[discretizer]) if numeric else _levelled(str(name), column))
+        found.append(
+            _binned(str(name), column, CUTS[discretizer]) if numeric else _levelled(str(name), column)
+        )
     return tuple(found)
 
 
@@ -159,6 +169,8 @@ def _numbers(one: Input, place: NDArray[np.int64], state: np.random.RandomState)
     wide = low != high
     values = one.lows[at].copy()  # ends that are equal give that value, not the 0 that lime gives
     if wide.any():
-        values[wide] = truncnorm.rvs(low[wide], high[wide], loc=mean[wide], scale=spread[wide], random_state=state)
+        values[wide] = truncnorm.rvs(
+            low[wide], high[wide], loc=mean[wide], scale=spread[wide], random_state=state
+        )
     out[inside] = values
     return out

@@ -69,7 +69,9 @@ def tree_pairs(
     trees = ensemble.trees if link == "softmax" else tuple(t for t in ensemble.trees if t.output == output)
     sizes = np.asarray([len(tree.left) for tree in ensemble.trees], dtype=np.int64)
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
-    kept = [number for number, tree in enumerate(ensemble.trees) if link == "softmax" or tree.output == output]
+    kept = [
+        number for number, tree in enumerate(ensemble.trees) if link == "softmax" or tree.output == output
+    ]
     shift = [int(starts[number]) for number in kept]
     left = _joined(ensemble, "left")
     right = _joined(ensemble, "right")
@@ -80,7 +82,9 @@ def tree_pairs(
     outputs = np.asarray([tree.output if link == "softmax" else 0 for tree in trees], dtype=np.int64)
     most = int(max(sizes.max(initial=1), 1))
     if link == "identity":
-        out = _compiled("tree_sums")(rows, reference, left, right, owner, value, roots, players, min(most, players) + 2, most)
+        out = _compiled("tree_sums")(
+            rows, reference, left, right, owner, value, roots, players, min(most, players) + 2, most
+        )
         return np.asarray(sign * out)
     offset = ensemble.offset if link == "softmax" else ensemble.offset[output : output + 1]
     leaves = int(sum((ensemble.trees[number].left < 0).sum() for number in kept))
@@ -113,7 +117,11 @@ def linear_pairs(
     ``rows`` and ``reference`` hold each input's contribution to each raw output: (rows, outputs, players).
     """
     if link != "softmax":
-        rows, reference, offset = rows[:, output : output + 1], reference[:, output : output + 1], offset[output : output + 1]
+        rows, reference, offset = (
+            rows[:, output : output + 1],
+            reference[:, output : output + 1],
+            offset[output : output + 1],
+        )
         output = 0
     if link == "identity":
         return np.asarray(sign * (rows[:, 0][:, None, :] - reference[:, 0][None, :, :]))

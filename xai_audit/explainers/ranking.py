@@ -59,7 +59,9 @@ def ranked(
     above = _above(values, means, draws, context.levels[0])
     items = []
     for j in sorted(range(count), key=lambda j: (-means[j], names[j])):
-        intervals = [_around(float(means[j]), float(errors[j]), n, level, nonnegative) for level in context.levels]
+        intervals = [
+            _around(float(means[j]), float(errors[j]), n, level, nonnegative) for level in context.levels
+        ]
         items.append(
             Item(
                 name=names[j],
@@ -72,7 +74,9 @@ def ranked(
     return Ranking(items=tuple(items), unit=unit)
 
 
-def _around(mean: float, error: float, n: int, level: float, nonnegative: bool) -> tuple[float | None, float | None]:
+def _around(
+    mean: float, error: float, n: int, level: float, nonnegative: bool
+) -> tuple[float | None, float | None]:
     floor = 0.0 if nonnegative else None
     if n < 2 or not math.isfinite(error):
         return floor, None

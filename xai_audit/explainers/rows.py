@@ -31,10 +31,14 @@ class Share(Piece):
     """What was decided before the map; part of the digest."""
 
 
-def shared(piece: Piece, seed: int, reference: NDArray[np.int64], table: Rows, note: dict[str, Any]) -> Share:
-    """A piece with its reference rows; its digest covers them, so a kept result is never another's."""
-    parts = [piece.digest, str(seed), digest.of_value(note), *(table.seed(int(row)) for row in reference)]
-    return Share(piece.rows, digest.joined(parts), seed, reference, note)
+def shared(
+    pieces: list[Piece], seed: int, reference: NDArray[np.int64], table: Rows, note: dict[str, Any]
+) -> list[Share]:
+    """Pieces with their reference rows; the digest covers them, so a kept result is never another's."""
+    alike = digest.joined([str(seed), digest.of_value(note), *(table.seed(int(row)) for row in reference)])
+    return [
+        Share(piece.rows, digest.joined([piece.digest, alike]), seed, reference, note) for piece in pieces
+    ]  # fmt: skip
 
 
 def reference_table(subject: Subject) -> tuple[Rows, str]:
@@ -56,7 +60,9 @@ def generator(*parts: object) -> np.random.Generator:
     return np.random.default_rng(digest.seed(*parts))
 
 
-def pooled(subject: Subject, rows: NDArray[np.int64], table: Rows, reference: NDArray[np.int64]) -> pd.DataFrame:
+def pooled(
+    subject: Subject, rows: NDArray[np.int64], table: Rows, reference: NDArray[np.int64]
+) -> pd.DataFrame:
     """The explained rows above the reference rows in one table, with the test table's columns and types."""
     import pandas as pd
 
@@ -64,7 +70,11 @@ def pooled(subject: Subject, rows: NDArray[np.int64], table: Rows, reference: ND
     columns = {}
     for name in top.columns:
         a, b = top[name], bottom[name]
-        if isinstance(a.dtype, pd.CategoricalDtype) and isinstance(b.dtype, pd.CategoricalDtype) and a.dtype != b.dtype:
+        if (
+            isinstance(a.dtype, pd.CategoricalDtype)
+            and isinstance(b.dtype, pd.CategoricalDtype)
+            and a.dtype != b.dtype
+        ):
             # A level seen in one table only would turn the column into objects.
             columns[name] = pd.Series(pd.api.types.union_categoricals([a, b]))
         else:

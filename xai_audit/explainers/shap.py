@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from xai_audit.method import Context, Piece
-    from xai_audit.subject import Rows, Subject
+    from xai_audit.subject import Subject
 
 GAP = 1e-6
 """Largest difference, relative to the outputs' range, between the shap library's values and ours on any row."""
@@ -103,7 +103,7 @@ def run(subject: Subject, params: ShapParams, context: Context) -> Iterator[Meas
     plan = engine.plan(
         subject, output, params.method, rows, table, reference, params.permutations, params.max_evals
     )  # fmt: skip
-    pieces = [shared(piece, context.seed, reference, table, plan.note) for piece in context.pieces(rows)]
+    pieces = shared(context.pieces(rows), context.seed, reference, table, plan.note)
     done = context.map(_work, pieces)
     found = {name: np.concatenate([part[name] for part in done]) for name in done[0] if name != "reference"}
     fb = done[0]["reference"]
@@ -123,7 +123,9 @@ def run(subject: Subject, params: ShapParams, context: Context) -> Iterator[Meas
         about["largest_difference_from_all_subsets"] = plan.note["spot_check"]
         about["rows_compared_with_all_subsets"] = engine.SPOT
     else:
-        about["answers_through"] = f"the last step's {plan.note['encoded']}" if plan.note["encoded"] else "the whole model"
+        about["answers_through"] = (
+            f"the last step's {plan.note['encoded']}" if plan.note["encoded"] else "the whole model"
+        )
     if plan.note["engine"] == "permutation":
         about["permutations_used"] = 2 * plan.note["rounds"] * len(reference)
     limits = tuple(said) + _stated(subject, source)
@@ -169,7 +171,9 @@ def _values(
     }[plan.note["engine"]]
     said = list(plan.reasons)
     if plan.note["engine"] == "permutation":
-        said.append("values carry a sampling error (array order_error); mean sizes of inputs near zero are overstated by it")
+        said.append(
+            "values carry a sampling error (array order_error); mean sizes of inputs near zero are overstated by it"
+        )
     versions = {"engine": own, "numpy": np.__version__}
     if plan.note["engine"] in {"trees", "linear"}:
         versions["numba"] = version("numba")
@@ -185,13 +189,18 @@ def _values(
         said.append(f"a second engine of our own agrees on every row (largest difference {gap:.2g})")
         return theirs, name, versions, said
     what = f"differs from ours by {gap:.3g}" if math.isfinite(gap) else "gave no finite values for every row"
-    said.append(f"shap.TreeExplainer {versions['shap']} was REJECTED for this model: it {what}; our engine's values are shown")
+    said.append(
+        f"shap.TreeExplainer {versions['shap']} was REJECTED for this model: it {what}; our engine's values are shown"
+    )
     return found["phi"], own, versions, said
 
 
 def _coverage(finite: NDArray[np.bool_], sampling: Sampling, common: dict[str, Any]) -> Iterator[Measured]:
     share = exactly(int(finite.sum()) / len(finite), len(finite))
-    limits = (*common["limits"], f"a share of the {len(finite)} rows asked for, of {sampling.available} in the test table")
+    limits = (
+        *common["limits"],
+        f"a share of the {len(finite)} rows asked for, of {sampling.available} in the test table",
+    )
     yield Measured(
         name="coverage",
         title="Share of the rows asked for that got an explanation",
@@ -228,12 +237,18 @@ def _observed(
         "background_error": found["background_error"][finite],
         "order_error": found["order_error"][finite],
         "row_sha256": np.frombuffer(
-            b"".join(bytes(subject.test.digests[row]).ljust(32, b"\0") for row in rows[finite]), dtype=np.uint8
+            b"".join(bytes(subject.test.digests[row]).ljust(32, b"\0") for row in rows[finite]),
+            dtype=np.uint8,
         ).reshape(-1, 32),
     }
     signed = exact_mean(phi)
-    details = [{"mean_signed": float(value)} for value in signed]
-    ranking = ranked(names, np.abs(phi), exact_mean(draws), context, unit=_unit(subject, params), details=details)
+    details = [
+        {"mean_signed": float(value), **local.by_third(frame.iloc[:, j], phi[:, j], context.min_cell)}
+        for j, value in enumerate(signed)
+    ]
+    ranking = ranked(
+        names, np.abs(phi), exact_mean(draws), context, unit=_unit(subject, params), details=details
+    )
     yield Measured(
         observation=ranking, arrays=arrays, title="Mean absolute contribution of each input", **common
     )
@@ -243,9 +258,15 @@ def _observed(
         name=spread.name,
         title=spread.title,
         observation=spread.observation,
-        **{**common, "params": {**common["params"], **spread.params}, "limits": (*common["limits"], *spread.limits)},
+        **{
+            **common,
+            "params": {**common["params"], **spread.params},
+            "limits": (*common["limits"], *spread.limits),
+        },
     )
-    yield _cases(subject, params, context, frame, phi, found["background_error"][finite], outputs, base, common)
+    yield _cases(
+        subject, params, context, frame, phi, found["background_error"][finite], outputs, base, common
+    )
     worst = exactly(float(relative.max()), len(relative))
     measure = "largest |sum of contributions + base - output| / max(|output - base|, range of outputs over rows and background)"
     yield Measured(
@@ -286,7 +307,13 @@ def _cases(
         name="local",
         title="Contributions for single rows",
         observation=Cases(cases=tuple(cases)),
-        **{**common, "limits": (*common["limits"], "intervals hold the error of the background draw, not of the model")},
+        **{
+            **common,
+            "limits": (
+                *common["limits"],
+                "intervals hold the error of the background draw, not of the model",
+            ),
+        },
     )
 
 
@@ -301,7 +328,10 @@ def _stability(
         ("stability_top5", jaccard, "Same leading inputs with another background (mean Jaccard index)"),
     ):
         value, limits = mean(values.tolist(), context.levels)
-        cut = [(None if low is None else max(low, -1.0), None if high is None else min(high, 1.0)) for low, high in limits]
+        cut = [
+            (None if low is None else max(low, -1.0), None if high is None else min(high, 1.0))
+            for low, high in limits
+        ]
         yield Measured(
             name=name,
             title=title,
@@ -309,7 +339,12 @@ def _stability(
             **{
                 **common,
                 "limits": said,
-                "params": {**common["params"], "redraws": params.resamples, "top": top, "order_by": "absolute contribution"},
+                "params": {
+                    **common["params"],
+                    "redraws": params.resamples,
+                    "top": top,
+                    "order_by": "absolute contribution",
+                },
             },
         )
 

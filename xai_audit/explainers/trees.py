@@ -49,7 +49,9 @@ class Ensemble:
 
     def decisions(self, matrix: NDArray[np.float64]) -> NDArray[np.uint8]:
         """Whether each row goes left at each node of all trees: (rows, nodes)."""
-        return np.ascontiguousarray(np.concatenate([tree.decide(matrix) for tree in self.trees], axis=1), dtype=np.uint8)
+        return np.ascontiguousarray(
+            np.concatenate([tree.decide(matrix) for tree in self.trees], axis=1), dtype=np.uint8
+        )
 
     def raw(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         """Raw outputs (rows, outputs) by walking every tree."""
@@ -79,16 +81,31 @@ def read(estimator: Any, positive: int) -> Ensemble | None:
         return _histogram(estimator)
     if hasattr(estimator, "tree_"):
         return _forest([estimator], positive)
-    if hasattr(estimator, "estimators_") and hasattr(estimator, "learning_rate") and hasattr(estimator, "init_"):
+    if (
+        hasattr(estimator, "estimators_")
+        and hasattr(estimator, "learning_rate")
+        and hasattr(estimator, "init_")
+    ):
         return _gradient(estimator)
     members = getattr(estimator, "estimators_", None)
-    forests = {"RandomForestClassifier", "RandomForestRegressor", "ExtraTreesClassifier", "ExtraTreesRegressor"}
+    forests = {
+        "RandomForestClassifier",
+        "RandomForestRegressor",
+        "ExtraTreesClassifier",
+        "ExtraTreesRegressor",
+    }
     if type(estimator).__name__ in forests and members is not None:
         return _forest(members, positive)
     return None
 
 
-def _numeric(column: NDArray[np.int64], threshold: NDArray[np.float64], missing: NDArray[np.bool_], cast: Any, strict: bool) -> Decide:
+def _numeric(
+    column: NDArray[np.int64],
+    threshold: NDArray[np.float64],
+    missing: NDArray[np.bool_],
+    cast: Any,
+    strict: bool,
+) -> Decide:
     safe = np.where(column >= 0, column, 0)
 
     def decide(matrix: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -141,8 +158,10 @@ def _histogram(estimator: Any) -> Ensemble:
             leaf = nodes["is_leaf"].astype(bool)
             column = np.where(leaf, -1, nodes["feature_idx"].astype(np.int64))
             missing = nodes["missing_go_to_left"].astype(bool)
-            numeric = _numeric(column, nodes["num_threshold"].astype(np.float64), missing, np.float64, strict=False)
-            sets = {
+            numeric = _numeric(
+                column, nodes["num_threshold"].astype(np.float64), missing, np.float64, strict=False
+            )
+            sets: dict[int, tuple[NDArray[np.float64], NDArray[np.float64] | None]] = {
                 int(node): (
                     _members(predictor.raw_left_cat_bitsets[nodes["bitset_idx"][node]]),
                     _members(known[index[column[node]]]),
@@ -158,7 +177,10 @@ def _histogram(estimator: Any) -> Ensemble:
 
 
 def _members(bits: NDArray[np.uint32]) -> NDArray[np.float64]:
-    return np.asarray([32 * word + bit for word in range(len(bits)) for bit in range(32) if int(bits[word]) >> bit & 1], dtype=np.float64)
+    return np.asarray(
+        [32 * word + bit for word in range(len(bits)) for bit in range(32) if int(bits[word]) >> bit & 1],
+        dtype=np.float64,
+    )
 
 
 def _with_sets(
@@ -201,7 +223,11 @@ def _xgboost(estimator: Any) -> Ensemble | None:
     elif objective in {"count:poisson", "reg:gamma", "reg:tweedie", "survival:cox"}:
         scores = np.log(scores)
     groups = max(int(learner["learner_model_param"]["num_class"]), 1)
-    offset = np.broadcast_to(scores, (groups,)).astype(np.float64) if len(scores) in {1, groups} else np.zeros(groups)
+    offset = (
+        np.broadcast_to(scores, (groups,)).astype(np.float64)
+        if len(scores) in {1, groups}
+        else np.zeros(groups)
+    )
     best = booster.attr("best_iteration")
     trees = gradient["model"]["trees"]
     if best is not None and "iteration_indptr" in gradient["model"]:
@@ -215,7 +241,9 @@ def _xgboost(estimator: Any) -> Ensemble | None:
         missing = np.asarray(tree["default_left"]).astype(bool)
         numeric = _numeric(column, condition, missing, np.float32, strict=True)
         sets: dict[int, tuple[NDArray[np.float64], NDArray[np.float64] | None]] = {}
-        for node, start, size in zip(tree["categories_nodes"], tree["categories_segments"], tree["categories_sizes"], strict=True):
+        for node, start, size in zip(
+            tree["categories_nodes"], tree["categories_segments"], tree["categories_sizes"], strict=True
+        ):
             # XGBoost sends the categories it lists to the right, and those it does not to the left.
             sets[node] = (np.asarray(tree["categories"][start : start + size], dtype=np.float64), None)
         decide = _flipped(_with_sets(numeric, column, sets, ~missing), sets)
@@ -245,7 +273,9 @@ def _lightgbm(estimator: Any) -> Ensemble:
     count = dump["num_tree_per_iteration"]
     iterations = max(len(dump["tree_info"]) // max(count, 1), 1)
     scale = 1.0 / iterations if dump.get("average_output") else 1.0
-    trees = tuple(_leafwise(info["tree_structure"], info["tree_index"] % count, scale) for info in dump["tree_info"])
+    trees = tuple(
+        _leafwise(info["tree_structure"], info["tree_index"] % count, scale) for info in dump["tree_info"]
+    )
     return Ensemble(trees, np.zeros(count), ("identity", "sigmoid", "softmax", "exp"))
 
 
@@ -279,7 +309,14 @@ def _leafwise(root: dict[str, Any], output: int, scale: float) -> Tree:
             tiny = zero & (np.abs(filled) <= 1e-35)
         return np.where(tiny | (absent & nan), default, goes)
 
-    return Tree(left, right, column, value, _with_sets(numeric, column, sets, np.zeros(len(nodes), dtype=bool)), output)
+    return Tree(
+        left,
+        right,
+        column,
+        value,
+        _with_sets(numeric, column, sets, np.zeros(len(nodes), dtype=bool)),
+        output,
+    )
 
 
 def _preorder(node: dict[str, Any]) -> Iterator[dict[str, Any]]:

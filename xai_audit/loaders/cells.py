@@ -64,21 +64,26 @@ class Typed:
     """A column of one table in its decided type."""
 
     kind: Kind
-    values: NDArray[Any]
+    data: NDArray[Any]
     """Numbers (int64 or float64 with NaN), booleans (int64 0, 1, -1 missing), dates (int64 microseconds, the least
     int64 missing) or text (int64 indices into levels, -1 missing)."""
     levels: tuple[str, ...] = ()
+
+    @property
+    def n(self) -> int:
+        """How many rows there are."""
+        return len(self.data)
 
     @property
     def missing(self) -> NDArray[np.bool_]:
         """Which rows have no value."""
         if self.kind == "number":
             return (
-                np.isnan(self.values) if self.values.dtype.kind == "f" else np.zeros(len(self.values), bool)
+                np.isnan(self.data) if self.data.dtype.kind == "f" else np.zeros(len(self.data), bool)
             )
         if self.kind == "date":
-            return np.asarray(self.values == np.iinfo(np.int64).min)
-        return np.asarray(self.values < 0)
+            return np.asarray(self.data == np.iinfo(np.int64).min)
+        return np.asarray(self.data < 0)
 
     def text(self, row: int) -> str:
         """One cell as a person would write it."""
@@ -88,7 +93,7 @@ class Typed:
 
     def take(self, rows: NDArray[Any]) -> Typed:
         """These rows."""
-        return Typed(self.kind, self.values[rows], self.levels)
+        return Typed(self.kind, self.data[rows], self.levels)
 
 
 @dataclass(frozen=True)
@@ -138,15 +143,24 @@ def words(column: Typed) -> NDArray[np.object_]:
     """The cells as words: ``1`` for 1 and 1.0, ``true`` for True, ISO dates; None where missing."""
     if column.kind == "text":
         table = np.array([*column.levels, None], dtype=object)
-        return table[column.values]
+        return table[column.data]
     if column.kind == "boolean":
-        return np.array(["false", "true", None], dtype=object)[column.values]
-    uniques, codes = np.unique(column.values, return_inverse=True)
+        return np.array(["false", "true", None], dtype=object)[column.data]
+    uniques, codes = np.unique(column.data, return_inverse=True)
     if column.kind == "date":
         table = [None if value == np.iinfo(np.int64).min else _iso(int(value)) for value in uniques]
     else:
         table = [None if value != value else number_word(value) for value in uniques]  # noqa: PLR0124
     return np.array([*table, None], dtype=object)[codes]
+
+
+def distinct(column: Typed) -> list[str]:
+    """The words that occur, each once; missing left out."""
+    return [
+        str(word)
+        for word in words(column.take(np.unique(column.data, return_index=True)[1]))
+        if word is not None
+    ]
 
 
 def number_word(value: Any) -> str:
@@ -193,8 +207,8 @@ def decide(name: str, tables: Sequence[Cells], *, text: bool = False) -> Column:
         typed = _texts(tables, name, scans)
     else:
         typed = {index: _as(kind, tables[index].columns[name], scan) for index, scan in scans.items()}
-        if kind == "number" and len({column.values.dtype for column in typed.values()}) > 1:
-            typed = {index: Typed(kind, column.values.astype(np.float64)) for index, column in typed.items()}
+        if kind == "number" and len({column.data.dtype for column in typed.values()}) > 1:
+            typed = {index: Typed(kind, column.data.astype(np.float64)) for index, column in typed.items()}
     return Column(name, kind, typed, mixed, notes)
 
 

@@ -12,6 +12,10 @@ from xai_audit.loaders.cells import Decided, Typed
 from xai_audit.loaders.rows import digests
 
 
+NO_ARTEFACT: Mapping[str, Any] = {"code_carrying": False, "globals": [], "suspicious": []}
+"""For models whose file carries no code."""
+
+
 def overlap(decided: Decided, names: Sequence[str]) -> dict[str, Any]:
     """Test rows that equal a training row in the features and the target, and equal rows within each table."""
     found: dict[str, Any] = {"train_test_overlap": None, "duplicate_rows": {}}
@@ -35,7 +39,7 @@ def missing(columns: Mapping[str, Typed]) -> dict[str, dict[str, int]]:
     """How many cells of each column have no value, for those where some have none."""
     found = {name: int(column.missing.sum()) for name, column in sorted(columns.items())}
     return {
-        name: {"count": count, "rows": len(columns[name].values)} for name, count in found.items() if count
+        name: {"count": count, "rows": len(columns[name].data)} for name, count in found.items() if count
     }
 
 

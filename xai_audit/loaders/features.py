@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xai_audit.loaders.cells import DAY, Cells, Decided, Mixed, Typed, comma_column, padded, words
+from xai_audit.loaders.cells import DAY, Cells, Decided, Mixed, Typed, comma_column, distinct, padded, words
 from xai_audit.loaders.groups import natural
 from xai_audit.loaders.mistakes import shown, suggestion
 from xai_audit.loaders.opened import Input, Inputs, Opened
-from xai_audit.subject import Column
+from xai_audit.subject import Column, ColumnKind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +29,16 @@ class Chosen:
 
     names: tuple[str, ...]
     given: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """What one spec comes to: its model, its tables, its features, and the mistakes found so far."""
+
+    mistakes: Mistakes
+    opened: Opened | None
+    decided: Decided
+    chosen: Chosen
 
 
 def choose(mistakes: Mistakes, opened: Opened | None, tables: Sequence[Cells], taken: set[str]) -> Chosen:
@@ -48,7 +58,7 @@ def choose(mistakes: Mistakes, opened: Opened | None, tables: Sequence[Cells], t
         names = tuple(
             name for name in (test.columns if test.matrix else sorted(test.columns)) if name not in taken
         )
-        if opened is not None and opened.takes == "array" and not test.matrix:
+        if opened is not None and opened.ordered and not test.matrix:
             listed = ", ".join(name for name in test.columns if name not in taken)
             what = (
                 "this model was fitted on a bare array and does not know its columns by name; list them in the order "
@@ -131,9 +141,9 @@ def decide(mistakes: Mistakes, opened: Opened | None, decided: Decided, names: S
         elif column.mixed is not None and name not in categorical:
             _mixed(column.mixed, mistakes)
         for table, typed in ((decided.tables[index], typed) for index, typed in column.tables.items()):
-            if typed.kind == "number" and typed.values.dtype.kind == "f":
-                for row in np.flatnonzero(np.isinf(typed.values)):
-                    what = f"{typed.values[row]} is no number a model can use; leave the cell empty or correct it"
+            if typed.kind == "number" and typed.data.dtype.kind == "f":
+                for row in np.flatnonzero(np.isinf(typed.data)):
+                    what = f"{typed.data[row]} is no number a model can use; leave the cell empty or correct it"
                     mistakes.cell(table.path, table.line(int(row)), name, what, kind="infinity")
 
 
@@ -160,86 +170,69 @@ def frame(decided: Decided, table: int, names: Sequence[str], order: NDArray[np.
 def in_memory(column: Typed) -> NDArray[Any]:
     """int64 or float64; bool, float64 where some are missing; days since 1970 as float64; text as str or NaN."""
     if column.kind == "number":
-        return column.values
+        return column.data
     missing = column.missing
     if column.kind == "boolean":
-        return np.where(missing, np.nan, column.values) if missing.any() else column.values.astype(bool)
+        return np.where(missing, np.nan, column.data) if missing.any() else column.data.astype(bool)
     if column.kind == "date":
-        return np.where(missing, np.nan, np.where(missing, 0, column.values) / DAY)
+        return np.where(missing, np.nan, np.where(missing, 0, column.data) / DAY)
     table = np.empty(len(column.levels) + 1, dtype=object)
     table[: len(column.levels)] = column.levels
     table[-1] = np.nan
-    found: NDArray[Any] = table[column.values]
+    found: NDArray[Any] = table[column.data]
     return found
 
 
-def columns(
-    mistakes: Mistakes, opened: Opened | None, decided: Decided, chosen: Chosen
-) -> tuple[Column, ...]:
+def columns(case: Case) -> tuple[Column, ...]:
     """What each feature is, with the levels of the categorical ones over all tables in natural order."""
-    categorical = set(mistakes.spec.data.categorical)
-    wanted = opened.categories if opened is not None else {}
+    categorical = set(case.mistakes.spec.data.categorical)
+    wanted = case.opened.categories if case.opened is not None else {}
+    kinds: dict[str, ColumnKind] = {"number": "numeric", "boolean": "boolean", "date": "date"}
     found = []
-    for name, given in zip(chosen.names, chosen.given, strict=True):
-        column = decided.column(name)
+    for name, given in zip(case.chosen.names, case.chosen.given, strict=True):
+        column = case.decided.column(name)
         if column.kind == "text" or name in categorical or given in wanted:
-            levels = {word for typed in column.tables.values() for word in words(typed) if word is not None}
-            found.append(Column(name, "categorical", tuple(sorted(map(str, levels), key=natural))))
+            levels = {word for typed in column.tables.values() for word in distinct(typed)}
+            found.append(Column(name, "categorical", tuple(sorted(levels, key=natural))))
         else:
-            found.append(
-                Column(name, {"number": "numeric", "boolean": "boolean", "date": "date"}[column.kind])
-            )  # type: ignore[arg-type]
+            found.append(Column(name, kinds[column.kind]))
     return tuple(found)
 
 
-def inputs(opened: Opened, decided: Decided, chosen: Chosen, form: Form, mistakes: Mistakes) -> Inputs:
+def inputs(case: Case, opened: Opened, form: Form) -> Inputs:
     """How the features are handed to the model, dates in this form; text for a model of numbers is a mistake."""
     found = []
     plain = opened.format not in ("python", "onnx")
-    for name, given in zip(chosen.names, chosen.given, strict=True):
-        column = decided.column(name)
-        category = given in opened.categories
-        dates = column.kind == "date"
-        if column.kind == "text" and opened.takes == "array":
-            table = decided.tables[0]
-            what = "a column of text, and this model takes numbers alone; give it encoded as the model was fitted"
-            mistakes.cell(table.path, None, name, what, kind="text")
-        found.append(
-            Input(
-                name,
-                given,
-                form if dates and opened.takes == "frame" else "as it is",
-                category,
-                opened.categories.get(given),
+    for name, given in zip(case.chosen.names, case.chosen.given, strict=True):
+        kind = case.decided.column(name).kind
+        if kind == "text" and opened.takes == "array":
+            what = (
+                "a column of text, and this model takes numbers alone; encode it as when the model was fitted"
             )
-        )
-        plain = plain and not category and not (dates and form != "as it is") and column.kind != "text"
+            case.mistakes.cell(case.decided.tables[0].path, None, name, what, kind="text")
+        dated = kind == "date" and opened.takes == "frame" and form != "as it is"
+        known = opened.categories.get(given)
+        found.append(Input(name, given, form if dated else "as it is", given in opened.categories, known))
+        plain = plain and given not in opened.categories and not dated and kind != "text"
     return Inputs(tuple(found), opened.takes, plain)
 
 
-def unseen(opened: Opened | None, decided: Decided, chosen: Chosen) -> list[dict[str, Any]]:
+def unseen(case: Case) -> list[dict[str, Any]]:
     """Levels of the test table that neither the training table nor the model's encoder has, with their rows."""
     found = []
-    for name, given in zip(chosen.names, chosen.given, strict=True):
-        column = decided.column(name)
+    for name, given in zip(case.chosen.names, case.chosen.given, strict=True):
+        column = case.decided.column(name)
         known: set[str] | None = None
-        if opened is not None and given in opened.levels:
-            known = set(opened.levels[given])
+        if case.opened is not None and given in case.opened.levels:
+            known = set(case.opened.levels[given])
         elif column.kind == "text" and 1 in column.tables:
-            train = column.tables[1]
-            known = {train.levels[int(code)] for code in np.unique(train.values) if code >= 0}
+            known = set(distinct(column.tables[1]))
         if known is None:
             continue
-        cells = words(column.tables[0])
-        strange = [str(cell) for cell in cells if cell is not None and cell not in known]
+        strange = sorted(set(distinct(column.tables[0])) - known, key=natural)
         if strange:
-            levels = sorted(set(strange), key=natural)
-            found.append(
-                {
-                    "column": name,
-                    "rows": len(strange),
-                    "count": len(levels),
-                    "levels": [level[:60] for level in levels[:5]],
-                }
-            )
+            cells = words(column.tables[0])
+            rows = int(np.isin(cells.astype(str), strange).sum())
+            shown_ = [level[:60] for level in strange[:5]]
+            found.append({"column": name, "rows": rows, "count": len(strange), "levels": shown_})
     return found

@@ -32,7 +32,7 @@ def grouping(sensitive: Sensitive, column: Typed, key: str, mistakes: Mistakes) 
         labels, codes = found
     else:
         kept = words(column)
-        if column.kind == "number" and not np.isfinite(column.values[~missing].astype(np.float64)).all():
+        if column.kind == "number" and not np.isfinite(column.data[~missing].astype(np.float64)).all():
             mistakes.at(
                 key, f"column {sensitive.column!r} holds an infinity; a group is a finite number or a word"
             )
@@ -66,7 +66,7 @@ def grouping(sensitive: Sensitive, column: Typed, key: str, mistakes: Mistakes) 
 
 
 def _suggested(column: Typed) -> str:
-    thirds = np.quantile(column.values[~column.missing].astype(np.float64), [1 / 3, 2 / 3])
+    thirds = np.quantile(column.data[~column.missing].astype(np.float64), [1 / 3, 2 / 3])
     return f": {{column: ..., bins: [{', '.join(number_word(float(f'{value:.2g}')) for value in thirds)}]}}"
 
 
@@ -89,7 +89,7 @@ def _binned(
     if not edges or any(high <= low for low, high in zip(edges, edges[1:], strict=False)):
         mistakes.at(f"{key}.bins", f"bins must be increasing numbers, not {edges}")
         return None
-    values = column.values.astype(np.float64)
+    values = column.data.astype(np.float64)
     kept = values[~column.missing]
     whole = bool((np.isfinite(kept) & (kept == np.floor(kept))).all()) and all(
         edge.is_integer() for edge in map(float, edges)
@@ -175,7 +175,7 @@ def _taken(column: Typed, rows: NDArray[np.int64]) -> Typed:
     gone = rows < 0
     if not gone.any():
         return column.take(rows)
-    values = column.values.astype(np.float64) if column.kind == "number" else column.values.copy()
+    values = column.data.astype(np.float64) if column.kind == "number" else column.data.copy()
     values = np.append(values, np.nan if column.kind == "number" else -1)
     if column.kind == "date":
         values[-1] = np.iinfo(np.int64).min

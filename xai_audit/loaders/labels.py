@@ -42,7 +42,7 @@ def matches(label: Any, labels: Sequence[Any]) -> list[int]:
 
 def of_column(column: Typed) -> list[Any]:
     """The labels that occur in a column, sorted, in its own type."""
-    kept = column.values[~column.missing]
+    kept = column.data[~column.missing]
     uniques = np.unique(kept)
     if column.kind == "text":
         return [column.levels[int(code)] for code in uniques]

@@ -2,42 +2,26 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
-from dataclasses import replace
-from importlib import import_module
-from pathlib import PurePath
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xai_audit.errors import SpecError
-from xai_audit.loaders import facts, features, groups, outcome, predictions
-from xai_audit.loaders.cells import Cells, Decided, Typed, words
-from xai_audit.loaders.mistakes import Mistakes, shown, suggestion
+from xai_audit.loaders import facts, features, opening, outcome, predictions, roles
+from xai_audit.loaders.cells import Decided, Typed, words
+from xai_audit.loaders.features import Case
+from xai_audit.loaders.mistakes import Mistakes
 from xai_audit.loaders.rows import digests, order
 from xai_audit.loaders.scoring import bind, scored
-from xai_audit.loaders.tables import read_table
-from xai_audit.subject import Grouping, Rows, Subject
+from xai_audit.subject import Rows, Subject
 
 if TYPE_CHECKING:
-    from xai_audit.loaders.opened import Opened
+    from xai_audit.loaders.outcome import Outcome
     from xai_audit.spec import Spec
 
-SUFFIXES = {
-    ".skops": "skops",
-    ".joblib": "joblib",
-    ".pkl": "pickle",
-    ".pickle": "pickle",
-    ".json": "xgboost",
-    ".ubj": "xgboost",
-    ".txt": "lightgbm",
-    ".lgb": "lightgbm",
-    ".onnx": "onnx",
-    ".py": "python",
-}
-"""Model formats by file suffix."""
+Order = tuple[NDArray[np.bytes_], NDArray[np.int64], NDArray[np.int64]]
+"""Digests in the file's order, positions that sort them, and the occurrence of each sorted row."""
 
 
 def load(spec: Spec) -> Subject:
@@ -47,308 +31,168 @@ def load(spec: Spec) -> Subject:
     are missing, unreadable or not of their declared digest, else 2.
     """
     mistakes = Mistakes(spec)
-    opened, tables = _files(mistakes)
-    decided = Decided(tables)
-    roles = _roles(mistakes, tables[0])
-    chosen = features.choose(mistakes, opened, tables, roles)
-    features.decide(mistakes, opened, decided, chosen.names)
-    mistakes.check()
-    everything = [
-        {name: decided.column(name).tables[place] for name in table.columns}
-        for place, table in enumerate(tables)
+    case = _case(mistakes)
+    columns = [
+        {name: case.decided.column(name).tables[place] for name in table.columns}
+        for place, table in enumerate(case.decided.tables)
     ]
-    target = outcome.target_columns(mistakes, decided)
-    score, prediction = _prediction_columns(opened, everything[0], mistakes)
-    done = outcome.outcome(mistakes, opened, list(target.values()), prediction)
-    orders = [order(digests(columns)) for columns in everything]
-    groupings = _groupings(mistakes, decided, orders[0][0])
+    target = outcome.target_columns(mistakes, case.decided)
+    prediction = columns[0].get(spec.model.prediction or "") if case.opened is None else None
+    done = outcome.outcome(mistakes, case.opened, list(target.values()), prediction)
+    orders = [_ordered(part) for part in columns]
+    test_order = orders[0][1]
+    groupings, group_notes = roles.groupings(mistakes, case.decided, test_order)
     truths = {
-        place: outcome.truth(mistakes, done, column, tables[place].path) for place, column in target.items()
+        place: outcome.truth(mistakes, done, column, case.decided.tables[place].path)
+        for place, column in target.items()
     }
-    rows = [
-        _rows(mistakes, decided, place, chosen.names, orders[place], truths.get(place, (None, {}))[0])
-        for place in range(len(tables))
-    ]
+    rows = [_rows(case, place, orders[place], truths) for place in range(len(orders))]
     mistakes.check()
-    columns = features.columns(mistakes, opened, decided, chosen)
-    model, notes = (
-        bind(mistakes, opened, decided, chosen, rows[0].frame, done) if opened is not None else (None, ())
+    model, bound_notes = (
+        bind(case, case.opened, rows[0].frame, done) if case.opened is not None else (None, ())
     )
-    result = scored(mistakes, opened, model, rows[0], done, (score, prediction), tables[0], orders[0][0])
+    result = scored(case, model, done, rows[0], test_order)
     mistakes.check()
-    unseen = features.unseen(opened, decided, chosen)
-    found = {
-        **facts.overlap(decided, sorted({*chosen.names, *([spec.data.target] if target else [])})),
-        "leak": _leaks(spec, opened, chosen.names),
-        "artefact": dict(opened.artefact)
-        if opened is not None
-        else {"code_carrying": False, "globals": [], "suspicious": []},
-        "invalid_labels": _invalid(truths),
-        "missing": facts.missing({name: everything[0][name] for name in chosen.names}),
-        "unseen_levels": unseen,
-        "base_rates": {
-            name: facts.base_rates(done.classes, truths[place][0])
-            for place, name in ((0, "test"), (1, "train"))
-            if place in truths and done.task == "classification"
-        },
-    }
+    unseen = features.unseen(case)
     return Subject(
         model=result.model,
         task=done.task,
-        columns=columns,
+        columns=features.columns(case),
         test=rows[0],
         train=rows[1] if len(rows) > 1 else None,
         classes=done.classes,
         positive=done.positive,
         favourable=done.favourable,
         threshold=result.threshold,
-        groupings=tuple(groupings),
+        groupings=groupings,
         scores=result.scores,
         prediction=result.prediction,
         probabilities=result.probabilities,
-        sensitive_inputs=tuple(
-            item.column for item in spec.data.sensitive if item.file is None and item.column in chosen.names
-        ),
+        sensitive_inputs=_sensitive_inputs(case),
         notes=(
-            *(note for table in tables for note in table.notes),
-            *(note for name in sorted(decided.known) for note in decided.known[name].notes),
-            *(opened.notes if opened is not None else ()),
+            *_read_notes(case),
             *done.notes,
-            *notes,
+            *group_notes,
+            *bound_notes,
             *result.notes,
-            *_noticed(spec, unseen, truths, tables),
+            *_noticed(case, unseen, truths),
         ),
-        facts=found,
+        facts=_facts(case, done, columns[0], truths, unseen),
     )
 
 
-def _files(mistakes: Mistakes) -> tuple[Opened | None, list[Cells]]:
-    """The model and the tables; what is wrong with one does not hide what is wrong with another."""
-    data = mistakes.spec.data
-    opened: Opened | None = None
-    tables: list[Cells] = []
-    found = []
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        opened = _attempt(lambda part: open_model(part), mistakes, found)
-    for key, table in (("data.test", data.test), ("data.train", data.train)):
-        if table is not None:
-            cells = _attempt(lambda part, table=table, key=key: read_table(table, key, part), mistakes, found)
-            tables.extend([] if cells is None else [cells])
-    if found:
-        raise SpecError([mistake for error in found for mistake in error.mistakes])
-    if opened is not None:
-        said = dict.fromkeys(
-            " ".join(str(warning.message).split())[:300] for warning in caught if _telling(warning)
-        )
-        opened = replace(
-            opened, notes=(*opened.notes, *(f"opening the model warned: {text}" for text in said))
-        )
-    return opened, tables
+def _case(mistakes: Mistakes) -> Case:
+    """The files of a spec opened, its features chosen and their types decided."""
+    opened, tables = opening.files(mistakes)
+    decided = Decided(tables)
+    taken = roles.taken(mistakes, tables[0])
+    if opened is None:
+        predictions.columns(mistakes, tables[0].columns)
+    chosen = features.choose(mistakes, opened, tables, taken)
+    features.decide(mistakes, opened, decided, chosen.names)
+    mistakes.check()
+    return Case(mistakes, opened, decided, chosen)
 
 
-def _telling(warning: Any) -> bool:
-    """Whether a warning is about the model rather than about a library's own future."""
-    return not issubclass(warning.category, (DeprecationWarning, FutureWarning, PendingDeprecationWarning))
+def _ordered(columns: Mapping[str, Typed]) -> Order:
+    found = digests(columns)
+    return (found, *order(found))
 
 
-def _attempt(step: Any, mistakes: Mistakes, found: list[SpecError]) -> Any:
-    try:
-        return step(Mistakes(mistakes.spec))
-    except SpecError as error:
-        found.append(error)
-        return None
-
-
-def model_format(spec: Spec) -> str | None:
-    """The format the spec states or the path's suffix implies; None where neither does."""
-    model = spec.model
-    if model.format is not None:
-        return model.format
-    if model.entry is not None:
-        return "python"
-    if model.path is None:
-        return "predictions" if model.score is not None or model.prediction is not None else None
-    path = model.path.partition(".py:")[0] + ".py" if ".py:" in model.path else model.path
-    return SUFFIXES.get(PurePath(path).suffix.lower())
-
-
-def open_model(mistakes: Mistakes) -> Opened | None:
-    """The spec's model before data are known; None for format predictions."""
-    model = mistakes.spec.model
-    name = model_format(mistakes.spec)
-    if name == "predictions":
-        if model.path is not None:
-            mistakes.at("model.path", "format predictions has no path; its columns stand in the test data")
-            mistakes.check()
-        return None
-    if name is None:
-        what = "there is no model: give path, or score and prediction columns of the test data"
-        if model.path is not None:
-            what = f"the suffix of {model.path} names no model format; say it under format: {', '.join(sorted(set(SUFFIXES.values())))}"
-        mistakes.at("model.path" if model.path is not None else "model", what)
-        mistakes.check()
-    if model.path is None and model.entry is None:
-        mistakes.at("model.path", f"format {name} needs a path")
-        mistakes.check()
-    module = import_module(f"xai_audit.loaders.{'joblib' if name == 'pickle' else name}")
-    opened: Opened = module.open_model(mistakes)
-    return opened
-
-
-def _roles(mistakes: Mistakes, test: Cells) -> set[str]:
-    """Columns that have a role other than feature; those that are not there are mistakes."""
-    data, model = mistakes.spec.data, mistakes.spec.model
-    for key in ("id", "cluster", "weight"):
-        name = getattr(data, key)
-        if name is not None and name not in test.columns:
-            mistakes.at(
-                f"data.{key}", f"no column named {shown(name)} in {test.path}{suggestion(name, test.columns)}"
-            )
-    for place, item in enumerate(data.sensitive):
-        key = f"data.sensitive.{place}"
-        if item.file is None and item.column not in test.columns:
-            what = (
-                f"no column named {shown(item.column)} in {test.path}{suggestion(item.column, test.columns)}"
-            )
-            mistakes.at(f"{key}.column", what)
-        if item.file is not None and item.key is None:
-            mistakes.at(f"{key}.key", "a file needs key: the column both tables share")
-        elif item.file is not None and item.key not in test.columns:
-            what = f"no column named {shown(item.key)} in {test.path}{suggestion(item.key, test.columns)}"
-            mistakes.at(f"{key}.key", what)
-        if item.column in [other.column for other in data.sensitive[:place]]:
-            mistakes.at(f"{key}.column", f"{item.column!r} is named twice")
-    if model.format == "predictions" or (model.path is None and model.entry is None):
-        predictions.columns(mistakes, test.columns)
-    keys = {item.key for item in data.sensitive if item.file is not None}
-    named = {data.target, data.id, data.cluster, data.weight, model.score, model.prediction}
-    return {name for name in {*named, *keys, *(item.column for item in data.sensitive)} if name is not None}
-
-
-def _prediction_columns(
-    opened: Opened | None, columns: dict[str, Typed], mistakes: Mistakes
-) -> tuple[Typed | None, Typed | None]:
-    if opened is not None:
-        return None, None
-    model = mistakes.spec.model
-    return columns.get(model.score or ""), columns.get(model.prediction or "")
-
-
-def _groupings(mistakes: Mistakes, decided: Decided, rows: NDArray[np.int64]) -> list[Grouping]:
-    data = mistakes.spec.data
-    found = []
-    for place, item in enumerate(data.sensitive):
-        key = f"data.sensitive.{place}"
-        if item.file is None:
-            column: Typed | None = decided.column(item.column).tables[0]
-        else:
-            from xai_audit.spec import Table
-
-            try:
-                file = Decided([read_table(Table(path=item.file), f"{key}.file", Mistakes(mistakes.spec))])
-            except SpecError as error:
-                mistakes.found.extend((f"file {item.file}", mistake) for mistake in error.mistakes)
-                continue
-            joined = groups.joined(item, decided.column(item.key or "").tables[0], file, key, mistakes)
-            column = None if joined is None else joined[0]
-        if column is not None:
-            grouping = groups.grouping(item, column.take(rows), key, mistakes)
-            found.extend([] if grouping is None else [grouping])
-    return [*found, *groups.crossings(found, data.crossings)]
-
-
-def _rows(
-    mistakes: Mistakes,
-    decided: Decided,
-    place: int,
-    names: Sequence[str],
-    ordered: tuple[NDArray[np.int64], NDArray[np.int64]],
-    truth: Any,
-) -> Rows:
-    data, table = mistakes.spec.data, decided.tables[place]
-    rows, occurrence = ordered
-    columns = {name: decided.column(name).tables[place] for name in table.columns}
+def _rows(case: Case, place: int, ordered: Order, truths: Mapping[int, tuple[NDArray[Any], Any]]) -> Rows:
+    """One table in the order of its content."""
+    data, table = case.mistakes.spec.data, case.decided.tables[place]
+    digest, rows, occurrence = ordered
 
     def column(name: str | None) -> Typed | None:
-        return columns.get(name) if name is not None else None
+        return case.decided.column(name).tables[place] if name is not None and name in table.columns else None
 
-    ids, weights, clusters = column(data.id), column(data.weight), column(data.cluster)
+    ids, weight, cluster = column(data.id), column(data.weight), column(data.cluster)
+    weights = None if weight is None else roles.weights(weight, table, data.weight or "", case.mistakes)
+    clusters = None if cluster is None else roles.clusters(cluster, table, data.cluster or "", case.mistakes)
     return Rows(
-        frame=features.frame(decided, place, names, rows),
-        digests=digests(columns)[rows],
+        frame=features.frame(case.decided, place, case.chosen.names, rows),
+        digests=digest[rows],
         occurrence=occurrence,
-        target=None if truth is None else truth[rows],
+        target=truths[place][0][rows] if place in truths else None,
         ids=None if ids is None else words(ids)[rows],
-        weights=None if weights is None else _weights(weights, table, data.weight or "", mistakes)[rows],
-        clusters=None if clusters is None else _clusters(clusters, table, data.cluster or "", mistakes)[rows],
+        weights=None if weights is None else weights[rows],
+        clusters=None if clusters is None else clusters[rows],
         sha256=table.sha256,
         path=table.path,
     )
 
 
-def _weights(column: Typed, table: Cells, name: str, mistakes: Mistakes) -> NDArray[np.float64]:
-    if column.kind != "number":
-        mistakes.at("data.weight", f"{name!r} in {table.path} is not numeric")
-        return np.ones(len(column.values))
-    values = column.values.astype(np.float64)
-    for row in np.flatnonzero(~(np.isfinite(values) & (values >= 0))):
-        what = f"a weight is a number from 0 up, not {column.text(int(row)) or 'missing'}"
-        mistakes.cell(table.path, table.line(int(row)), name, what, kind="weight")
-    if len(values) and not (values > 0).any():
-        mistakes.at("data.weight", f"every weight of {table.path} is zero")
-    return values
+def _sensitive_inputs(case: Case) -> tuple[str, ...]:
+    sensitive = case.mistakes.spec.data.sensitive
+    return tuple(item.column for item in sensitive if item.file is None and item.column in case.chosen.names)
 
 
-def _clusters(column: Typed, table: Cells, name: str, mistakes: Mistakes) -> NDArray[np.int64]:
-    cells = words(column)
-    for row in np.flatnonzero(column.missing):
-        mistakes.cell(
-            table.path,
-            table.line(int(row)),
-            name,
-            "a row without a cluster; name one for each",
-            kind="cluster",
-        )
-    place = {
-        word: code for code, word in enumerate(sorted({str(cell) for cell in cells if cell is not None}))
+def _facts(
+    case: Case,
+    done: Outcome,
+    columns: Mapping[str, Typed],
+    truths: Mapping[int, tuple[NDArray[Any], dict[str, Any]]],
+    unseen: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """What the checks of records read."""
+    data, names = case.mistakes.spec.data, case.chosen.names
+    compared = {*names, data.target} if 0 in truths and data.target is not None else set(names)
+    artefact = case.opened.artefact if case.opened is not None else facts.NO_ARTEFACT
+    invalid: dict[str, Any] = {"count": 0, "examples": [], "rows": 0, "train": None}
+    if 0 in truths:
+        values, found = truths[0]
+        invalid = {**found, "rows": len(values), "train": truths[1][1] if 1 in truths else None}
+    rates = {}
+    if done.task == "classification":
+        labelled = [(name, place) for place, name in enumerate(("test", "train")) if place in truths]
+        rates = {name: facts.base_rates(done.classes, truths[place][0]) for name, place in labelled}
+    return {
+        **facts.overlap(case.decided, sorted(compared)),
+        "leak": _leaks(case),
+        "artefact": dict(artefact),
+        "invalid_labels": invalid,
+        "missing": facts.missing({name: columns[name] for name in names}),
+        "unseen_levels": unseen,
+        "base_rates": rates,
     }
-    return np.array([place.get(str(cell), -1) for cell in cells], dtype=np.int64)
 
 
-def _leaks(spec: Spec, opened: Opened | None, names: Sequence[str]) -> list[dict[str, str]]:
+def _leaks(case: Case) -> list[dict[str, str]]:
     """Features that are the target or the id, and who says so."""
-    by = "model" if opened is not None and opened.features is not None else "spec"
-    roles = (("target", spec.data.target), ("id", spec.data.id))
+    data = case.mistakes.spec.data
+    by = "model" if case.opened is not None and case.opened.features is not None else "spec"
+    named = (("target", data.target), ("id", data.id))
     return [
-        {"column": name, "role": role, "by": by} for role, name in roles if name is not None and name in names
+        {"column": name, "role": role, "by": by} for role, name in named if name in case.chosen.names and name
     ]
 
 
-def _invalid(truths: dict[int, tuple[Any, dict[str, Any]]]) -> dict[str, Any]:
-    if 0 not in truths:
-        return {"count": 0, "examples": [], "rows": 0, "train": None}
-    values, found = truths[0]
-    return {**found, "rows": len(values), "train": truths[1][1] if 1 in truths else None}
+def _read_notes(case: Case) -> Sequence[str]:
+    """What reading the files changed."""
+    tables = [note for table in case.decided.tables for note in table.notes]
+    cells = [note for name in sorted(case.decided.known) for note in case.decided.known[name].notes]
+    return [*tables, *cells, *(case.opened.notes if case.opened is not None else ())]
 
 
 def _noticed(
-    spec: Spec,
-    unseen: list[dict[str, Any]],
-    truths: dict[int, tuple[Any, dict[str, Any]]],
-    tables: Sequence[Cells],
-) -> list[str]:
+    case: Case,
+    unseen: Sequence[Mapping[str, Any]],
+    truths: Mapping[int, tuple[NDArray[Any], Mapping[str, Any]]],
+) -> Sequence[str]:
+    """What is true of the records and must be known to read the report."""
     notes = [
         f"{item['rows']:,} test rows have a level of {item['column']!r} that was not seen in training "
-        f"({', '.join(map(repr, item['levels']))})"
+        f"({', '.join(map(repr, item['levels']))}{', ...' if item['count'] > len(item['levels']) else ''})"
         for item in unseen
     ]
     for place, (_, found) in truths.items():
         if found["count"]:
             examples = ", ".join(map(repr, found["examples"]))
+            path = case.decided.tables[place].path
             notes.append(
-                f"{found['count']:,} rows of {tables[place].path} have no valid label ({examples}) and count in no rate"
+                f"{found['count']:,} rows of {path} have no valid label ({examples}) and count in no rate"
             )
-    if spec.data.train is None:
+    if case.mistakes.spec.data.train is None:
         notes.append("there is no training data: what compares with it is left out")
     return notes

@@ -74,6 +74,10 @@ class Mistakes:
         """Add a mistake about a whole file."""
         self.found.append((f"file {path}", Mistake(path, 0, 0, what, missing=missing)))
 
+    def add(self, mistakes: Iterable[Mistake]) -> None:
+        """Add mistakes that were told before."""
+        self.found.extend((str(mistake), mistake) for mistake in mistakes)
+
     def told(self) -> list[Mistake]:
         """All of them, those beyond SHOWN of one kind as one line that counts them."""
         counts = Counter(kind for kind, _ in self.found)

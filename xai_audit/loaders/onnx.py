@@ -163,7 +163,7 @@ def open_model(mistakes: Mistakes) -> Opened:
         details={
             "type": "ONNX graph",
             "output": answer.output,
-            "producer": f"{metadata.producer_name} {metadata.producer_version or ''}".strip(),
+            "producer": str(metadata.producer_name),
             "inputs": [[item.name, item.type, [str(side) for side in item.shape]] for item in inputs],
             "outputs": [[item.name, item.type] for item in session.get_outputs()],
             "versions": {"onnxruntime": version_of("onnxruntime")},

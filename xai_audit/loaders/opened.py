@@ -57,6 +57,11 @@ class Opened:
         default_factory=lambda: {"code_carrying": False, "globals": [], "suspicious": []}
     )
 
+    @property
+    def ordered(self) -> bool:
+        """Whether features are told apart by their order alone."""
+        return self.features is None and self.format != "python"
+
 
 Form = Literal["as it is", "moment", "iso"]
 

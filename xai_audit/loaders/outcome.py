@@ -102,7 +102,7 @@ def _task(
     if any(column.kind in ("text", "boolean") for column in seen):
         return "classification"
     distinct = np.unique(
-        np.concatenate([column.values[~column.missing].astype(np.float64) for column in seen])
+        np.concatenate([column.data[~column.missing].astype(np.float64) for column in seen])
     )
     if len(distinct) <= 2:
         return "classification"
@@ -175,9 +175,9 @@ def truth(mistakes: Mistakes, done: Outcome, column: Typed, path: str) -> tuple[
     """The target in a table's own order, and its invalid labels: how many, with examples."""
     if done.task == "regression":
         values = (
-            column.values.astype(np.float64)
+            column.data.astype(np.float64)
             if column.kind == "number"
-            else np.full(len(column.values), np.nan)
+            else np.full(len(column.data), np.nan)
         )
         values = np.where(np.isfinite(values), values, np.nan)
         bad = int(np.isnan(values).sum())

@@ -39,14 +39,14 @@ def probe(path: str | Path) -> dict[str, Any]:
     for column_name in cells.columns:
         column = decided.column(column_name)
         typed = column.tables[0]
-        _, places = np.unique(typed.values, return_index=True)
+        _, places = np.unique(typed.data, return_index=True)
         missing = typed.missing
         kept = np.sort(places[~missing[places]])
         columns.append(
             {
                 "name": column_name,
                 "kind": column.kind,
-                "integer": column.kind == "number" and _whole(typed.values),
+                "integer": column.kind == "number" and _whole(typed.data),
                 "distinct": len(kept),
                 "missing": int(missing.sum()),
                 "first": [str(word) for word in words(typed.take(kept[:FIRST]))],

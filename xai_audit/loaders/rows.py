@@ -21,7 +21,7 @@ def digests(columns: Mapping[str, Typed]) -> NDArray[np.bytes_]:
     missing cell is a value of its own. Column names count, their order and the file's do not.
     """
     names = sorted(columns)
-    rows = len(columns[names[0]].values) if names else 0
+    rows = len(columns[names[0]].data) if names else 0
     head = hashlib.sha256("\n".join(f"{len(name)}:{name}" for name in names).encode("utf-8", "surrogatepass"))
     tables = {name: _texts(columns[name].levels) for name in names if columns[name].kind == "text"}
     out = np.empty((rows, 32), dtype=np.uint8)
@@ -53,7 +53,7 @@ def _texts(levels: tuple[str, ...]) -> NDArray[np.uint8]:
 
 
 def _packed(column: Typed, table: NDArray[np.uint8] | None, start: int, stop: int) -> NDArray[np.uint8]:
-    values = column.values[start:stop]
+    values = column.data[start:stop]
     if table is not None:
         return table[values]
     tag = np.full(len(values), {"number": 2, "boolean": 3, "date": 4}.get(column.kind, 1), dtype=np.uint8)

@@ -12,42 +12,38 @@ from numpy.typing import NDArray
 from xai_audit.errors import SpecError
 from xai_audit.loaders import features, labels
 from xai_audit.loaders.mistakes import shown
-from xai_audit.loaders.opened import Adapter, pair
+from xai_audit.loaders.opened import Adapter, Opened, pair
 from xai_audit.subject import Rows, in_blocks
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from xai_audit.loaders.cells import Cells, Decided, Typed
-    from xai_audit.loaders.features import Chosen
-    from xai_audit.loaders.mistakes import Mistakes
-    from xai_audit.loaders.opened import Form, Opened
+    from xai_audit.loaders.cells import Typed
+    from xai_audit.loaders.features import Case
+    from xai_audit.loaders.opened import Form, Output
     from xai_audit.loaders.outcome import Outcome
 
+_SUM = 1e-5
+"""How far probabilities of one row may be from adding up to one; float32 graphs are."""
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Scored:
     """What is known of the test rows' outcome, in row order."""
 
-    model: Adapter | None
+    model: Adapter | None = None
     scores: NDArray[np.float64] | None
-    prediction: NDArray[Any] | None
+    prediction: NDArray[Any]
     probabilities: bool
     threshold: float
     notes: tuple[str, ...] = ()
 
 
-def bind(
-    mistakes: Mistakes, opened: Opened, decided: Decided, chosen: Chosen, frame: pd.DataFrame, done: Outcome
-) -> tuple[Adapter, tuple[str, ...]]:
+def bind(case: Case, opened: Opened, frame: pd.DataFrame, done: Outcome) -> tuple[Adapter, tuple[str, ...]]:
     """The adapter of a model for these columns, and what was decided about dates."""
-    notes: tuple[str, ...] = ()
-    dates = [name for name in chosen.names if decided.column(name).kind == "date"]
-    form: Form = "as it is"
-    if dates:
-        form, notes = _date_form(mistakes, opened, decided, chosen, frame, dates)
-    inputs = features.inputs(opened, decided, chosen, form, mistakes)
-    mistakes.check()
+    form, notes = _date_form(case, opened, frame)
+    inputs = features.inputs(case, opened, form)
+    case.mistakes.check()
     adapter = Adapter(
         format=opened.format,
         sha256=opened.sha256,
@@ -62,19 +58,14 @@ def bind(
     return adapter, notes
 
 
-def _date_form(
-    mistakes: Mistakes,
-    opened: Opened,
-    decided: Decided,
-    chosen: Chosen,
-    frame: pd.DataFrame,
-    dates: list[str],
-) -> tuple[Form, tuple[str, ...]]:
+def _date_form(case: Case, opened: Opened, frame: pd.DataFrame) -> tuple[Form, tuple[str, ...]]:
     """How the model takes dates: as the file writes them, else the other way, else as days since 1970."""
-    text = decided.tables[0].untyped or bool(opened.words & set(dates))
-    forms: tuple[Form, ...] = ("iso", "moment") if text else ("moment", "iso")
+    dates = [name for name in case.chosen.names if case.decided.column(name).kind == "date"]
+    if not dates:
+        return "as it is", ()
+    forms: tuple[Form, ...] = ("iso", "moment") if case.decided.tables[0].untyped else ("moment", "iso")
     for form in forms if opened.takes == "frame" else ():
-        inputs = features.inputs(opened, decided, chosen, form, mistakes)
+        inputs = features.inputs(case, opened, form)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -86,57 +77,52 @@ def _date_form(
     return "as it is", (f"the model takes no dates; days since 1970-01-01 are given for {listed}",)
 
 
-def scored(
-    mistakes: Mistakes,
-    opened: Opened | None,
-    model: Adapter | None,
-    test: Rows,
-    done: Outcome,
-    given: tuple[Typed | None, Typed | None],
-    table: Cells,
-    order: NDArray[np.int64],
-) -> Scored:
+def scored(case: Case, model: Adapter | None, done: Outcome, test: Rows, order: NDArray[np.int64]) -> Scored:
     """Scores and decisions of the test rows, from the model or from the columns the spec names."""
-    if model is not None and opened is not None:
-        return _by_model(mistakes, opened, model, test, done, table, order)
-    return _by_columns(mistakes, given, done, table, order)
+    if model is not None and case.opened is not None:
+        scores = _asked(case, model, test, order)
+        case.mistakes.check()
+        return _by_model(case, replace(model), done, scores, case.opened.output)
+    return _by_columns(case, done, order)
 
 
 def _by_model(
-    mistakes: Mistakes,
-    opened: Opened,
-    model: Adapter,
-    test: Rows,
-    done: Outcome,
-    table: Cells,
-    order: NDArray[np.int64],
+    case: Case, model: Adapter, done: Outcome, scores: NDArray[np.float64], output: Output
 ) -> Scored:
-    scores = _asked(mistakes, model, test, table, order)
-    for row in np.flatnonzero(~np.isfinite(scores).all(axis=1)):
-        place = table.line(int(order[row]))
-        what = f"the model's score is {scores[row][~np.isfinite(scores[row])][0]}, which nothing can be measured on"
-        mistakes.cell(table.path, place, None, what, kind="score")
-    mistakes.check()
-    threshold, notes = _threshold(mistakes, 0.0 if opened.output == "decision" else 0.5)
+    threshold = _threshold(case, 0.0 if output == "decision" else 0.5)
     if done.task == "regression":
         if scores.shape[1] != 1:
-            mistakes.at(
-                "model.path", f"a regression gives one number a row, and the model gives {scores.shape[1]}"
-            )
-            mistakes.check()
-        return Scored(model, scores, scores[:, 0].copy(), probabilities=False, threshold=threshold)
+            what = f"a regression gives one number a row, and the model gives {scores.shape[1]}"
+            case.mistakes.at("model.path", what)
+            case.mistakes.check()
+        model = _telling(model, "values", probabilities=False)
+        return Scored(
+            model=model,
+            scores=scores,
+            prediction=scores[:, 0].copy(),
+            probabilities=False,
+            threshold=threshold,
+        )
     k = len(done.classes)
-    output = opened.output
+    notes: tuple[str, ...] = ()
     if output == "unknown":
-        model, scores, output, more = _known(model, scores, k)
-        notes = (*notes, *more)
-    if scores.shape[1] not in ((k,) if k > 2 or output != "unknown" else (1, k)):
-        mistakes.at("model.classes", f"the model gives {scores.shape[1]} scores a row for {k} classes")
-        mistakes.check()
+        output, notes = _meaning(scores, k)
+        if scores.shape[1] == 1 and output != "unknown":
+            # One number in [0, 1] for two classes is the chance of the second; it is told for both from here on.
+            model, scores = replace(model, positive=True), pair(scores[:, 0], second=True)
+    if scores.shape[1] != k and not (scores.shape[1] == 1 and k == 2 and output == "unknown"):
+        case.mistakes.at("model.classes", f"the model gives {scores.shape[1]} scores a row for {k} classes")
+        case.mistakes.check()
+    model = _telling(model, output, probabilities=output == "probabilities")
     if output == "labels":
         note = "the model gives decisions and no scores: what needs scores is left out"
         return Scored(
-            model, None, scores.argmax(axis=1), probabilities=False, threshold=threshold, notes=(*notes, note)
+            model=model,
+            scores=None,
+            prediction=scores.argmax(axis=1),
+            probabilities=False,
+            threshold=threshold,
+            notes=(*notes, note),
         )
     if output == "decision":
         notes = (
@@ -144,149 +130,147 @@ def _by_model(
             f"the model gives decision values, not probabilities; {threshold:g} is the threshold",
         )
     return Scored(
-        model,
-        scores,
-        decided(scores, done, threshold),
+        model=model,
+        scores=scores,
+        prediction=decisions(scores, done, threshold),
         probabilities=output == "probabilities",
         threshold=threshold,
         notes=notes,
     )
 
 
-def _known(
-    model: Adapter, scores: NDArray[np.float64], k: int
-) -> tuple[Adapter, NDArray[np.float64], Any, tuple[str, ...]]:
-    """What scores of no stated meaning are: probabilities, decisions, or bare scores."""
+def _telling(model: Adapter, output: Output, *, probabilities: bool) -> Adapter:
+    """The adapter with what its output turned out to be."""
+    told = "scores" if output == "unknown" else output
+    classes = None if output == "unknown" else model.classes
+    return replace(
+        model, probabilities=probabilities, classes=classes, details={**model.details, "output": told}
+    )
+
+
+def _meaning(scores: NDArray[np.float64], k: int) -> tuple[Output, tuple[str, ...]]:
+    """What scores of no stated meaning are: probabilities, decision values, decisions, or ``unknown`` ranks."""
     bounded = bool(((scores >= 0) & (scores <= 1)).all())
     if scores.shape[1] > 1:
-        sums = bool(np.allclose(scores.sum(axis=1), 1.0, rtol=0, atol=1e-5))
-        output = "probabilities" if bounded and sums else "decision"
-        return replace(model, probabilities=output == "probabilities"), scores, output, ()
+        sums = bool(np.allclose(scores.sum(axis=1), 1.0, rtol=0, atol=_SUM))
+        return ("probabilities" if bounded and sums else "decision"), ()
     if bounded and k == 2:
-        hard = bool(np.isin(scores, (0.0, 1.0)).all())
-        model = replace(model, probabilities=not hard, positive=True)
-        note = ("every score is 0 or 1: they are taken for decisions",) if hard else ()
-        return model, pair(scores[:, 0], second=True), "labels" if hard else "probabilities", note
-    note = "the scores lie outside [0, 1]: they rank, and are no probabilities"
-    return replace(model, probabilities=False, classes=None), scores, "unknown", (note,)
+        if np.isin(scores, (0.0, 1.0)).all():
+            return "labels", ("every score is 0 or 1: they are taken for decisions",)
+        return "probabilities", ()
+    return "unknown", ("the scores lie outside [0, 1]: they rank, and are no probabilities",)
 
 
-def _threshold(mistakes: Mistakes, default: float) -> tuple[float, tuple[str, ...]]:
+def _threshold(case: Case, default: float) -> float:
     """The spec's threshold where it states one, else the output's own default."""
-    model = mistakes.spec.model
-    return (model.threshold if "threshold" in model.model_fields_set else default), ()
+    model = case.mistakes.spec.model
+    return model.threshold if "threshold" in model.model_fields_set else default
 
 
-def decided(scores: NDArray[np.float64], done: Outcome, threshold: float) -> NDArray[np.int64]:
+def decisions(scores: NDArray[np.float64], done: Outcome, threshold: float) -> NDArray[np.int64]:
     """Class indices: for two classes the positive one at or above the threshold, else the largest score."""
     if len(done.classes) == 2:
         score = scores[:, done.positive] if scores.shape[1] > 1 else scores[:, 0]
-        return np.where(score >= threshold, done.positive, 1 - done.positive).astype(np.int64)
+        return np.asarray(np.where(score >= threshold, done.positive, 1 - done.positive), dtype=np.int64)
     return scores.argmax(axis=1).astype(np.int64)
 
 
-def _asked(
-    mistakes: Mistakes, model: Adapter, test: Rows, table: Cells, order: NDArray[np.int64]
-) -> NDArray[np.float64]:
+def _asked(case: Case, model: Adapter, test: Rows, order: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The model's scores on the test rows; SpecError where it refuses them or a score is no number."""
+    mistakes, table = case.mistakes, case.decided.tables[0]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             found = in_blocks(model.scores, test.frame)
-    except SpecError:
-        raise
     except Exception as error:  # noqa: BLE001 - whatever a model raises is told in one line
         reason = (str(error).splitlines() or [""])[0][:300]
         what = f"the model refused the test rows: {type(error).__name__}: {reason}"
         gone = test.frame.isna().to_numpy()
         if gone.any():
             # The first in the file's order, which is the one a person will look for.
-            row, column = min(
-                ((int(order[row]), int(column)) for row, column in np.argwhere(gone)), default=(0, 0)
-            )
-            what += f"; the first missing value is {table.path}:{table.line(row)}:{shown(test.frame.columns[column])}"
+            row, column = min((int(order[row]), int(column)) for row, column in np.argwhere(gone))
+            name = shown(test.frame.columns[column])
+            what += f"; the first missing value is {table.path}:{table.line(row)}:{name}"
         mistakes.at("model.path", what)
         raise SpecError(mistakes.told()) from None
-    if found.ndim != 2 or len(found) != test.n:
+    if len(found) != test.n:
         mistakes.at("model.path", f"the model answers {test.n} rows with an array of shape {found.shape}")
         raise SpecError(mistakes.told())
+    for row in np.flatnonzero(~np.isfinite(found).all(axis=1)):
+        value = found[row][~np.isfinite(found[row])][0]
+        what = f"the model's score is {value}, on which nothing can be measured"
+        mistakes.cell(table.path, table.line(int(order[row])), None, what, kind="score")
     return found
 
 
-def _by_columns(
-    mistakes: Mistakes,
-    given: tuple[Typed | None, Typed | None],
-    done: Outcome,
-    table: Cells,
-    order: NDArray[np.int64],
-) -> Scored:
-    score, prediction = given
-    model = mistakes.spec.model
-    threshold, notes = _threshold(mistakes, 0.5)
-    values = None if score is None else _numbers(score, model.score or "", table, mistakes)
+def _by_columns(case: Case, done: Outcome, order: NDArray[np.int64]) -> Scored:
+    """Scores and decisions from columns of the test table."""
+    model, mistakes = case.mistakes.spec.model, case.mistakes
+    threshold = _threshold(case, 0.5)
+    values = None if model.score is None else _numbers(case, model.score)
     if done.task == "regression":
-        return _regression(mistakes, values, prediction, table, order, threshold)
-    decisions = None
-    if prediction is not None:
-        decisions, _, _ = labels.coded(prediction, done.classes)
-        for row in np.flatnonzero(decisions < 0):
-            word = prediction.text(int(row))
-            what = f"{shown(word)} is none of the classes" if word else "a decision is missing"
-            mistakes.cell(table.path, table.line(int(row)), model.prediction, what, kind="prediction")
+        return _regression(case, values, order, threshold)
+    made = None if model.prediction is None else _made(case, model.prediction, done)
     if values is not None and len(done.classes) > 2:
-        mistakes.at(
-            "model.score",
-            f"one score column says nothing about {len(done.classes)} classes; give prediction alone",
-        )
+        what = f"one score column says nothing about {len(done.classes)} classes; give prediction alone"
+        mistakes.at("model.score", what)
     mistakes.check()
     if values is None:
-        assert decisions is not None
-        return Scored(None, None, decisions[order], probabilities=False, threshold=threshold, notes=notes)
+        assert made is not None
+        return Scored(scores=None, prediction=made[order], probabilities=False, threshold=threshold)
     values = values[order]
     bounded = bool(((values >= 0) & (values <= 1)).all())
     scores = pair(values, second=done.positive == 1) if bounded else values[:, None]
+    notes: tuple[str, ...] = ()
     if not bounded:
-        notes = (
-            *notes,
-            f"the scores of {model.score!r} lie outside [0, 1]: they rank, and are no probabilities",
-        )
-    made = decided(scores, done, threshold)
-    if decisions is not None:
-        differ = int((made != decisions[order]).sum())
+        notes = (f"the scores of {model.score!r} lie outside [0, 1]: they rank, and are no probabilities",)
+    prediction = decisions(scores, done, threshold)
+    if made is not None:
+        differ = int((prediction != made[order]).sum())
         if differ:
-            notes = (
-                *notes,
-                f"{differ:,} decisions of {model.prediction!r} differ from the score at {threshold:g}; the decisions count",
-            )
-        made = decisions[order]
-    return Scored(None, scores, made, probabilities=bounded, threshold=threshold, notes=notes)
+            what = f"{differ:,} decisions of {model.prediction!r} differ from the score at {threshold:g}"
+            notes = (*notes, f"{what}; the decisions count")
+        prediction = made[order]
+    return Scored(
+        scores=scores, prediction=prediction, probabilities=bounded, threshold=threshold, notes=notes
+    )
 
 
-def _numbers(column: Typed, name: str, table: Cells, mistakes: Mistakes) -> NDArray[np.float64]:
+def _made(case: Case, name: str, done: Outcome) -> NDArray[np.int64]:
+    """The decisions of a column as class indices, in the file's order."""
+    column, table = case.decided.column(name).tables[0], case.decided.tables[0]
+    found, _, _ = labels.coded(column, done.classes)
+    for row in np.flatnonzero(found < 0):
+        word = column.text(int(row))
+        what = f"{shown(word)} is none of the classes" if word else "a decision is missing"
+        case.mistakes.cell(table.path, table.line(int(row)), name, what, kind="prediction")
+    return found
+
+
+def _numbers(case: Case, name: str) -> NDArray[np.float64]:
+    """A column of finite numbers, in the file's order."""
+    column: Typed = case.decided.column(name).tables[0]
+    table = case.decided.tables[0]
     if column.kind != "number":
-        mistakes.cell(
-            table.path, None, name, "a score is a number, and this column is not numeric", kind="score"
-        )
-        return np.zeros(len(column.values))
-    values = column.values.astype(np.float64)
+        what = "a score is a number, and this column is not numeric"
+        case.mistakes.cell(table.path, None, name, what, kind="score")
+        return np.zeros(column.n)
+    values = column.data.astype(np.float64)
     for row in np.flatnonzero(~np.isfinite(values)):
         what = f"a score is a finite number, not {column.text(int(row)) or 'missing'}"
-        mistakes.cell(table.path, table.line(int(row)), name, what, kind="score")
+        case.mistakes.cell(table.path, table.line(int(row)), name, what, kind="score")
     return values
 
 
 def _regression(
-    mistakes: Mistakes,
-    values: NDArray[np.float64] | None,
-    prediction: Typed | None,
-    table: Cells,
-    order: NDArray[np.int64],
-    threshold: float,
+    case: Case, values: NDArray[np.float64] | None, order: NDArray[np.int64], threshold: float
 ) -> Scored:
-    name = mistakes.spec.model.prediction or ""
-    if values is not None and prediction is not None:
-        mistakes.at("model.score", "a regression has one column of predicted numbers; give prediction alone")
-    found = values if prediction is None else _numbers(prediction, name, table, mistakes)
-    mistakes.check()
+    model = case.mistakes.spec.model
+    if values is not None and model.prediction is not None:
+        what = "a regression has one column of predicted numbers; give prediction alone"
+        case.mistakes.at("model.score", what)
+    found = values if model.prediction is None else _numbers(case, model.prediction)
+    case.mistakes.check()
     assert found is not None
     found = found[order]
-    return Scored(None, found[:, None].copy(), found, probabilities=False, threshold=threshold)
+    return Scored(scores=found[:, None].copy(), prediction=found, probabilities=False, threshold=threshold)

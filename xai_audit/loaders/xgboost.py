@@ -141,13 +141,15 @@ def categories(booster: Any, names: Sequence[str]) -> dict[str, tuple[Any, ...] 
     columns = [name for name, kind in zip(names, kinds, strict=False) if kind == "c"]
     if not columns:
         return {}
-    stored: dict[str, Any] = {}
-    if hasattr(booster, "get_categories"):
-        found = booster.get_categories(export_to_arrow=True)
-        stored = {
-            name: tuple(values.to_pylist()) for name, values in (found.to_arrow() or []) if values is not None
-        }
-    return {name: stored.get(name) for name in columns if name in stored}
+    if not hasattr(booster, "get_categories"):
+        return {}
+    try:
+        found = booster.get_categories(export_to_arrow=True).to_arrow() or []
+        stored = {name: tuple(values.to_pylist()) for name, values in found if values is not None}
+    except UnicodeDecodeError:
+        # XGBoost 3.2 cuts names that are not ASCII, in models and in data alike; it still finds them itself.
+        return dict.fromkeys(columns)
+    return {name: stored[name] for name in columns if name in stored}
 
 
 def required(module: str, extra: str, mistakes: Mistakes) -> Any:

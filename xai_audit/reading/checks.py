@@ -347,7 +347,7 @@ def together(root: Node, uses: Sequence[Use], mistakes: list[Mistake]) -> None:
     for name, node in sensitive_names(root.get("data")):
         if name in parts:
             what = (
-                f"data.sensitive: {shown(name)} is the name of a part of {parts[name]} as well, and their evidence "
+                f"data.sensitive: {shown(name)} is a part of {parts[name]} too, and their evidence "
                 "would share an id; rename the column"
             )
             mistakes.append(node.place.mistake(what))

@@ -293,7 +293,7 @@ def _kind_asked(detail: ErrorDetails) -> str | None:
     return None
 
 
-def _constraint(detail: ErrorDetails, node: Node) -> str:
+def _constraint(detail: ErrorDetails, node: Node) -> str:  # noqa: PLR0911 - a case each
     kind, context = detail["type"], detail.get("ctx", {})
     match kind:
         case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":

@@ -9,8 +9,8 @@ A statement may be written as
   and ``language`` beside the keys hold for all of them;
 - a list of any of these: ``risk_register: [{hazard: ..., measure: ...}, ...]``.
 
-Each becomes a tuple of Said. ``letter`` is None for plain text, the key for keys, ``1``, ``2`` for entries of a
-list and ``1.hazard`` for keys of an entry. Where no author is named it is the first signatory; without
+Each becomes a tuple of Said. ``letter`` is None for plain text, the key for keys, ``1``, ``2`` for entries of
+a list and ``1.hazard`` for keys of an entry. Where no author is named it is the first signatory; without
 one, nobody.
 """
 

@@ -11,7 +11,27 @@ from xai_audit.render.numbers import plain
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-RATIOS = (0.02, 0.05, 0.1, 0.2, 0.25, 0.4, 0.5, 0.6, 0.8, 1.0, 1.25, 1.6, 2.0, 2.5, 4.0, 5.0, 10.0, 20.0, 50.0)
+RATIOS = (
+    0.02,
+    0.05,
+    0.1,
+    0.2,
+    0.25,
+    0.4,
+    0.5,
+    0.6,
+    0.8,
+    1.0,
+    1.25,
+    1.6,
+    2.0,
+    2.5,
+    4.0,
+    5.0,
+    10.0,
+    20.0,
+    50.0,
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +59,9 @@ class Axis:
         return plain(tick, 0) if float(tick).is_integer() else plain(tick, self.places)
 
 
-def linear(values: Iterable[float], left: float, right: float, *, zero: bool = False, unit: bool = False) -> Axis:
+def linear(
+    values: Iterable[float], left: float, right: float, *, zero: bool = False, unit: bool = False, pitch: float = 50
+) -> Axis:
     """An axis over finite values with round ticks; ``zero`` starts it there, ``unit`` makes it 0 to 1."""
     known = [v for v in values if math.isfinite(v)] or [0.0, 1.0]
     low, high = min(known), max(known)
@@ -50,7 +72,7 @@ def linear(values: Iterable[float], left: float, right: float, *, zero: bool = F
     if high - low < 1e-12:
         # A flat series still needs a width: a tenth of its size, or one.
         low, high = (low - 0.5, high + 0.5) if low == 0 else (low - abs(low) / 10, high + abs(high) / 10)
-    step = _step((high - low) / max(3, (right - left) / 62))
+    step = _step((high - low) / max(3, abs(right - left) / pitch))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     ticks = tuple(round(k * step, 12) for k in range(first, last + 1))
     places = max(0, -math.floor(math.log10(step) + 1e-9))

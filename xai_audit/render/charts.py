@@ -9,8 +9,8 @@ from markupsafe import Markup
 
 from xai_audit.evidence import Cases, Curve, Graph, Groups, Matrix, Ranking, Scalar
 from xai_audit.render import axes, numbers
-from xai_audit.render.ink import NARROW, PITCH, SIZE, WIDE, area, dot, drawing, line, path, whisker, words
-from xai_audit.render.visible import fitted, name
+from xai_audit.render.ink import NARROW, PITCH, SIZE, WIDE, arrow, box, dot, drawing, line, path, whisker, words
+from xai_audit.render.visible import advance, fitted, name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,8 +35,20 @@ class Threshold(NamedTuple):
     """A line that numbers are held to, and which side of it is wrong."""
 
     value: float
-    label: str
+    number: str
     side: Literal["at_least", "at_most"]
+    basis: str
+    """Where it comes from: ``convention, not law``, ``declared by the provider``."""
+
+    @property
+    def label(self) -> str:
+        """The words at the line: ``0.80, convention, not law``."""
+        return f"{self.number}, {self.basis}"
+
+    @property
+    def words(self) -> str:
+        """The requirement: ``at least 0.80``."""
+        return f"{'at least' if self.side == 'at_least' else 'at most'} {self.number}"
 
     def missed(self, estimate: Estimate) -> bool:
         """Whether the whole interval lies on the wrong side."""
@@ -79,7 +91,8 @@ def draw(observation: Observation, title: str, threshold: Threshold | None = Non
             return dots(rows, title)
         case Graph():
             rows = [
-                Row(label=f"{edge.source} → {edge.target}", estimate=edge.estimate) for edge in observation.edges[:ROWS]
+                Row(label=f"{edge.source} → {edge.target}", estimate=edge.estimate)
+                for edge in observation.edges[:ROWS]
             ]
             return dots(rows, title, unit="effect")
         case _:
@@ -94,7 +107,12 @@ def groups(observation: Groups, title: str, threshold: Threshold | None = None) 
             estimate=group.estimate,
             word=group.reason or group.status,
             n=numbers.count(group.n) if group.n is not None else "",
-            strong=bool(threshold and group.estimate and group.status == "measured" and threshold.missed(group.estimate)),
+            strong=bool(
+                threshold
+                and group.estimate
+                and group.status == "measured"
+                and threshold.missed(group.estimate)
+            ),
         )
         for group in observation.groups
     ]
@@ -113,16 +131,27 @@ def dots(
 ) -> Drawing:
     """Dots on their intervals, a row each, against a threshold; ratios on a logarithmic axis centred on 1."""
     shown = rows[:ROWS]
-    values = [v for row in shown if row.estimate for v in (row.estimate.value, row.estimate.low, row.estimate.high) if v is not None]
+    values = [
+        v
+        for row in shown
+        if row.estimate
+        for v in (row.estimate.value, row.estimate.low, row.estimate.high)
+        if v is not None
+    ]
     if threshold:
         values.append(threshold.value)
-    unit_scale = rate and all(0 <= v <= 1 for v in values) and max(values, default=1.0) - min(values, default=0.0) > 0.3
+    unit_scale = (
+        rate
+        and all(0 <= v <= 1 for v in values)
+        and max(values, default=1.0) - min(values, default=0.0) > 0.3
+    )
 
     def axis(left: float, right: float) -> Axis:
         return axes.ratios(values, left, right) if log else axes.linear(values, left, right, unit=unit_scale)
 
     return Drawing(
-        _dots_wide(shown, title, heads, unit, threshold, axis), _dots_narrow(shown, title, heads, unit, threshold, axis)
+        _dots_wide(shown, title, heads, unit, threshold, axis),
+        _dots_narrow(shown, title, heads, unit, threshold, axis),
     )
 
 
@@ -161,8 +190,8 @@ def _dots_wide(
         marks += _marked(row, scale, middle)
     if ranked:
         marks += _brackets(rows, places, 386)
-    marks.append(words(left - 14 if not counted else n_right, bottom + 14, unit, ink="secondary", anchor="end"))
-    return drawing(WIDE, bottom + 20, title, marks)
+    marks.append(words(right, bottom + 30, unit, ink="secondary", anchor="end"))
+    return drawing(WIDE, bottom + (36 if unit else 20), title, marks)
 
 
 def _dots_narrow(
@@ -198,10 +227,17 @@ def _dots_narrow(
     return drawing(NARROW, bottom + (36 if unit else 20), title, marks)
 
 
-def _grid(scale: Axis, top: float, bottom: float, threshold: Threshold | None, *, faint: bool = False) -> list[Markup]:
+def _grid(
+    scale: Axis, top: float, bottom: float, threshold: Threshold | None, *, faint: bool = False
+) -> list[Markup]:
     """Grid lines with their numbers below, and the labelled threshold."""
-    marks = [line(scale.at(t), top, scale.at(t), bottom, ink="rule", width=0.8, dash="2 3" if faint else "") for t in scale.ticks]
-    marks += [words(scale.at(t), bottom + 14, scale.label(t), ink="secondary", anchor="middle") for t in scale.ticks]
+    marks = [
+        line(scale.at(t), top, scale.at(t), bottom, ink="rule", width=0.8, dash="2 3" if faint else "")
+        for t in scale.ticks
+    ]
+    marks += [
+        words(scale.at(t), bottom + 14, scale.label(t), ink="secondary", anchor="middle") for t in scale.ticks
+    ]
     if threshold and scale.low <= threshold.value <= scale.high:
         x = scale.at(threshold.value)
         marks.append(line(x, top - 4, x, bottom, ink="ink", width=1.4))
@@ -218,7 +254,9 @@ def _grid(scale: Axis, top: float, bottom: float, threshold: Threshold | None, *
 def _marked(row: Row, scale: Axis, y: float) -> list[Markup]:
     """A row's dot and whisker, or the word that stands for it."""
     if row.estimate is None:
-        return [words(scale.left + 6, y + 4, row.word, ink="secondary")]
+        # The ground behind the word keeps the grid from running through it.
+        ground = box(scale.left + 3, y - 7, sum(map(advance, row.word)) * SIZE + 8, 14, ink="ground")
+        return [ground, words(scale.left + 6, y + 4, row.word, ink="secondary")]
     low = scale.left if row.estimate.low is None else scale.at(row.estimate.low)
     high = scale.right if row.estimate.high is None else scale.at(row.estimate.high)
     return [whisker(low, scale.at(row.estimate.value), high, y, strong=row.strong)]
@@ -260,7 +298,13 @@ def ranking(observation: Ranking, title: str) -> Drawing:
             )
         )
         before = rank
-    values = [v for row in rows if row.estimate for v in (row.estimate.value, row.estimate.low, row.estimate.high) if v is not None]
+    values = [
+        v
+        for row in rows
+        if row.estimate
+        for v in (row.estimate.value, row.estimate.low, row.estimate.high)
+        if v is not None
+    ]
 
     def axis(left: float, right: float) -> Axis:
         return axes.linear(values, left, right, zero=True)
@@ -275,7 +319,8 @@ def ranking(observation: Ranking, title: str) -> Drawing:
 def curve(observation: Curve, title: str, *, diagonal: bool = False) -> Drawing:
     """Lines with the interval of each point; the first series is the one that matters, each named at its end."""
     return Drawing(
-        _curve(observation, title, WIDE, 210, diagonal=diagonal), _curve(observation, title, NARROW, 210, diagonal=diagonal)
+        _curve(observation, title, WIDE, 210, diagonal=diagonal),
+        _curve(observation, title, NARROW, 210, diagonal=diagonal),
     )
 
 
@@ -283,11 +328,17 @@ def _curve(observation: Curve, title: str, width: float, height: float, *, diago
     lines = observation.series[:SERIES]
     labels = [name(series.name, 24) for series in lines] if len(lines) > 1 else []
     right = width - 12 - min(max((len(label) for label in labels), default=0) * 5.8 + 8, 120)
-    ys = [v for s in lines for p in s.points for v in (p.estimate.value, p.estimate.low, p.estimate.high) if v is not None]
+    ys = [
+        v
+        for s in lines
+        for p in s.points
+        for v in (p.estimate.value, p.estimate.low, p.estimate.high)
+        if v is not None
+    ]
     xs = [p.x for s in lines for p in s.points]
     numeric = all(isinstance(x, (int, float)) for x in xs)
     order = list(dict.fromkeys(str(x) for x in xs))
-    y_axis = axes.linear(ys, height, 24, unit=diagonal)
+    y_axis = axes.linear(ys, height, 24, unit=diagonal, pitch=32)
     if numeric:
         x_axis = axes.linear([float(x) for x in xs], 44, right, unit=diagonal)
     else:
@@ -298,25 +349,42 @@ def _curve(observation: Curve, title: str, width: float, height: float, *, diago
         return x_axis.at(float(x) if numeric else float(order.index(str(x))))
 
     marks = [line(44, y_axis.at(t), right, y_axis.at(t), ink="rule", width=0.8) for t in y_axis.ticks]
-    marks += [words(36, y_axis.at(t) + 4, y_axis.label(t), ink="secondary", anchor="end") for t in y_axis.ticks]
+    marks += [
+        words(36, y_axis.at(t) + 4, y_axis.label(t), ink="secondary", anchor="end") for t in y_axis.ticks
+    ]
     if numeric:
-        marks += [words(x_axis.at(t), height + 16, x_axis.label(t), ink="secondary", anchor="middle") for t in x_axis.ticks]
+        marks += [
+            words(x_axis.at(t), height + 16, x_axis.label(t), ink="secondary", anchor="middle")
+            for t in x_axis.ticks
+        ]
     else:
         room = (right - 44) / max(len(order), 1) - 4
         marks += [
-            words(x_axis.at(i), height + 16, fitted(name(x, 40), room, SIZE), ink="secondary", anchor="middle")
+            words(
+                x_axis.at(i), height + 16, fitted(name(x, 40), room, SIZE), ink="secondary", anchor="middle"
+            )
             for i, x in enumerate(order)
         ]
     if diagonal:
-        marks.append(line(x_axis.at(0), y_axis.at(0), x_axis.at(1), y_axis.at(1), ink="ink", width=1, dash="4 3"))
+        marks.append(
+            line(x_axis.at(0), y_axis.at(0), x_axis.at(1), y_axis.at(1), ink="ink", width=1, dash="4 3")
+        )
     ends: list[float] = []
     for index, series in enumerate(lines):
         ink = "accent" if index == 0 else "context"
         dash = ("", "", "5 3", "2 2", "8 3 2 3", "1 3", "10 3")[index]
         points = [(place(p.x), y_axis.at(p.estimate.value)) for p in series.points]
         for point, (x, _) in zip(series.points, points, strict=True):
-            if not point.estimate.exact and point.estimate.low is not None and point.estimate.high is not None:
-                marks.append(line(x, y_axis.at(point.estimate.low), x, y_axis.at(point.estimate.high), ink=ink, width=1))
+            if (
+                not point.estimate.exact
+                and point.estimate.low is not None
+                and point.estimate.high is not None
+            ):
+                marks.append(
+                    line(
+                        x, y_axis.at(point.estimate.low), x, y_axis.at(point.estimate.high), ink=ink, width=1
+                    )
+                )
         if numeric and not diagonal:
             marks.append(path(points, ink=ink, width=1.8 if index == 0 else 1.3, dash=dash))
         if len(points) <= 24:
@@ -351,7 +419,9 @@ def _strips(observation: Matrix, title: str, width: float) -> Markup:
     for k in _sample(len(columns), 5):
         x = left + step * (k + 0.5)
         marks.append(line(x, top, x, bottom, ink="rule", width=0.8))
-        anchor: Literal["start", "middle", "end"] = "start" if narrow and k == 0 else "end" if k == len(columns) - 1 else "middle"
+        anchor: Literal["start", "middle", "end"] = (
+            "start" if narrow and k == 0 else "end" if k == len(columns) - 1 else "middle"
+        )
         marks.append(words(x, bottom + 14, name(columns[k], 14), ink="secondary", anchor=anchor))
     for index, (label, values) in enumerate(rows):
         middle = top + pitch * (index + 1) - (9 if narrow else 8)
@@ -364,7 +434,9 @@ def _strips(observation: Matrix, title: str, width: float) -> Markup:
         mirror = [(left + step * (k + 0.5), middle + h) for k, h in reversed(list(enumerate(reach)))]
         if any(reach):
             marks.append(area([*outline, *mirror], ink="context"))
-    marks.append(words(right, bottom + 30, name(observation.column_title or "", 60), ink="secondary", anchor="end"))
+    marks.append(
+        words(right, bottom + 30, name(observation.column_title or "", 60), ink="secondary", anchor="end")
+    )
     return drawing(width, bottom + 36, title, marks)
 
 

@@ -61,11 +61,17 @@ def leaders(observation: Ranking) -> str:
 def calibration(observation: Curve) -> str:
     """In how many bins the observed share differs from the mean score."""
     points = observation.series[0].points if observation.series else ()
-    judged = [p for p in points if isinstance(p.x, (int, float)) and p.estimate.low is not None and p.estimate.high is not None]
+    judged = [
+        p
+        for p in points
+        if isinstance(p.x, (int, float)) and p.estimate.low is not None and p.estimate.high is not None
+    ]
     apart = [p for p in judged if not (p.estimate.low or 0.0) <= float(p.x) <= (p.estimate.high or 0.0)]
     if not apart:
         return "The observed share agrees with the score in every bin, as far as the intervals tell"
-    return f"In {len(apart)} of {len(judged)} bins the observed share lies outside the interval round the score"
+    return (
+        f"In {len(apart)} of {len(judged)} bins the observed share lies outside the interval round the score"
+    )
 
 
 def sentence(text: str) -> str:

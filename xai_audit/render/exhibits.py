@@ -27,14 +27,18 @@ def limits(pieces: Sequence[Evidence]) -> tuple[str, ...]:
     return tuple(visible(limit) for limit in said)
 
 
-def margin(pieces: Sequence[Evidence], *notes: str) -> tuple[Note, ...]:
+def margin(audit: Audit, pieces: Sequence[Evidence], *notes: str) -> tuple[Note, ...]:
     """The margin beside some evidence: its ids, and how its rows were chosen."""
     sampled = dict.fromkeys(
         f"{p.sampling.used:,} of {p.sampling.available:,} rows: {p.sampling.how}"
         for p in pieces
         if p.sampling and p.sampling.used < p.sampling.available
     )
-    return (*(Note(text=note) for note in notes), *told.evidence_notes([p.id for p in pieces], most=6), *(Note(text=visible(s)) for s in sampled))
+    return (
+        *(Note(text=note) for note in notes),
+        *told.evidence_notes(audit, [p.id for p in pieces], most=6),
+        *(Note(text=visible(s)) for s in sampled),
+    )
 
 
 def columns_of(piece: Evidence) -> tuple[str, ...]:
@@ -54,9 +58,9 @@ def any_shape(audit: Audit, piece: Evidence) -> Exhibit | None:
     match seen:
         case Scalar():
             table = tables.overall(audit, [piece])
-            return Exhibit(table=table, margin=margin([piece]))
+            return Exhibit(table=table, margin=margin(audit, [piece]))
         case Groups():
-            return Exhibit(table=tables.crossing(piece), margin=margin([piece]), lead=_lead(piece))
+            return Exhibit(table=tables.crossing(piece), margin=margin(audit, [piece]), lead=_lead(piece))
         case Ranking():
             said = claims.leaders(seen)
             unit = f"{seen.unit}, " if seen.unit else ""
@@ -66,29 +70,36 @@ def any_shape(audit: Audit, piece: Evidence) -> Exhibit | None:
                 subtitle=f"{title}: {unit}with intervals, {numbers.size(n)}. Inputs in one bracket may trade places.",
                 drawing=charts.draw(seen, said),
             )
-            return Exhibit(figure=figure, table=_noted(tables.ranking(seen, title), notes), margin=margin([piece]))
+            return Exhibit(
+                figure=figure, table=_noted(tables.ranking(seen, title), notes), margin=margin(audit, [piece])
+            )
         case Curve():
-            return _curve(piece, seen)
+            return _curve(audit, piece, seen)
         case Matrix():
             if len(seen.columns) <= SMALL:
-                return Exhibit(table=_noted(tables.matrix(seen, title), notes), margin=margin([piece]))
+                return Exhibit(table=_noted(tables.matrix(seen, title), notes), margin=margin(audit, [piece]))
             figure = Figure(title=title, subtitle=piece.measures, drawing=charts.draw(seen, title))
             table = Table(
                 caption=f"{title}: all counts",
-                columns=(Column(head=name(seen.row_title or "Row", 40)), Column(head="Rows counted", numeric=True)),
+                columns=(
+                    Column(head=name(seen.row_title or "Row", 40)),
+                    Column(head="Rows counted", numeric=True),
+                ),
                 rows=tuple(
-                    Line(cells=(Cell(text=name(r, 80)), Cell(text=numbers.plain(sum(v or 0.0 for v in vs), 0))))
+                    Line(
+                        cells=(Cell(text=name(r, 80)), Cell(text=numbers.plain(sum(v or 0.0 for v in vs), 0)))
+                    )
                     for r, vs in zip(seen.rows, seen.values, strict=True)
                 ),
                 folded=True,
                 notes=notes,
             )
-            return Exhibit(figure=figure, table=table, margin=margin([piece]))
+            return Exhibit(figure=figure, table=table, margin=margin(audit, [piece]))
         case Cases():
             return _cases(audit, piece, seen)
         case Graph():
             figure = Figure(title=title, subtitle=piece.measures, drawing=charts.draw(seen, title))
-            return Exhibit(figure=figure, margin=margin([piece]))
+            return Exhibit(figure=figure, margin=margin(audit, [piece]))
         case _:
             assert_never(seen)
 
@@ -105,7 +116,7 @@ def _lead(piece: Evidence) -> str:
     return ""
 
 
-def _curve(piece: Evidence, seen: Curve) -> Exhibit:
+def _curve(audit: Audit, piece: Evidence, seen: Curve) -> Exhibit:
     calibrated = "calibration" in piece.id
     title = claims.calibration(seen) if calibrated else name(piece.title, 80)
     n = sum(point.estimate.n for point in seen.series[0].points) if seen.series else 0
@@ -115,7 +126,11 @@ def _curve(piece: Evidence, seen: Curve) -> Exhibit:
         else piece.measures
     )
     figure = Figure(title=title, subtitle=sub, drawing=charts.curve(seen, title, diagonal=calibrated))
-    return Exhibit(figure=figure, table=_noted(tables.curve(seen, name(piece.title, 80)), limits([piece])), margin=margin([piece]))
+    return Exhibit(
+        figure=figure,
+        table=_noted(tables.curve(seen, name(piece.title, 80)), limits([piece])),
+        margin=margin(audit, [piece]),
+    )
 
 
 def _cases(audit: Audit, piece: Evidence, seen: Cases) -> Exhibit | None:
@@ -124,12 +139,15 @@ def _cases(audit: Audit, piece: Evidence, seen: Cases) -> Exhibit | None:
         return None
     keys = list(dict.fromkeys(key for case in seen.cases for key in case))[:6]
     rows = tuple(
-        Line(cells=tuple(Cell(text=name(case.get(key, ""), 60)) for key in keys)) for case in seen.cases[: tables.LONGEST]
+        Line(cells=tuple(Cell(text=name(case.get(key, ""), 60)) for key in keys))
+        for case in seen.cases[: tables.LONGEST]
     )
     if not rows:
         return None
-    table = Table(caption=name(piece.title, 80), columns=tuple(Column(head=name(key, 40)) for key in keys), rows=rows)
-    return Exhibit(table=table, margin=margin([piece]))
+    table = Table(
+        caption=name(piece.title, 80), columns=tuple(Column(head=name(key, 40)) for key in keys), rows=rows
+    )
+    return Exhibit(table=table, margin=margin(audit, [piece]))
 
 
 def performance(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
@@ -138,8 +156,15 @@ def performance(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
     scalars = [piece for piece in pieces if isinstance(piece.observation, Scalar)]
     table = tables.overall(audit, scalars)
     if table is not None:
-        made.append(Exhibit(table=_noted(table, limits(scalars)), margin=margin(scalars, "Intervals at 95 %, two-sided")))
-    made += [found for piece in pieces if piece not in scalars if (found := any_shape(audit, piece)) is not None]
+        made.append(
+            Exhibit(
+                table=_noted(table, limits(scalars)),
+                margin=margin(audit, scalars, "Intervals at 95 %, two-sided"),
+            )
+        )
+    made += [
+        found for piece in pieces if piece not in scalars if (found := any_shape(audit, piece)) is not None
+    ]
     return made
 
 
@@ -160,12 +185,17 @@ def by_group(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
         chosen = methods[start : start + tables.AT_ONCE]
         made.append(_tabled(audit, [p for p in plain if p.method in chosen], chosen))
     made += [
-        Exhibit(table=table, margin=margin([piece]), lead=_lead(piece))
+        Exhibit(table=table, margin=margin(audit, [piece]), lead=_lead(piece))
         for piece in (*classed, *crossed)
-        if piece.method == (primary or (methods[0] if methods else piece.method)) and (table := tables.crossing(piece)) is not None
+        if piece.method == (primary or (methods[0] if methods else piece.method))
+        and (table := tables.crossing(piece)) is not None
     ]
     left = [p for p in (*classed, *crossed) if not any(n.text == p.id for e in made for n in e.margin)]
-    made += [Exhibit(table=_folded(table), margin=margin([p])) for p in left if (table := tables.crossing(p)) is not None]
+    made += [
+        Exhibit(table=_folded(table), margin=margin(audit, [p]))
+        for p in left
+        if (table := tables.crossing(p)) is not None
+    ]
     return made
 
 
@@ -175,7 +205,9 @@ def _folded(table: Table) -> Table:
     return replace(table, folded=True)
 
 
-def _blocks(pieces: Sequence[Evidence], methods: Sequence[str]) -> list[tuple[tuple[str, ...], list[Evidence]]]:
+def _blocks(
+    pieces: Sequence[Evidence], methods: Sequence[str]
+) -> list[tuple[tuple[str, ...], list[Evidence]]]:
     found: dict[tuple[str, ...], list[Evidence]] = defaultdict(list)
     for method in methods:
         for piece in pieces:
@@ -197,7 +229,11 @@ def rows_of(audit: Audit, pieces: Sequence[Evidence], held: charts.Threshold | N
     rows: list[charts.Row] = []
     total = whole(audit, pieces[0])
     if total is not None:
-        rows.append(charts.Row(label="All rows", estimate=total, n=f"{total.n:,}", strong=bool(held and held.missed(total))))
+        rows.append(
+            charts.Row(
+                label="All rows", estimate=total, n=f"{total.n:,}", strong=bool(held and held.missed(total))
+            )
+        )
     for piece in pieces:
         if not isinstance(piece.observation, Groups):
             continue
@@ -209,7 +245,9 @@ def rows_of(audit: Audit, pieces: Sequence[Evidence], held: charts.Threshold | N
                     estimate=group.estimate,
                     word=name(group.reason or group.status, 40),
                     n=f"{counted:,}" if counted is not None and group.n is not None else "",
-                    strong=bool(held and group.estimate and group.status == "measured" and held.missed(group.estimate)),
+                    strong=bool(
+                        held and group.estimate and group.status == "measured" and held.missed(group.estimate)
+                    ),
                     gap=index == 0,
                 )
             )
@@ -225,11 +263,22 @@ def _drawn(audit: Audit, pieces: Sequence[Evidence]) -> Exhibit:
         said = claims.against(title, [(row.label, row.estimate) for row in rows if row.estimate], held)
         sub = f"{title} with 95 % interval. Dark: all of the interval is on the wrong side of the line. Grey: it is not."
     else:
-        said = next((c for p in pieces if isinstance(p.observation, Groups) and (c := claims.gap(title, p.observation))), title)
+        said = next(
+            (
+                c
+                for p in pieces
+                if isinstance(p.observation, Groups) and (c := claims.gap(title, p.observation))
+            ),
+            title,
+        )
         sub = f"{title} with 95 % interval, by group. No level is declared, so no line is drawn."
     head = tables.COUNTED.get(first.method, "n")
     drawing = charts.dots(rows, said, heads=("Group", head), unit="", threshold=held, rate=True)
-    return Exhibit(figure=Figure(title=said, subtitle=sub, drawing=drawing), margin=margin(pieces), lead=claims.sentence(f"{title}: {first.measures}") if first.measures else "")
+    return Exhibit(
+        figure=Figure(title=said, subtitle=sub, drawing=drawing),
+        margin=margin(audit, pieces),
+        lead=claims.sentence(f"{title}: {first.measures}") if first.measures else "",
+    )
 
 
 def _tabled(audit: Audit, pieces: Sequence[Evidence], methods: Sequence[str]) -> Exhibit:
@@ -241,8 +290,16 @@ def _tabled(audit: Audit, pieces: Sequence[Evidence], methods: Sequence[str]) ->
     from dataclasses import replace
 
     table = replace(table, full=wide, notes=(*table.notes, *limits(pieces)))
-    leads = [claims.sentence(claims.gap(tables.rate_title(p), p.observation)) for p in pieces if isinstance(p.observation, Groups)]
-    return Exhibit(table=table, margin=margin(pieces), lead=" ".join(lead for lead in leads if lead) if not wide else "")
+    leads = [
+        claims.sentence(claims.gap(tables.rate_title(p), p.observation))
+        for p in pieces
+        if isinstance(p.observation, Groups)
+    ]
+    return Exhibit(
+        table=table,
+        margin=margin(audit, pieces),
+        lead=" ".join(lead for lead in leads if lead) if not wide else "",
+    )
 
 
 def fairness(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
@@ -261,7 +318,9 @@ def fairness(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
         if len(columns_of(piece)) != 1 or len(getattr(piece.observation, "by", ())) != 1:
             continue
         twin = piece.method.removesuffix("_ratio") + "_difference"
-        if piece.method.endswith("_difference") and any(p.id == piece.id.replace("_difference", "_ratio", 1) for p in compared):
+        if piece.method.endswith("_difference") and any(
+            p.id == piece.id.replace("_difference", "_ratio", 1) for p in compared
+        ):
             continue  # the ratio's table holds the difference too
         found = tables.contrasts(piece)
         if found is not None:
@@ -269,7 +328,7 @@ def fairness(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
             made.append(Exhibit(table=found, lead=_lead(piece)))
     for piece in compared:
         if piece.id not in shown_ids and (found := tables.crossing(piece)) is not None:
-            made.append(Exhibit(table=_folded(found), margin=margin([piece])))
+            made.append(Exhibit(table=_folded(found), margin=margin(audit, [piece])))
     made += [e for p in pieces if p not in compared if (e := any_shape(audit, p)) is not None]
     return made
 
@@ -306,7 +365,7 @@ def _ratios(audit: Audit, pieces: Sequence[Evidence]) -> Exhibit | None:
     if held is not None:
         sub += " Dark: all of the interval is on the wrong side of the line."
     drawing = charts.dots(rows, title, threshold=held, log=True, unit="ratio")
-    return Exhibit(figure=Figure(title=title, subtitle=sub, drawing=drawing), margin=margin(pieces))
+    return Exhibit(figure=Figure(title=title, subtitle=sub, drawing=drawing), margin=margin(audit, pieces))
 
 
 QUESTIONS = {
@@ -334,9 +393,14 @@ def passport(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
         rows.append(
             Line(
                 cells=(
-                    Cell(text=QUESTIONS.get(part, name(piece.title, 80)), sub=name(piece.measures if part not in QUESTIONS else piece.title, 90)),
+                    Cell(
+                        text=QUESTIONS.get(part, name(piece.title, 80)),
+                        sub=name(piece.measures if part not in QUESTIONS else piece.title, 90),
+                    ),
                     Cell(text=name(method, 40)),
-                    Cell(text=numbers.number(estimate), sub=numbers.size(estimate.n), sort=str(estimate.value)),
+                    Cell(
+                        text=numbers.number(estimate), sub=numbers.size(estimate.n), sort=str(estimate.value)
+                    ),
                     Cell(text=requirement(held), muted=held is None),
                     tables.mark_of(audit, piece.id),
                 )

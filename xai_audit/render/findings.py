@@ -31,7 +31,7 @@ def state(finding: Finding) -> str:
     """The verdict a mark stands for: a waived fail is ``waived``, an open rule that only waits for statements ``absent``."""
     if finding.kind == "fail" and finding.waiver is not None and not finding.waiver.expired:
         return "waived"
-    if finding.kind == "open" and finding.missing and not any(part.estimate for part in finding.parts):
+    if finding.kind == "open" and finding.missing and not any(part.p is not None for part in finding.parts):
         return "absent"
     return finding.kind
 
@@ -51,10 +51,14 @@ def place(finding: Finding) -> str:
     return anchor("finding", f"{finding.policy}-{finding.rule}")
 
 
-def evidence_notes(identifiers: Iterable[str], *, most: int = SHOWN) -> tuple[Note, ...]:
+def evidence_notes(audit: Audit, identifiers: Iterable[str], *, most: int = SHOWN) -> tuple[Note, ...]:
     """Evidence ids as links into the register, and how many more there are."""
     each = list(dict.fromkeys(identifiers))
-    notes = [Note(text=name(i, 80), href=f"#{anchor('evidence', i)}") for i in each[:most]]
+    # A rule may ask for evidence that this run did not make; then there is nothing to lead to.
+    known = {piece.id for piece in audit.evidence}
+    notes = [
+        Note(text=name(i, 80), href=f"#{anchor('evidence', i)}" if i in known else "") for i in each[:most]
+    ]
     if len(each) > most:
         notes.append(Note(text=f"and {len(each) - most} more in audit.json"))
     return tuple(notes)
@@ -72,7 +76,10 @@ def leading(finding: Finding) -> Part | None:
     counted = [part for part in parts if part.estimate is not None]
     if not counted:
         return parts[0] if parts else None
-    return min(counted, key=lambda part: (part.p if part.p is not None else 2.0, -(part.more_rows or 0), part.evidence))
+    return min(
+        counted,
+        key=lambda part: (part.p if part.p is not None else 2.0, -(part.more_rows or 0), part.evidence),
+    )
 
 
 def judged(audit: Audit, finding: Finding) -> Judged:
@@ -103,7 +110,7 @@ def judged(audit: Audit, finding: Finding) -> Judged:
         applies=f"Applies from {numbers.day(finding.applies_from)}" if finding.applies_from else "",
         policy=finding.policy,
         waiver=_waiver(finding),
-        evidence=evidence_notes(finding.evidence),
+        evidence=evidence_notes(audit, finding.evidence),
         statements=tuple(asks(key) for key in finding.missing),
         parts=_parts(finding),
         kind=kind,
@@ -193,7 +200,9 @@ def settle(audit: Audit, finding: Finding) -> str:
     who = people(audit)
     part = leading(finding)
     rows = [p.more_rows for p in undecided if p.more_rows]
-    kind = {"smallest ratio": "ratio", "largest difference": "difference"}.get((part.quantity or "") if part else "", "value")
+    kind = {"smallest ratio": "ratio", "largest difference": "difference"}.get(
+        (part.quantity or "") if part else "", "value"
+    )
     if any(p.hopeless for p in undecided):
         return f"More {who} will not settle it while the {kind} stays so near the threshold: over 100 times as many would be needed."
     if rows:
@@ -224,8 +233,16 @@ def _parts(finding: Finding) -> tuple[Line, ...]:
             Line(
                 cells=(
                     Cell(text=by(part.evidence) or name(part.evidence, 60)),
-                    Cell(text=numbers.joined(name(label, 40) for label in part.between) if part.between else "–"),
-                    Cell(text=numbers.number(part.estimate) if part.estimate else name(part.reason or "no number", 80)),
+                    Cell(
+                        text=numbers.joined(name(label, 40) for label in part.between)
+                        if part.between
+                        else "–"
+                    ),
+                    Cell(
+                        text=numbers.number(part.estimate)
+                        if part.estimate
+                        else name(part.reason or "no number", 80)
+                    ),
                     Cell(text=f"{part.estimate.n:,}" if part.estimate else "–"),
                     Cell(text=mark.word, mark=mark),
                 )

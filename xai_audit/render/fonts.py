@@ -112,6 +112,7 @@ def _subset(face: Face, points: tuple[int, ...]) -> bytes:
     options = subset.Options()
     options.flavor = "woff2"
     options.layout_features = ["kern", "liga", "ccmp", "locl", "mark", "mkmk", "lnum", "tnum"]
+    options.drop_tables += ["FFTM"]  # FontForge's time stamps
     options.notdef_outline = True
     options.name_IDs = [0, 1, 2, 13, 14]  # the licence travels with the face
     with TTFont(io.BytesIO(content(face)), recalcTimestamp=False) as font:

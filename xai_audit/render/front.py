@@ -156,7 +156,10 @@ def _blocks(audit: Audit, found: dict[str, list[Finding]]) -> list[tuple[Mark, s
             *(Column(head=word) for word in last),
         )
         table = Table(
-            caption=head, columns=columns, rows=tuple(_row(entry, len(last)) for entry in told_here), full=True
+            caption=head,
+            columns=columns,
+            rows=tuple(_row(entry, len(last)) for entry in told_here),
+            full=True,
         )
         rest = len(found[key]) - most
         more = f"{numbers.some(rest, 'more rule')} of this kind in the sections below." if rest > 0 else ""
@@ -178,7 +181,10 @@ def _row(entry: Judged, last: int) -> Line:
             Cell(text=entry.title, sub=entry.rule, href=f"#{entry.anchor}"),
             Cell(text=_bare(entry.clause)),
             Cell(text=entry.observed, sub=entry.quantity),
-            Cell(text=entry.threshold, sub=entry.basis if entry.blocking else f"{entry.basis}; warns, does not block"),
+            Cell(
+                text=entry.threshold,
+                sub=entry.basis if entry.blocking else f"{entry.basis}; warns, does not block",
+            ),
             *ends,
         )
     )

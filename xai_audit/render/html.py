@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -36,11 +37,29 @@ def templates() -> Environment:
 
 
 def breakable(text: object) -> Markup:
-    """A name that may break after a slash, a dot or an underscore, so that it fits a narrow column."""
-    safe = Markup("").join([Markup.escape(str(text))])
-    for sign in ("/", "_", "+"):
-        safe = Markup(str(safe).replace(sign, f"{sign}<wbr>"))  # noqa: S704  # escaped above; only <wbr> is added
-    return safe
+    """Text whose long words may break: after a slash, an underscore or a plus, else anywhere.
+
+    No-break spaces are part of a word, so that an estimate stays on one line.
+    """
+    return Markup(" ").join(Markup("<wbr>").join(_pieces(word)) for word in str(text).split(" "))
+
+
+def _pieces(word: str) -> list[str]:
+    """A word in pieces it may break between."""
+    if len(word) < LONG:
+        return [word]
+    pieces = re.findall(r"[^/_+]*[/_+]|[^/_+]+", word)
+    return (
+        [piece[start : start + 12] for piece in pieces for start in range(0, len(piece), 12)]
+        if max(map(len, pieces)) > LONGER
+        else pieces
+    )
+
+
+LONG = 18
+"""Characters from which a word may break at its signs."""
+LONGER = 30
+"""Characters from which it may break anywhere."""
 
 
 def source(name: str) -> str:

@@ -43,9 +43,9 @@ def words(
 def line(x1: float, y1: float, x2: float, y2: float, *, ink: str, width: float = 1, dash: str = "") -> Markup:
     """A straight line."""
     dashes = Markup(' stroke-dasharray="{}"').format(dash) if dash else ""
-    return Markup('<line x1="{}" y1="{}" x2="{}" y2="{}" stroke="{}" class="s-{}" stroke-width="{}"{}/>').format(
-        _n(x1), _n(y1), _n(x2), _n(y2), INKS[ink].light, ink, width, dashes
-    )
+    return Markup(
+        '<line x1="{}" y1="{}" x2="{}" y2="{}" stroke="{}" class="s-{}" stroke-width="{}"{}/>'
+    ).format(_n(x1), _n(y1), _n(x2), _n(y2), INKS[ink].light, ink, width, dashes)
 
 
 def dot(x: float, y: float, *, ink: str, radius: float = 4.2) -> Markup:
@@ -75,6 +75,14 @@ def area(points: Sequence[tuple[float, float]], *, ink: str) -> Markup:
     """A filled outline."""
     steps = " ".join(f"{'L' if i else 'M'}{_n(x)} {_n(y)}" for i, (x, y) in enumerate(points))
     return Markup('<path d="{}Z" fill="{}" class="f-{}"/>').format(steps, INKS[ink].light, ink)
+
+
+def arrow(x1: float, x2: float, y: float, *, ink: str, width: float = 2.4) -> Markup:
+    """An arrow along a row; one too short for a shaft is its head alone."""
+    way = 1 if x2 >= x1 else -1
+    head = min(6.0, abs(x2 - x1))
+    shaft = line(x1, y, x2 - way * head, y, ink=ink, width=width) if abs(x2 - x1) > head else Markup()
+    return shaft + area([(x2, y), (x2 - way * 6, y - 4), (x2 - way * 6, y + 4)], ink=ink)
 
 
 def whisker(low: float, value: float, high: float, y: float, *, strong: bool) -> Markup:

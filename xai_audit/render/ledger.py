@@ -59,7 +59,14 @@ def ledger(audit: Audit, outline: Mapping[str, Any]) -> Ledger:
         held = _HOLDS.get(row.get("holds") or "")
         measured, notes = held(audit) if held else ((), ())
         points.append(
-            Point(point=point, clause=clause(point), asks=row["asks"], measured=measured, said=tuple(said), notes=notes)
+            Point(
+                point=point,
+                clause=clause(point),
+                asks=row["asks"],
+                measured=measured,
+                said=tuple(said),
+                notes=notes,
+            )
         )
     missing = sum(any(entry.absent or not entry.attributed for entry in p.said) for p in points)
     stated = sum(bool(p.said) and not any(e.absent or not e.attributed for e in p.said) for p in points)
@@ -90,8 +97,15 @@ def _identity(audit: Audit) -> Held:
     model = audit.subject.get("model") or {}
     about = people.system(audit)
     previous = about.get("previous_version")
-    said = [f"Version {name(about.get('version') or 'not given', 40)}" + (f" replaces {name(previous, 40)}" if previous else "")]
-    said.append(f"Model digest {numbers.short(model['sha256'])}" if model.get("sha256") else "No model was given, only its predictions")
+    said = [
+        f"Version {name(about.get('version') or 'not given', 40)}"
+        + (f" replaces {name(previous, 40)}" if previous else "")
+    ]
+    said.append(
+        f"Model digest {numbers.short(model['sha256'])}"
+        if model.get("sha256")
+        else "No model was given, only its predictions"
+    )
     return (". ".join(said) + ".",), (_section("0", "identity"),)
 
 
@@ -103,7 +117,9 @@ def _software(audit: Audit) -> Held:
 
 def _hardware(audit: Audit) -> Held:
     jobs = audit.run.get("jobs")
-    machine = " ".join(name(audit.environment[key], 60) for key in ("system", "machine") if audit.environment.get(key))
+    machine = " ".join(
+        name(audit.environment[key], 60) for key in ("system", "machine") if audit.environment.get(key)
+    )
     text = f"Audited on {machine}" if machine else "The machine of this audit is not recorded"
     workers = f", {numbers.some(int(jobs), 'worker')}" if jobs else ""
     return (f"{text}{workers}.",), ()
@@ -125,7 +141,9 @@ def _explanations(audit: Audit) -> Held:
 def _explanations_hold(audit: Audit) -> Held:
     if not any(p.kind == "explainer" and p.status == "measured" for p in audit.evidence):
         return (), ()
-    return ("How far the explanations can be relied on is in section 11.",), (_section("11", "explanations_hold"),)
+    return ("How far the explanations can be relied on is in section 11.",), (
+        _section("11", "explanations_hold"),
+    )
 
 
 def _architecture(audit: Audit) -> Held:
@@ -150,16 +168,18 @@ def _data(audit: Audit) -> Held:
 
 def _testing(audit: Audit) -> Held:
     measured = sum(piece.status == "measured" for piece in audit.evidence)
-    return (f"{numbers.some(measured, 'measurement')} under rules fixed before the run; this report is dated {numbers.day(audit.run.get('finished', ''))}.",), (
-        _section("7", "performance"),
-    )
+    return (
+        f"{numbers.some(measured, 'measurement')} under rules fixed before the run; this report is dated {numbers.day(audit.run.get('finished', ''))}.",
+    ), (_section("7", "performance"),)
 
 
 def _artefact(audit: Audit) -> Held:
     piece = audit.get("artefact_safety")
     if piece is None or piece.status != "measured":
         return (), ()
-    return ("What the model file may carry was looked at; section 5.",), told.evidence_notes([piece.id])
+    return ("What the model file may carry was looked at; section 5.",), told.evidence_notes(
+        audit, [piece.id]
+    )
 
 
 def _groups(audit: Audit) -> Held:
@@ -233,7 +253,11 @@ def _by_group(audit: Audit) -> Sequence[Line]:
     primary = thresholds.primary(audit)
     rows = []
     for piece in audit.evidence:
-        if piece.method != primary or not isinstance(piece.observation, Groups) or len(piece.observation.by) != 1:
+        if (
+            piece.method != primary
+            or not isinstance(piece.observation, Groups)
+            or len(piece.observation.by) != 1
+        ):
             continue
         for group in piece.observation.groups:
             level = ", ".join(f"{name(key, 40)} {name(value, 60)}" for key, value in group.key.items())
@@ -242,7 +266,12 @@ def _by_group(audit: Audit) -> Sequence[Line]:
                     cells=(
                         Cell(text="(b)(v)"),
                         Cell(text=f"{name(piece.title, 60)}, {level}"),
-                        Cell(text=numbers.number(group.estimate) if group.estimate else name(group.reason or "", 40), muted=group.estimate is None),
+                        Cell(
+                            text=numbers.number(group.estimate)
+                            if group.estimate
+                            else name(group.reason or "", 40),
+                            muted=group.estimate is None,
+                        ),
                         Cell(text="none", muted=True),
                         Cell(text=f"{group.estimate.n:,}" if group.estimate else "–"),
                     )

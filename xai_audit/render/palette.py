@@ -56,7 +56,9 @@ def sheet() -> str:
     """The colours as CSS custom properties, dark by the reader's preference. For screens."""
     light = ";".join(f"--{name}:{ink.light}" for name, ink in INKS.items())
     dark = ";".join(f"--{name}:{ink.dark}" for name, ink in INKS.items())
-    drawn = "".join(f"svg .f-{name}{{fill:var(--{name})}}svg .s-{name}{{stroke:var(--{name})}}" for name in INKS)
+    drawn = "".join(
+        f"svg .f-{name}{{fill:var(--{name})}}svg .s-{name}{{stroke:var(--{name})}}" for name in INKS
+    )
     return f":root{{{light}}}@media (prefers-color-scheme:dark){{:root{{{dark}}}{drawn}}}"
 
 

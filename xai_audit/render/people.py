@@ -115,7 +115,9 @@ def provider(audit: Audit) -> str:
 def title(audit: Audit) -> str:
     """The system's name and version, as printed everywhere."""
     about = system(audit)
-    return " ".join(part for part in (name(about.get("name", "")), name(about.get("version", ""), 40)) if part)
+    return " ".join(
+        part for part in (name(about.get("name", "")), name(about.get("version", ""), 40)) if part
+    )
 
 
 def signatures(audit: Audit) -> list[Said]:
@@ -139,5 +141,9 @@ def signatures(audit: Audit) -> list[Said]:
             )
         )
     if not any(entry.attributed for entry in made):
-        made.append(Said(asks="A dated signature", clause="Annex IV(2)(g)", who="the person responsible for this audit"))
+        made.append(
+            Said(
+                asks="A dated signature", clause="Annex IV(2)(g)", who="the person responsible for this audit"
+            )
+        )
     return made

@@ -69,7 +69,9 @@ def report(audit: Audit) -> Report:
     sections = _sections(audit, plan)
     number_tables(sections)
     found = front.states(audit)
-    worst = next((VERDICTS[key] for key in ("fail", "open", "review", "absent") if found[key]), VERDICTS["pass"])
+    worst = next(
+        (VERDICTS[key] for key in ("fail", "open", "review", "absent") if found[key]), VERDICTS["pass"]
+    )
     rail = [("1", "Outcome", "outcome", worst)]
     rail += [(s.number, s.short, s.id, s.mark) for s in sections]
     policies = audit.policies
@@ -117,7 +119,12 @@ def _sections(audit: Audit, plan: Mapping[str, Any]) -> list[Section]:
             exhibits=exhibits.BUILDERS[entry.get("builder", "general")](audit, measured),
             judged=[finding for finding in judged if finding.kind in WHOLE],
             brief=[finding for finding in judged if finding.kind not in WHOLE],
-            statements=[said for key in entry.get("statements", ()) if _wanted(audit, key) for said in people.said(audit, key)],
+            statements=[
+                said
+                for key in entry.get("statements", ())
+                if _wanted(audit, key)
+                for said in people.said(audit, key)
+            ],
             unmeasured=[_unmeasured(piece) for piece in pieces if piece.status != "measured"],
         )
         section.mark = _mark(section)
@@ -138,7 +145,11 @@ def _wanted(audit: Audit, key: str) -> bool:
 
 def _mark(section: Section) -> Mark | None:
     """A section's heaviest mark: of its findings, its failed methods, its missing statements."""
-    marks = [finding.mark for finding in (*section.judged, *section.brief) if finding.kind not in {"notApplicable", "informational"}]
+    marks = [
+        finding.mark
+        for finding in (*section.judged, *section.brief)
+        if finding.kind not in {"notApplicable", "informational"}
+    ]
     if any(said.absent or not said.attributed for said in section.statements):
         marks.append(VERDICTS["absent"])
     if any(line.cells[1].text == "failed" for line in section.unmeasured):
@@ -153,7 +164,9 @@ def _unmeasured(piece: Evidence) -> Line:
     return Line(
         cells=(
             Cell(text=name(piece.title, 80), sub=name(piece.id, 80), href=f"#{anchor('evidence', piece.id)}"),
-            Cell(text=piece.status, mark=VERDICTS["review"] if piece.status == "failed" else VERDICTS["absent"]),
+            Cell(
+                text=piece.status, mark=VERDICTS["review"] if piece.status == "failed" else VERDICTS["absent"]
+            ),
             Cell(text=visible(piece.reason or "")[:600]),
         )
     )
@@ -171,13 +184,20 @@ def place(audit: Audit, plan: Mapping[str, Any]) -> dict[str, list[Evidence]]:
     return placed
 
 
-def place_rules(audit: Audit, plan: Mapping[str, Any], placed: Mapping[str, Sequence[Evidence]]) -> dict[str, list[Any]]:
+def place_rules(
+    audit: Audit, plan: Mapping[str, Any], placed: Mapping[str, Sequence[Evidence]]
+) -> dict[str, list[Any]]:
     """Every finding in exactly one section: by its rule's id, else where its evidence is."""
     ruled: dict[str, list[Any]] = {entry["id"]: [] for entry in plan["sections"]}
     homes = {piece.id: section for section, pieces in placed.items() for piece in pieces}
     for finding in sorted(audit.findings, key=told.weight):
         named = next(
-            (e["id"] for e in plan["sections"] if any(fnmatchcase(finding.rule, p) for p in e.get("rules", ()))), None
+            (
+                e["id"]
+                for e in plan["sections"]
+                if any(fnmatchcase(finding.rule, p) for p in e.get("rules", ()))
+            ),
+            None,
         )
         first = next((homes[i] for i in finding.evidence if i in homes), plan["otherwise"]["rules"])
         ruled[named or first].append(finding)
@@ -228,17 +248,37 @@ def _identity(audit: Audit) -> Table:
         ("System", people.title(audit)),
         ("Replaces version", name(about.get("previous_version") or "not stated", 60)),
         ("Stage", str(about.get("stage", "not stated"))),
-        ("Provider", ", ".join(name(provider[k]) for k in ("name", "address", "contact", "representative") if provider.get(k)) or "not stated"),
-        ("Model", f"{model.get('format', '')}, sha256 {model.get('sha256', '')}" if model else "none; predictions were given"),
+        (
+            "Provider",
+            ", ".join(
+                name(provider[k]) for k in ("name", "address", "contact", "representative") if provider.get(k)
+            )
+            or "not stated",
+        ),
+        (
+            "Model",
+            f"{model.get('format', '')}, sha256 {model.get('sha256', '')}"
+            if model
+            else "none; predictions were given",
+        ),
         *(
             (f"{label} data", f"{table.get('rows', 0):,} rows, sha256 {table.get('sha256', '')}")
             for label, table in (("Test", data.get("test")), ("Training", data.get("train")))
             if table
         ),
-        *((f"Policy {p['id']} {p['version']}", f"as of {printed.day(p.get('as_of', ''))}, sha256 {p.get('sha256', '')}") for p in audit.policies),
+        *(
+            (
+                f"Policy {p['id']} {p['version']}",
+                f"as of {printed.day(p.get('as_of', ''))}, sha256 {p.get('sha256', '')}",
+            )
+            for p in audit.policies
+        ),
         ("Tool", _tool(audit)),
         ("Run", f"{_moment(audit.run.get('started'))} to {_moment(audit.run.get('finished'))}"),
-        ("Host and workers", f"{name(audit.run.get('host') or 'not recorded', 60)}, {audit.run.get('jobs', 1)}"),
+        (
+            "Host and workers",
+            f"{name(audit.run.get('host') or 'not recorded', 60)}, {audit.run.get('jobs', 1)}",
+        ),
     ]
     return replace(_pairs("What was audited, with what, when", ("What", "Which"), rows), full=True)
 
@@ -250,18 +290,26 @@ def _tool(audit: Audit) -> str:
 def _moment(moment: object) -> str:
     text = str(moment or "not recorded")
     day, _, clock = text.partition("T")
-    return f"{printed.day(day)}, {clock[:8]}{' UTC' if clock.endswith(('Z', '+00:00')) else ''}" if clock else printed.day(day)
+    return (
+        f"{printed.day(day)}, {clock[:8]}{' UTC' if clock.endswith(('Z', '+00:00')) else ''}"
+        if clock
+        else printed.day(day)
+    )
 
 
 def _model(audit: Audit) -> Table:
     details = (audit.subject.get("model") or {}).get("details") or {}
-    rows = [(name(key.replace("_", " "), 40), name(_brief(value), 300)) for key, value in sorted(details.items())]
+    rows = [
+        (name(key.replace("_", " "), 40), name(_brief(value), 300)) for key, value in sorted(details.items())
+    ]
     return replace(_pairs("What the model file says of itself", ("What", "Value"), rows), number="5.0")
 
 
 def _brief(value: object) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_brief(inner)}" for key, inner in sorted(value.items(), key=lambda kv: str(kv[0])))
+        return ", ".join(
+            f"{key} {_brief(inner)}" for key, inner in sorted(value.items(), key=lambda kv: str(kv[0]))
+        )
     if isinstance(value, (list, tuple)):
         return ", ".join(_brief(inner) for inner in value)
     return str(value)
@@ -294,7 +342,11 @@ def _levels(levels: Any) -> str:
     """How many levels a column has, or which."""
     if not levels:
         return "–"
-    return f"{levels:,}" if isinstance(levels, int) else name(", ".join(name(level, 30) for level in levels), 200)
+    return (
+        f"{levels:,}"
+        if isinstance(levels, int)
+        else name(", ".join(name(level, 30) for level in levels), 200)
+    )
 
 
 def _groupings(audit: Audit) -> Table:
@@ -303,10 +355,18 @@ def _groupings(audit: Audit) -> Table:
         if len(grouping["columns"]) > 1:
             continue
         for index, (label, count) in enumerate(zip(grouping["labels"], grouping["counts"], strict=True)):
-            size = f"{count:,}" if isinstance(count, int) else name(count if count is not None else "withheld", 30)
+            size = (
+                f"{count:,}"
+                if isinstance(count, int)
+                else name(count if count is not None else "withheld", 30)
+            )
             rows.append(
                 Line(
-                    cells=(Cell(text=name(grouping["columns"][0], 60)), Cell(text=name(label, 80)), Cell(text=size, muted=not isinstance(count, int))),
+                    cells=(
+                        Cell(text=name(grouping["columns"][0], 60)),
+                        Cell(text=name(label, 80)),
+                        Cell(text=size, muted=not isinstance(count, int)),
+                    ),
                     begins=index == 0 and bool(rows),
                 )
             )
@@ -321,9 +381,16 @@ def _environment(audit: Audit) -> Table:
     packages = audit.environment.get("packages") or {}
     here = audit.environment
     machine = " ".join(name(here[key], 60) for key in ("system", "machine") if here.get(key))
-    rows = [("Python", name(here.get("python") or "not recorded", 60)), ("Machine", machine or "not recorded")]
-    rows += [(name(package, 60), name(version, 60)) for package, version in sorted(packages.items())[:PACKAGES]]
-    return replace(_pairs("Software this audit ran on", ("Package", "Version"), rows), folded=True, number="G.1")
+    rows = [
+        ("Python", name(here.get("python") or "not recorded", 60)),
+        ("Machine", machine or "not recorded"),
+    ]
+    rows += [
+        (name(package, 60), name(version, 60)) for package, version in sorted(packages.items())[:PACKAGES]
+    ]
+    return replace(
+        _pairs("Software this audit ran on", ("Package", "Version"), rows), folded=True, number="G.1"
+    )
 
 
 def _register(audit: Audit) -> Table:
@@ -331,7 +398,12 @@ def _register(audit: Audit) -> Table:
         Line(
             cells=(
                 Cell(text=name(piece.id, 100)),
-                Cell(text=piece.status, mark=None if piece.status == "measured" else VERDICTS["review" if piece.status == "failed" else "absent"]),
+                Cell(
+                    text=piece.status,
+                    mark=None
+                    if piece.status == "measured"
+                    else VERDICTS["review" if piece.status == "failed" else "absent"],
+                ),
                 Cell(text=piece.observation.shape if piece.observation else name(piece.reason or "", 160)),
                 Cell(text=str(piece.seed)),
                 Cell(text=name(_brief(piece.params), 160) or "–"),
@@ -342,7 +414,13 @@ def _register(audit: Audit) -> Table:
     )
     return Table(
         caption="Register of evidence, each piece as audit.json holds it",
-        columns=(Column(head="Evidence"), Column(head="Status"), Column(head="Shape or reason"), Column(head="Seed", numeric=True), Column(head="Parameters")),
+        columns=(
+            Column(head="Evidence"),
+            Column(head="Status"),
+            Column(head="Shape or reason"),
+            Column(head="Seed", numeric=True),
+            Column(head="Parameters"),
+        ),
         rows=rows,
         full=True,
         number="G.3",
@@ -367,7 +445,13 @@ def _rules(audit: Audit) -> Table:
         )
     return Table(
         caption="The rules, as they were fixed before the run",
-        columns=(Column(head="Rule", width="w-article"), Column(head="In plain words"), Column(head="Provision and basis"), Column(head="Requirement"), Column(head="Verdict")),
+        columns=(
+            Column(head="Rule", width="w-article"),
+            Column(head="In plain words"),
+            Column(head="Provision and basis"),
+            Column(head="Requirement"),
+            Column(head="Verdict"),
+        ),
         rows=tuple(rows),
         full=True,
         number="2.2",
@@ -389,7 +473,12 @@ def _methods(audit: Audit) -> Table:
         )
     return Table(
         caption="Methods, what they measure, what they cannot show",
-        columns=(Column(head="Method"), Column(head="Measures"), Column(head="Cannot show"), Column(head="After")),
+        columns=(
+            Column(head="Method"),
+            Column(head="Measures"),
+            Column(head="Cannot show"),
+            Column(head="After"),
+        ),
         rows=tuple(rows[key] for key in sorted(rows)),
         full=True,
         number="G.2",
@@ -403,7 +492,14 @@ def _dates(audit: Audit) -> Table:
         key = f"{finding.applies_from or '9999'}|{when}"
         dates.setdefault(key, []).append(finding.rule)
     rows = [(key.split("|", 1)[1], ", ".join(sorted(set(rules)))) for key, rules in sorted(dates.items())]
-    return replace(_pairs("From when the provisions behind the rules apply, as the policy holds it", ("Applies from", "Rules"), rows), number="3.1")
+    return replace(
+        _pairs(
+            "From when the provisions behind the rules apply, as the policy holds it",
+            ("Applies from", "Rules"),
+            rows,
+        ),
+        number="3.1",
+    )
 
 
 def _all_unmeasured(audit: Audit) -> Table:
@@ -436,9 +532,22 @@ def texts(audit: Audit) -> dict[str, Any]:
         "favourable": _class(subject, "favourable"),
         "threshold": subject.get("threshold"),
         "classes": tuple(name(c, 40) for c in subject.get("classes") or ()),
-        "classification": [(name(str(key).replace("_", " "), 40), name(_brief(value), 300)) for key, value in classification.items() if value is not None],
-        "as_of": printed.joined(dict.fromkeys(printed.day(p.get("as_of", "")) for p in audit.policies)) or "an unknown date",
-        "policies": [(p["id"], str(p["version"]), name(p.get("author") or "an author not named", 80), printed.day(p.get("as_of", ""))) for p in audit.policies],
+        "classification": [
+            (name(str(key).replace("_", " "), 40), name(_brief(value), 300))
+            for key, value in classification.items()
+            if value is not None
+        ],
+        "as_of": printed.joined(dict.fromkeys(printed.day(p.get("as_of", "")) for p in audit.policies))
+        or "an unknown date",
+        "policies": [
+            (
+                p["id"],
+                str(p["version"]),
+                name(p.get("author") or "an author not named", 80),
+                printed.day(p.get("as_of", "")),
+            )
+            for p in audit.policies
+        ],
         "declared": [_declared(level) for level in about.get("declared_levels", ())],
         "seed": audit.spec.get("run", {}).get("seed", 0),
         "overrides": [(name(key), name(value)) for key, value in (audit.spec.get("overrides") or {}).items()],

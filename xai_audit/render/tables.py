@@ -60,7 +60,9 @@ def mark_of(audit: Audit, identifier: str) -> Cell:
             if kind is None:
                 continue
             mark = VERDICTS[kind]
-            return Cell(text=mark.word, mark=mark, sub=finding.rule, href=f"#{told.place(finding)}", sort=mark.word)
+            return Cell(
+                text=mark.word, mark=mark, sub=finding.rule, href=f"#{told.place(finding)}", sort=mark.word
+            )
     return Cell(text="no rule", muted=True)
 
 
@@ -118,7 +120,12 @@ def ordered(groups: Sequence[Group]) -> list[Group]:
     """Groups by value, lowest first; those without a value last; missing values last of all."""
     return sorted(
         groups,
-        key=lambda g: (g.estimate is None, g.missing, g.estimate.value if g.estimate else 0.0, tuple(g.key.values())),
+        key=lambda g: (
+            g.estimate is None,
+            g.missing,
+            g.estimate.value if g.estimate else 0.0,
+            tuple(g.key.values()),
+        ),
     )
 
 
@@ -137,7 +144,10 @@ def shown(group: Group | None, places: int, *, sized: bool = False) -> Cell:
 def places_of(pieces: Sequence[Evidence]) -> int:
     """The decimals of a column over several tables."""
     return numbers.shared_decimals(
-        group.estimate for piece in pieces if isinstance(piece.observation, Groups) for group in piece.observation.groups
+        group.estimate
+        for piece in pieces
+        if isinstance(piece.observation, Groups)
+        for group in piece.observation.groups
     )
 
 
@@ -151,7 +161,9 @@ def by_group(
 ) -> Table:
     """Rates side by side, a block of rows for each sensitive column, lowest first by the first rate."""
     methods = list(dict.fromkeys(piece.method for _, pieces in blocks for piece in pieces))
-    first = {method: next(p for _, pieces in blocks for p in pieces if p.method == method) for method in methods}
+    first = {
+        method: next(p for _, pieces in blocks for p in pieces if p.method == method) for method in methods
+    }
     places = {m: places_of([p for _, pieces in blocks for p in pieces if p.method == m]) for m in methods}
     counted = list(dict.fromkeys(COUNTED[m] for m in methods if m in COUNTED))
     counter = {word: next(m for m in methods if COUNTED.get(m) == word) for word in counted}
@@ -160,18 +172,27 @@ def by_group(
         cells = [Cell(text="All rows"), Cell(text=f"{max(e.n for e in whole.values()):,}")]
         cells += [Cell(text=f"{whole[counter[w]].n:,}" if counter[w] in whole else "–") for w in counted]
         cells += [
-            Cell(text=numbers.number(whole[m], places[m]), sort=str(whole[m].value)) if m in whole else Cell(text="–")
+            Cell(text=numbers.number(whole[m], places[m]), sort=str(whole[m].value))
+            if m in whole
+            else Cell(text="–")
             for m in methods
         ]
         rows.append(Line(cells=tuple(cells)))
     for columns, pieces in blocks:
-        tables = {p.method: {tuple(g.key.items()): g for g in p.observation.groups} for p in pieces if isinstance(p.observation, Groups)}
+        tables = {
+            p.method: {tuple(g.key.items()): g for g in p.observation.groups}
+            for p in pieces
+            if isinstance(p.observation, Groups)
+        }
         leading = next(iter(tables.values()), {})
         keys = {key: group for found in tables.values() for key, group in found.items()}
         for index, group in enumerate(ordered([leading.get(key, group) for key, group in keys.items()])):
             key = tuple(group.key.items())
             size = f"{group.n:,}" if group.n is not None else name(group.reason or "withheld", 20)
-            cells = [Cell(text=label(group, columns)), Cell(text=size, muted=group.n is None, sort=str(group.n or 0))]
+            cells = [
+                Cell(text=label(group, columns)),
+                Cell(text=size, muted=group.n is None, sort=str(group.n or 0)),
+            ]
             for word in counted:
                 peer = tables.get(counter[word], {}).get(key)
                 cells.append(Cell(text="–" if peer is None or peer.count is None else f"{peer.count:,}"))
@@ -215,14 +236,25 @@ def crossing(piece: Evidence) -> Table | None:
         return _listed(piece, keys, places)
     at = {(group.key[keys[0]], group.key[keys[1]]): group for group in groups}
     rows = tuple(
-        Line(cells=(Cell(text=name(level, 60)), *(shown(at.get((level, other)), places, sized=True) for other in across)))
+        Line(
+            cells=(
+                Cell(text=name(level, 60)),
+                *(shown(at.get((level, other)), places, sized=True) for other in across),
+            )
+        )
         for level in down
     )
     return Table(
         caption=title,
         columns=(
             Column(head=name(keys[0], 40)),
-            *(Column(head=other if keys[1] == "rate" else f"{name(keys[1], 20)} {name(other, 30)}", numeric=True) for other in across),
+            *(
+                Column(
+                    head=other if keys[1] == "rate" else f"{name(keys[1], 20)} {name(other, 30)}",
+                    numeric=True,
+                )
+                for other in across
+            ),
         ),
         rows=rows,
         full=len(across) > 4,
@@ -237,7 +269,10 @@ def _listed(piece: Evidence, keys: Sequence[str], places: int) -> Table | None:
         Line(
             cells=(
                 *(Cell(text=name(group.key.get(key, ""), 60)) for key in keys),
-                Cell(text=f"{group.n:,}" if group.n is not None else name(group.reason or "", 20), muted=group.n is None),
+                Cell(
+                    text=f"{group.n:,}" if group.n is not None else name(group.reason or "", 20),
+                    muted=group.n is None,
+                ),
                 shown(group, places),
             )
         )
@@ -264,7 +299,9 @@ def gaps(audit: Audit, pieces: Sequence[Evidence]) -> Table | None:
             continue
         estimate = summary.ratio if piece.method.endswith("_ratio") else summary.difference or summary.ratio
         held = thresholds.held(audit, piece.id)
-        between = f"{name(summary.between[0], 40)} and {name(summary.between[1], 40)}" if summary.between else ""
+        between = (
+            f"{name(summary.between[0], 40)} and {name(summary.between[1], 40)}" if summary.between else ""
+        )
         small = f"; {summary.insufficient} too small" if summary.insufficient else ""
         rows.append(
             Line(
@@ -312,11 +349,18 @@ def contrasts(piece: Evidence) -> Table | None:
             Line(
                 cells=(
                     Cell(text=label(group, piece.observation.by)),
-                    Cell(text=f"{group.n:,}" if group.n is not None else name(group.reason or "", 20), muted=group.n is None),
+                    Cell(
+                        text=f"{group.n:,}" if group.n is not None else name(group.reason or "", 20),
+                        muted=group.n is None,
+                    ),
                     shown(group, places),
                     _quotient(best.ratio if best else None, group),
                     _quotient(best.difference if best else None, group),
-                    Cell(text=told.chance(best.p).removeprefix("p\u00a0=\u00a0").removeprefix("p\u00a0") if best and best.p is not None else "–"),
+                    Cell(
+                        text=told.chance(best.p).removeprefix("p\u00a0=\u00a0").removeprefix("p\u00a0")
+                        if best and best.p is not None
+                        else "–"
+                    ),
                 )
             )
         )
@@ -340,20 +384,35 @@ def contrasts(piece: Evidence) -> Table | None:
 def _quotient(estimate: Estimate | None, group: Group) -> Cell:
     if estimate is not None:
         return Cell(text=numbers.number(estimate), sort=str(estimate.value))
-    return Cell(text="highest" if group.status == "measured" and "worst" in group.contrasts else "–", muted=True)
+    return Cell(
+        text="highest" if group.status == "measured" and "worst" in group.contrasts else "–", muted=True
+    )
 
 
 def matrix(observation: Matrix, caption: str) -> Table:
     """A matrix of numbers, whole ones without decimals."""
     whole = all(v is None or float(v).is_integer() for values in observation.values for v in values)
     rows = tuple(
-        Line(cells=(Cell(text=name(row, 60)), *(Cell(text="withheld" if v is None else numbers.plain(v, 0 if whole else 3), muted=v is None) for v in values)))
+        Line(
+            cells=(
+                Cell(text=name(row, 60)),
+                *(
+                    Cell(
+                        text="withheld" if v is None else numbers.plain(v, 0 if whole else 3), muted=v is None
+                    )
+                    for v in values
+                ),
+            )
+        )
         for row, values in zip(observation.rows, observation.values, strict=True)
     )
     across = f", {name(observation.column_title, 40)}" if observation.column_title else ""
     return Table(
         caption=f"{caption}{across}",
-        columns=(Column(head=name(observation.row_title or "", 40)), *(Column(head=name(c, 40), numeric=True) for c in observation.columns)),
+        columns=(
+            Column(head=name(observation.row_title or "", 40)),
+            *(Column(head=name(c, 40), numeric=True) for c in observation.columns),
+        ),
         rows=rows,
         full=len(observation.columns) > 5,
     )
@@ -368,7 +427,12 @@ def ranking(observation: Ranking, caption: str) -> Table:
                 Cell(text=name(item.name, 80)),
                 Cell(text=numbers.number(item.estimate, places), sort=str(item.estimate.value)),
                 Cell(text=f"{item.estimate.n:,}"),
-                Cell(text=str(item.rank_low) if item.rank_low == item.rank_high else f"{item.rank_low} to {item.rank_high}", sort=str(item.rank_low)),
+                Cell(
+                    text=str(item.rank_low)
+                    if item.rank_low == item.rank_high
+                    else f"{item.rank_low} to {item.rank_high}",
+                    sort=str(item.rank_low),
+                ),
             )
         )
         for item in observation.items[:LONGEST]
@@ -389,34 +453,49 @@ def ranking(observation: Ranking, caption: str) -> Table:
 
 
 def curve(observation: Curve, caption: str) -> Table:
-    """The points of a curve, a row each, at most LONGEST for a series."""
-    rows: list[Line] = []
-    notes: list[str] = []
-    several = len(observation.series) > 1
-    for series in observation.series:
-        places = numbers.shared_decimals(point.estimate for point in series.points)
-        step = max(1, -(-len(series.points) // LONGEST))
-        for index, point in enumerate(series.points[::step]):
-            x = numbers.plain(point.x, 3) if isinstance(point.x, (int, float)) else name(point.x, 60)
-            first = (Cell(text=name(series.name, 60)),) if several else ()
-            rows.append(
-                Line(
-                    cells=(*first, Cell(text=x), Cell(text=numbers.number(point.estimate, places)), Cell(text=f"{point.estimate.n:,}")),
-                    begins=several and index == 0 and bool(rows),
-                )
+    """The points of a curve, a row for each x and a column for each series, at most LONGEST rows."""
+    xs = list(dict.fromkeys(point.x for series in observation.series for point in series.points))
+    step = max(1, -(-len(xs) // LONGEST))
+    lines = observation.series[:AT_ONCE]
+    places = [numbers.shared_decimals(point.estimate for point in series.points) for series in lines]
+    at = [{point.x: point.estimate for point in series.points} for series in lines]
+    digits = _digits([x for x in xs if isinstance(x, (int, float))])
+    alone = len(lines) == 1
+    rows = []
+    for x in xs[::step]:
+        head = Cell(text=numbers.plain(x, digits) if isinstance(x, (int, float)) else name(x, 60))
+        cells = [
+            Cell(text=numbers.number(found[x], digits_), sort=str(found[x].value))
+            if x in found
+            else Cell(text="–", muted=True)
+            for found, digits_ in zip(at, places, strict=True)
+        ]
+        size = [Cell(text=f"{at[0][x].n:,}" if x in at[0] else "–")] if alone else []
+        rows.append(Line(cells=(head, *cells, *size)))
+    notes = []
+    if step > 1:
+        notes.append(f"Every {step}th point is printed; audit.json holds all {len(xs):,}.")
+    if len(observation.series) > AT_ONCE:
+        notes.append(f"{len(observation.series) - AT_ONCE} more series stand in audit.json.")
+    if not alone:
+        notes.append(
+            "; ".join(
+                f"{name(s.name, 40)}: {numbers.size(s.points[0].estimate.n)}" for s in lines if s.points
             )
-        if step > 1:
-            notes.append(f"Every {step}th point is printed; audit.json holds all {len(series.points):,}.")
-    first_head = (Column(head="Series"),) if several else ()
+            + "."
+        )
+    heads = [Column(head=name(observation.y or "Value", 40), numeric=True), Column(head="n", numeric=True)]
+    if not alone:
+        heads = [Column(head=name(series.name, 40), numeric=True) for series in lines]
     return Table(
         caption=caption,
-        columns=(
-            *first_head,
-            Column(head=name(observation.x, 40), numeric=not several),
-            Column(head=name(observation.y or "Value", 40), numeric=True),
-            Column(head="n", numeric=True),
-        ),
+        columns=(Column(head=name(observation.x, 40)), *heads),
         rows=tuple(rows),
-        notes=tuple(dict.fromkeys(notes)),
+        notes=tuple(notes),
         folded=True,
     )
+
+
+def _digits(xs: Sequence[float]) -> int:
+    """The fewest decimals, up to three, that keep all x apart as they are."""
+    return next((d for d in range(3) if all(abs(round(x, d) - x) < 1e-9 for x in xs)), 3)

@@ -34,7 +34,7 @@ def declared(audit: Audit, metric: str) -> Threshold | None:
             for side in ("at_least", "at_most"):
                 if level.get(side) is not None:
                     value = float(level[side])
-                    return Threshold(value, f"the declared {_short(value)}", _side(side))
+                    return Threshold(value, _short(value), _side(side), BASES["provider"])
     return None
 
 
@@ -50,7 +50,9 @@ def held(audit: Audit, evidence: str) -> Threshold | None:
     return None
 
 
-def of(audit: Audit, finding: Finding, table: dict[tuple[str, str], dict[str, Any]] | None = None) -> Threshold | None:
+def of(
+    audit: Audit, finding: Finding, table: dict[tuple[str, str], dict[str, Any]] | None = None
+) -> Threshold | None:
     """The number a finding was held to."""
     rule = (rules(audit) if table is None else table).get((finding.policy, finding.rule))
     if rule is None:
@@ -61,7 +63,7 @@ def of(audit: Audit, finding: Finding, table: dict[tuple[str, str], dict[str, An
             method = (finding.evidence or ("",))[0].split("/", 1)[0]
             return declared(audit, method)
         if value is not None:
-            return Threshold(float(value), f"{_short(float(value))} ({BASES[finding.basis]})", _side(side))
+            return Threshold(float(value), _short(float(value)), _side(side), BASES[finding.basis])
     return None
 
 
@@ -70,8 +72,9 @@ def _side(side: str) -> Literal["at_least", "at_most"]:
 
 
 def _short(value: float) -> str:
-    places = 2 if abs(round(value, 2) - value) < 1e-12 else 4
-    return numbers.plain(value, places)
+    """A threshold with at least two decimals, and as many more as it was given with."""
+    decimals = len(repr(round(value, 9)).partition(".")[2]) if "e" not in repr(value) else 9
+    return numbers.plain(value, max(2, decimals))
 
 
 def primary(audit: Audit) -> str | None:

@@ -34,7 +34,10 @@ def _hidden(character: str) -> bool:
 def visible(text: str, *, lines: bool = False) -> str:
     """Text with every hidden character as a visible escape; ``lines`` keeps line breaks and tabs."""
     kept = "\n\t" if lines else ""
-    return "".join(_escaped(c) if c not in kept and _hidden(c) else c for c in text.replace("\r\n", "\n" if lines else "\r\n"))
+    return "".join(
+        _escaped(c) if c not in kept and _hidden(c) else c
+        for c in text.replace("\r\n", "\n" if lines else "\r\n")
+    )
 
 
 def name(text: object, cap: int = CAP) -> str:
@@ -76,7 +79,9 @@ def anchor(kind: str, text: str) -> str:
         text = f"{text[:20]}-{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
     pieces = re.split(r"([A-Za-z0-9_-]+)", text)
     return f"{kind}-" + "".join(
-        piece if _PLAIN.fullmatch(piece) else "".join(f".{ord(c):x}." for c in piece) for piece in pieces if piece
+        piece if _PLAIN.fullmatch(piece) else "".join(f".{ord(c):x}." for c in piece)
+        for piece in pieces
+        if piece
     )
 
 
