@@ -5,6 +5,7 @@ Run: python -m benchmarks.fuzz_specs [COUNT [SEED]]
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import random
@@ -82,9 +83,9 @@ def change(rng: random.Random, document: Any) -> None:
     parent, key = rng.choice(places)
     how = rng.random()
     if how < 0.35:
-        parent[key] = rng.choice(ODD)
+        parent[key] = copy.deepcopy(rng.choice(ODD))
     elif how < 0.5 and isinstance(parent, dict):
-        parent[rng.choice(KEYS)] = rng.choice(ODD)
+        parent[rng.choice(KEYS)] = copy.deepcopy(rng.choice(ODD))
     elif how < 0.65:
         del parent[key]
     elif how < 0.8 and isinstance(parent, dict):
@@ -93,17 +94,7 @@ def change(rng: random.Random, document: Any) -> None:
         parent[name[:cut] + rng.choice(("", "x", name[cut : cut + 1] * 2)) + name[cut + 1 :]] = parent.pop(key)
     else:
         other, there = rng.choice(places)
-        parent[key] = other[there]
-        if contains(document, document):
-            parent[key] = None
-
-
-def contains(document: Any, whole: Any, depth: int = 0) -> bool:
-    """Whether nesting has grown without bound: a value was put inside itself."""
-    if depth > 25:
-        return True
-    inner = document.values() if isinstance(document, dict) else document if isinstance(document, list) else ()
-    return any(contains(value, whole, depth + 1) for value in inner)
+        parent[key] = copy.deepcopy(other[there])
 
 
 def within(document: Any) -> Any:
@@ -191,7 +182,7 @@ def main() -> int:
         f"{count:,} specs, seed {seed}: {accepted:,} accepted, {refused:,} refused with located mistakes, "
         f"{failed:,} other exceptions; slowest {slowest:.2f} s"
     )
-    return 1 if failed or slowest > 20 else 0
+    return 1 if failed or slowest > 10 else 0
 
 
 if __name__ == "__main__":

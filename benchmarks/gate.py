@@ -1,11 +1,11 @@
 """How often the gate errs: simulated audits through the shipped policy and the real judge.
 
-    python -m benchmarks.gate [--trials 1000] [--seed 0]
+python -m benchmarks.gate [--trials 1000] [--seed 0]
 
-Each audit draws the counts of a binary model on two equal groups, makes the evidence the metrics would make of them,
-adds whatever else the policy reads as met, and asks `judge`. Printed: how often each rule and the gate say what, with
-two standard errors, beside what issue 2 asks. Each scenario, each trial and, where said, each rule has a random stream
-of its own.
+Each audit draws the counts of a binary model on two equal groups, makes the evidence the metrics would make
+of them, adds whatever else the policy reads as met, and asks `judge`. Printed: how often each rule and the
+gate say what, with two standard errors, beside what issue 2 asks. Each scenario, each trial and, where said,
+each rule has a random stream of its own.
 """
 
 from __future__ import annotations
@@ -25,11 +25,23 @@ import yaml
 from xai_audit import cases, digest
 from xai_audit import intervals as iv
 from xai_audit import intervals_ranked as ranked
-from xai_audit.evidence import LEVELS, Estimate, Evidence, Groups, Scalar, Summary
+from xai_audit.evidence import LEVELS, Estimate, Evidence, Group, Groups, Scalar, Summary
 from xai_audit.judge import judge
 from xai_audit.policy import Policy
 from xai_audit.resources import folder
-from xai_audit.spec import Classification, Data, DeclaredLevel, Model, Person, Said, Sensitive, Spec, System, Table, Use
+from xai_audit.spec import (
+    Classification,
+    Data,
+    DeclaredLevel,
+    Model,
+    Person,
+    Said,
+    Sensitive,
+    Spec,
+    System,
+    Table,
+    Use,
+)
 from xai_audit.statements import ASKED
 
 if TYPE_CHECKING:
@@ -86,8 +98,8 @@ def binormal(base: float, auc: float, selected: tuple[float, float], slack: floa
 FAIR = binormal(0.4, 0.87, (0.4, 0.4))
 """Groups identical."""
 AT_THRESHOLD = Population(base=0.4, tpr=(0.6125, 0.5125), fpr=(0.425, 0.325), declared=0.6)
-"""Every statistical rule exactly at its threshold at once: selection 0.5 and 0.4, both gaps 0.1, accuracy 0.6 as
-declared and as always saying no."""
+"""Every statistical rule exactly at its threshold at once: selection 0.5 and 0.4, both gaps 0.1, accuracy 0.6
+as declared and as always saying no."""
 UNEQUAL = binormal(0.4, 0.87, (0.5, 0.3))
 """Selection rates 0.5 and 0.3."""
 
@@ -126,13 +138,24 @@ def _compared(name: str, xs: Sequence[int], ns: Sequence[int], *, ratio: bool = 
     else:
         value = max(rates) - min(rates)
         summary = Summary(difference=_estimate(value, iv.largest_difference(xs, ns, _AT), sum(ns)))
-    table = Groups(by=("group",), groups=(), summary=summary)
-    return Evidence(id=f"{name}/group", method=name, kind="metric", title="", status="measured", observation=table)
+    groups = tuple(
+        Group(key={"group": str(i)}, n=n, status="measured", estimate=_estimate(x / n, iv.rate(x, n, _AT), n))
+        for i, (x, n) in enumerate(zip(xs, ns, strict=True))
+    )
+    table = Groups(by=("group",), groups=groups, summary=summary)
+    return Evidence(
+        id=f"{name}/group", method=name, kind="metric", title="", status="measured", observation=table
+    )
 
 
 def _number(name: str, estimate: Estimate) -> Evidence:
     return Evidence(
-        id=name, method=name, kind="metric", title="", status="measured", observation=Scalar(estimate=estimate)
+        id=name,
+        method=name,
+        kind="metric",
+        title="",
+        status="measured",
+        observation=Scalar(estimate=estimate),
     )
 
 
@@ -167,7 +190,9 @@ MAKERS: dict[str, Callable[[Counts], Evidence]] = {
 
 def shipped(name: str = "eu-ai-act") -> Policy:
     """A shipped policy."""
-    return Policy.model_validate(yaml.safe_load((folder("policies") / f"{name}.yaml").read_text(encoding="utf-8")))
+    return Policy.model_validate(
+        yaml.safe_load((folder("policies") / f"{name}.yaml").read_text(encoding="utf-8"))
+    )
 
 
 def attested(declared: float) -> Spec:
@@ -281,7 +306,9 @@ def opposite(population: Population, rows: int, trials: int, seed: int, scenario
     for stream in streams(seed, scenario, trials):
         said = []
         for own in stream.spawn(2):
-            verdict = gate.judge(dict.fromkeys(STATISTICAL, draw(population, rows // 2, np.random.default_rng(own))))
+            verdict = gate.judge(
+                dict.fromkeys(STATISTICAL, draw(population, rows // 2, np.random.default_rng(own)))
+            )
             said.append({finding.rule: finding.kind for finding in verdict.findings})
         for rule in STATISTICAL:
             against[rule] += {said[0][rule], said[1][rule]} == {"pass", "fail"}
@@ -309,7 +336,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         holds = share <= limit + noise if at_most else share >= limit - noise
         failed += not holds
         sign = "<=" if at_most else ">="
-        print(f"{'ok  ' if holds else 'FAIL'} {what:<64} {share:7.2%}  {sign} {limit:.1%} (2 s.e. {noise:.2%})")
+        print(
+            f"{'ok  ' if holds else 'FAIL'} {what:<64} {share:7.2%}  {sign} {limit:.1%} (2 s.e. {noise:.2%})"
+        )
 
     print(f"{trials} simulated audits each, seed {seed}")
     for rows in (1000, 4000):
@@ -317,14 +346,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
             name = f"at-threshold-{rows}-{independent}"
             tally = simulate(AT_THRESHOLD, rows, trials, seed, name, independent=independent)
             how = "rules independent" if independent else "one population"
-            line(f"any false fail, all at threshold, {rows} rows, {how}", tally.share("fail"), 0.05, at_most=True)
+            line(
+                f"any false fail, all at threshold, {rows} rows, {how}",
+                tally.share("fail"),
+                0.05,
+                at_most=True,
+            )
     for rows, limit in ((221, None), (1000, None), (2000, 0.8), (4000, 0.95)):
         tally = simulate(FAIR, rows, trials, seed, f"fair-{rows}")
         line(f"fair model fails, {rows} rows", tally.share("fail"), 0.01, at_most=True)
         if limit is not None:
             line(f"fair model: all five pass, {rows} rows", tally.all_pass / trials, limit, at_most=False)
         else:
-            print(f"     fair model: all five pass, {rows} rows: {tally.all_pass / trials:.1%} (nothing asked)")
+            print(
+                f"     fair model: all five pass, {rows} rows: {tally.all_pass / trials:.1%} (nothing asked)"
+            )
     tally = simulate(UNEQUAL, 1000, trials, seed, "unequal")
     line("selection rates 0.5 and 0.3: gate fails, 1000 rows", tally.share("fail"), 0.95, at_most=False)
     print("     " + ", ".join(f"{rule} fails {tally.rule(rule, 'fail'):.1%}" for rule in STATISTICAL))
@@ -332,7 +368,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for rows in (2000, 8000):
             found = opposite(population, rows, trials, seed, f"halves-{name}-{rows}")
             worst = max(found, key=lambda rule: found[rule])
-            line(f"opposite verdicts on halves of {rows} rows, {name} ({worst})", found[worst], 0.005, at_most=True)
+            line(
+                f"opposite verdicts on halves of {rows} rows, {name} ({worst})",
+                found[worst],
+                0.005,
+                at_most=True,
+            )
     return int(failed > 0)
 
 

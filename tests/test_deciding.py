@@ -19,7 +19,10 @@ AT_LEAST, AT_MOST = Threshold("at_least", 0.8), Threshold("at_most", 0.1)
 def normal(value: float, error: float, n: int = 500) -> Estimate:
     """An estimate whose limits are normal at every stored level."""
     stored = {
-        level: (value - quantile((1 + float(level)) / 2) * error, value + quantile((1 + float(level)) / 2) * error)
+        level: (
+            value - quantile((1 + float(level)) / 2) * error,
+            value + quantile((1 + float(level)) / 2) * error,
+        )
         for level in LEVELS
     }
     low, high = stored["0.95"]
@@ -40,7 +43,12 @@ def test_p_of_normal_limits_is_the_normal_p(value: float, error: float, level: f
     assert mirrored.p == pytest.approx(held.p, abs=1e-12)
 
 
-@given(value=st.floats(-5, 5), error=st.floats(0.01, 3), level=st.floats(-5, 5), confidence=st.sampled_from([0.9, 0.95, 0.99]))
+@given(
+    value=st.floats(-5, 5),
+    error=st.floats(0.01, 3),
+    level=st.floats(-5, 5),
+    confidence=st.sampled_from([0.9, 0.95, 0.99]),
+)
 def test_a_pass_is_the_one_sided_bound_meeting_the_threshold(
     value: float, error: float, level: float, confidence: float
 ) -> None:
@@ -51,7 +59,7 @@ def test_a_pass_is_the_one_sided_bound_meeting_the_threshold(
 
 
 def test_a_stored_limit_is_used_as_it_stands_not_interpolated() -> None:
-    stored = {level: (0.8, 1.0) for level in LEVELS}
+    stored = dict.fromkeys(LEVELS, (0.8, 1.0))
     estimate = Estimate(value=0.9, low=0.8, high=1.0, n=50, limits=stored)
     assert hold(estimate, AT_LEAST, 0.95, 0.95).kind == "pass"  # exactly on the threshold meets it
     assert hold(estimate, Threshold("at_least", 0.8, strict=True), 0.95, 0.95).kind == "open"
@@ -140,7 +148,9 @@ def test_rows_for_a_fail_count_what_holm_leaves() -> None:
     assert alone is not None
     assert among_five is not None
     assert alone < among_five
-    assert among_five == pytest.approx(400 * (((quantile(0.99) + quantile(0.8)) / (0.08 / 0.06)) ** 2 - 1), abs=1)
+    assert among_five == pytest.approx(
+        400 * (((quantile(0.99) + quantile(0.8)) / (0.08 / 0.06)) ** 2 - 1), abs=1
+    )
 
 
 def test_rows_for_a_ratio_are_found_on_the_logarithmic_scale() -> None:

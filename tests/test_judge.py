@@ -16,7 +16,18 @@ from xai_audit.deciding import quantile
 from xai_audit.evidence import LEVELS, Estimate, Evidence, Group, Groups, Ranking, Scalar, Summary, exactly
 from xai_audit.judge import exit_code, judge, undecidable, waived
 from xai_audit.policy import Policy, Rule
-from xai_audit.spec import Classification, Data, DeclaredLevel, Model, Said, Sensitive, Spec, System, Table, Use
+from xai_audit.spec import (
+    Classification,
+    Data,
+    DeclaredLevel,
+    Model,
+    Said,
+    Sensitive,
+    Spec,
+    System,
+    Table,
+    Use,
+)
 from xai_audit.verdict import Finding, Verdict, Waiver
 
 TODAY = date(2026, 11, 22)
@@ -36,7 +47,13 @@ def with_p(p: float, threshold: float = 0.8) -> Estimate:
 
 
 def scalar(name: str, estimate: Estimate, **more: Any) -> Evidence:
-    fields = {"kind": "metric", "title": "", "status": "measured", "observation": Scalar(estimate=estimate), **more}
+    fields = {
+        "kind": "metric",
+        "title": "",
+        "status": "measured",
+        "observation": Scalar(estimate=estimate),
+        **more,
+    }
     return Evidence(id=name, method=fields.pop("method", name.partition("/")[0]), **fields)
 
 
@@ -56,7 +73,14 @@ def rule(name: str = "R-1", **fields: Any) -> Rule:
         fields.setdefault("evidence", name.lower().replace("-", "_"))
     return Rule(
         id=name,
-        **{"title": f"Title of {name}", "clause": "Article 15(1)", "basis": "convention", "level": "error", "examples": (), **fields},
+        **{
+            "title": f"Title of {name}",
+            "clause": "Article 15(1)",
+            "basis": "convention",
+            "level": "error",
+            "examples": (),
+            **fields,
+        },
     )
 
 
@@ -71,7 +95,13 @@ def spec(**fields: Any) -> Spec:
     return Spec(
         system=System(**{"name": "S", **system}),
         model=Model(**{"path": "m.skops", "format": "skops", "task": "classification", **model}),
-        data=Data(**{"test": Table(path="t.csv"), "sensitive": (Sensitive(column="sex"), Sensitive(column="age")), **data}),
+        data=Data(
+            **{
+                "test": Table(path="t.csv"),
+                "sensitive": (Sensitive(column="sex"), Sensitive(column="age")),
+                **data,
+            }
+        ),
         **fields,
     )
 
@@ -179,7 +209,11 @@ def test_too_few_groups_are_open_with_the_reason() -> None:
         Group(key={"sex": "2"}, n=12, status="insufficient", reason="n < 30", estimate=exactly(0.5, 12)),
         Group(key={"sex": "missing"}, n=40, status="measured", estimate=exactly(0.5, 40), missing=True),
     )
-    piece = scalar("demographic_parity_ratio/sex", exactly(0, 1), observation=Groups(by=("sex",), groups=groups, summary=Summary(insufficient=1)))
+    piece = scalar(
+        "demographic_parity_ratio/sex",
+        exactly(0, 1),
+        observation=Groups(by=("sex",), groups=groups, summary=Summary(insufficient=1)),
+    )
     made = spec(data={"sensitive": (Sensitive(column="sex"),)})
     found = only(rule(evidence="demographic_parity_ratio/*"), piece, made)
     assert found.kind == "open"
@@ -188,7 +222,9 @@ def test_too_few_groups_are_open_with_the_reason() -> None:
 
 
 def test_a_lower_minimum_than_the_policys_is_for_review() -> None:
-    piece = gap("demographic_parity_ratio/sex", ratio=GOOD).model_copy(update={"params": {"min_n": 30, "min_label": 10}})
+    piece = gap("demographic_parity_ratio/sex", ratio=GOOD).model_copy(
+        update={"params": {"min_n": 30, "min_label": 10}}
+    )
     made = spec(data={"sensitive": (Sensitive(column="sex"),)})
     asked = rule(evidence="demographic_parity_ratio/*")
     assert only(asked, piece, made).kind == "pass"
@@ -202,7 +238,11 @@ def test_a_lower_minimum_than_the_policys_is_for_review() -> None:
 def test_a_named_method_that_failed_is_for_review_whether_or_not_a_rule_reads_it() -> None:
     named = spec(explainers=(Use(method="lime", name="lime"),))
     passing = (rule("R-2"),)
-    for piece, outcome in ((absent("lime", "failed"), "review"), (absent("lime"), "pass"), (absent("shap", "failed"), "pass")):
+    for piece, outcome in (
+        (absent("lime", "failed"), "review"),
+        (absent("lime"), "pass"),
+        (absent("shap", "failed"), "pass"),
+    ):
         assert verdict(passing, (piece, scalar("r_2", GOOD)), named).outcome == outcome
     renamed = spec(explainers=(Use(method="shap", name="margins"),))
     part = absent("margins/local", "failed", method="shap")
@@ -251,7 +291,9 @@ def test_fail_is_p_after_holm_over_the_blocking_statistical_rules() -> None:
     ps = (0.009, 0.012, 0.016, 0.03, 0.5)  # 5p, 4p, 3p pass Holm at 0.05; 2 x 0.03 does not
     found = verdict(rules, [scalar(f"r_{i}", with_p(p)) for i, p in enumerate(ps, 1)])
     assert [finding.kind for finding in found.findings] == ["fail", "fail", "fail", "open", "open"]
-    assert [finding.adjusted_p for finding in found.findings] == pytest.approx([0.045, 0.048, 0.048, 0.06, 0.5])
+    assert [finding.adjusted_p for finding in found.findings] == pytest.approx(
+        [0.045, 0.048, 0.048, 0.06, 0.5]
+    )
 
 
 def test_what_cannot_fail_by_chance_takes_no_share_of_the_error() -> None:
@@ -320,7 +362,9 @@ def test_open_tells_the_rows_in_words() -> None:
         stored[level] = (0.72 * math.exp(-half), 0.72 * math.exp(half))
     ratio = Estimate(value=0.72, low=stored["0.95"][0], high=stored["0.95"][1], n=221, limits=stored)
     made = spec(data={"sensitive": (Sensitive(column="sex"),)})
-    found = only(rule(evidence="demographic_parity_ratio/*"), gap("demographic_parity_ratio/sex", ratio=ratio), made)
+    found = only(
+        rule(evidence="demographic_parity_ratio/*"), gap("demographic_parity_ratio/sex", ratio=ratio), made
+    )
     assert found.kind == "open"
     assert found.message == (
         "selection ratio by sex 0.72 [0.58, 0.89], convention 0.80: "
@@ -367,36 +411,58 @@ def test_auto_reads_the_number_the_threshold_is_about() -> None:
 
 
 def test_primary_stands_for_the_specs_metric() -> None:
-    made = spec(metrics=(Use(method="accuracy", name="accuracy"), Use(method="recall", name="recall")), primary="recall")
+    made = spec(
+        metrics=(Use(method="accuracy", name="accuracy"), Use(method="recall", name="recall")),
+        primary="recall",
+    )
     assert only(rule(evidence="primary"), scalar("recall", GOOD), made).evidence == ("recall",)
     assert only(rule(evidence="primary/*", at_most=0.1), (), made).evidence == ("recall/sex", "recall/age")
-    assert only(rule(evidence="primary"), scalar("accuracy", GOOD)).kind == "pass"  # what is measured by default
+    assert (
+        only(rule(evidence="primary"), scalar("accuracy", GOOD)).kind == "pass"
+    )  # what is measured by default
     regression = spec(model={"task": "regression"})
-    assert only(rule(evidence="primary", at_most=50), scalar("mean_absolute_error", normal(40, 1)), regression).kind == "pass"
+    assert (
+        only(
+            rule(evidence="primary", at_most=50), scalar("mean_absolute_error", normal(40, 1)), regression
+        ).kind
+        == "pass"
+    )
 
 
 def test_another_name_takes_the_methods_place() -> None:
     made = spec(explainers=(Use(method="shap", name="margins"),))
-    assert only(rule(evidence="shap/coverage"), scalar("margins/coverage", exactly(1, 5), method="shap"), made).kind == "pass"
+    assert (
+        only(
+            rule(evidence="shap/coverage"), scalar("margins/coverage", exactly(1, 5), method="shap"), made
+        ).kind
+        == "pass"
+    )
     assert only(rule(evidence="shap/coverage"), scalar("shap/coverage", exactly(1, 5)), made).kind == "review"
 
 
 def test_declared_levels_are_the_providers_with_their_side() -> None:
     asked = rule(evidence="primary", at_least="declared", basis="provider")
-    made = spec(primary="recall", metrics=(Use(method="recall", name="recall"),), system={"declared_levels": (DeclaredLevel(metric="recall", at_least=0.75),)})
+    made = spec(
+        primary="recall",
+        metrics=(Use(method="recall", name="recall"),),
+        system={"declared_levels": (DeclaredLevel(metric="recall", at_least=0.75),)},
+    )
     found = only(asked, scalar("recall", normal(0.61, 0.043)), made)
     assert (found.kind, found.threshold) == ("fail", "at least 0.75")
     assert found.message == "recall 0.61 [0.53, 0.69] is below the declared 0.75"
     nothing = only(asked, scalar("recall", GOOD), spec(primary="recall"))
     assert (nothing.kind, nothing.missing) == ("open", ("declared_levels",))
-    lower = spec(primary="log_loss", system={"declared_levels": (DeclaredLevel(metric="log_loss", at_most=0.5),)})
+    lower = spec(
+        primary="log_loss", system={"declared_levels": (DeclaredLevel(metric="log_loss", at_most=0.5),)}
+    )
     assert only(asked, scalar("log_loss", normal(0.4, 0.01)), lower).kind == "pass"
     assert only(asked, scalar("log_loss", normal(0.6, 0.01)), lower).kind == "fail"
 
 
 def test_more_than_two_classes_are_each_held_to_the_declared_level() -> None:
     groups = tuple(
-        Group(key={"class": name}, n=100, status="measured", estimate=estimate) for name, estimate in (("a", GOOD), ("b", UNSURE))
+        Group(key={"class": name}, n=100, status="measured", estimate=estimate)
+        for name, estimate in (("a", GOOD), ("b", UNSURE))
     )
     made = spec(primary="recall", system={"declared_levels": (DeclaredLevel(metric="recall", at_least=0.8),)})
     piece = scalar("recall", exactly(0, 1), observation=Groups(by=("class",), groups=groups))
@@ -434,12 +500,19 @@ def test_conditions_on_the_spec() -> None:
     asked = rule(attested="art4a", when={"special_category": True})
     assert only(asked, ()).kind == "notApplicable"
     assert only(asked, (), special).kind == "open"
-    inputs = spec(data={"features": ("sex", "x"), "sensitive": (Sensitive(column="sex"), Sensitive(column="age"))})
+    inputs = spec(
+        data={"features": ("sex", "x"), "sensitive": (Sensitive(column="sex"), Sensitive(column="age"))}
+    )
     flips = rule(evidence="protected_flip_rate/*", at_most=0.01, when={"sensitive_input": True})
     assert only(flips, ()).kind == "notApplicable"
-    assert only(flips, scalar("protected_flip_rate/sex", exactly(0.2, 9)), inputs).parts[0].evidence == "protected_flip_rate/sex"
+    assert (
+        only(flips, scalar("protected_flip_rate/sex", exactly(0.2, 9)), inputs).parts[0].evidence
+        == "protected_flip_rate/sex"
+    )
     learns = spec(system={"continual_learning": True})
-    assert only(rule(attested="feedback_loops", when={"continual_learning": True}), ()).kind == "notApplicable"
+    assert (
+        only(rule(attested="feedback_loops", when={"continual_learning": True}), ()).kind == "notApplicable"
+    )
     assert only(rule(attested="feedback_loops", when={"continual_learning": True}), (), learns).kind == "open"
     asks = rule(when={"method": "shap"})
     assert only(asks, ()).kind == "notApplicable"
@@ -456,7 +529,11 @@ def said(key: str, letter: str | None = None, author: str | None = "A. Person") 
 def test_an_absent_statement_is_open_not_a_fail() -> None:
     asked = (rule("R-1", attested="data_gaps"), rule("R-2"))
     found = verdict(asked, scalar("r_2", GOOD))
-    assert (found.findings[0].kind, found.findings[0].missing, found.outcome) == ("open", ("data_gaps",), "review")
+    assert (found.findings[0].kind, found.findings[0].missing, found.outcome) == (
+        "open",
+        ("data_gaps",),
+        "review",
+    )
     assert "the data steward can say" in found.findings[0].message
     made = spec(system={"statements": {"data_gaps": (said("data_gaps"),)}})
     found = verdict(asked, scalar("r_2", GOOD), made)
@@ -480,9 +557,17 @@ def test_every_letter_must_be_said() -> None:
 def test_rules_of_a_release_warn_during_development() -> None:
     asked = (rule("R-1", attested="data_gaps", release=True), rule("R-2"))
     developing = verdict(asked, scalar("r_2", GOOD))
-    assert (developing.findings[0].level, developing.findings[0].blocking, developing.outcome) == ("warning", False, "pass")
+    assert (developing.findings[0].level, developing.findings[0].blocking, developing.outcome) == (
+        "warning",
+        False,
+        "pass",
+    )
     releasing = verdict(asked, scalar("r_2", GOOD), spec(system={"stage": "release"}))
-    assert (releasing.findings[0].level, releasing.findings[0].blocking, releasing.outcome) == ("error", True, "review")
+    assert (releasing.findings[0].level, releasing.findings[0].blocking, releasing.outcome) == (
+        "error",
+        True,
+        "review",
+    )
 
 
 def test_a_statement_can_explain_a_fail_which_then_warns() -> None:
@@ -491,11 +576,21 @@ def test_a_statement_can_explain_a_fail_which_then_warns() -> None:
     assert verdict(asked, pieces).outcome == "fail"
     made = spec(system={"statements": {"protected_attribute_use": (said("protected_attribute_use"),)}})
     explained = verdict(asked, pieces, made)
-    assert (explained.findings[0].kind, explained.findings[0].level, explained.outcome) == ("fail", "warning", "pass")
+    assert (explained.findings[0].kind, explained.findings[0].level, explained.outcome) == (
+        "fail",
+        "warning",
+        "pass",
+    )
 
 
 def waiver(**fields: Any) -> Spec:
-    given = {"rule": "R-1", "reason": "pilot with oversight", "approver": "B. Owner", "expires": date(2026, 12, 31), **fields}
+    given = {
+        "rule": "R-1",
+        "reason": "pilot with oversight",
+        "approver": "B. Owner",
+        "expires": date(2026, 12, 31),
+        **fields,
+    }
     return spec(system={"waivers": (Waiver(**given),)})
 
 
@@ -536,7 +631,10 @@ def test_a_waiver_with_a_scope_covers_that_evidence_alone() -> None:
 
 def test_a_waiver_waives_fails_alone() -> None:
     assert only(rule("R-1"), absent("r_1"), waiver()).waiver is None
-    assert verdict((rule("R-1"), rule("R-2")), (absent("r_1"), scalar("r_2", GOOD)), waiver()).outcome == "review"
+    assert (
+        verdict((rule("R-1"), rule("R-2")), (absent("r_1"), scalar("r_2", GOOD)), waiver()).outcome
+        == "review"
+    )
 
 
 # -------------------------------------------------------------------------------------------------- what is told
@@ -544,12 +642,28 @@ def test_a_waiver_waives_fails_alone() -> None:
 
 def test_a_fail_says_who_is_affected() -> None:
     groups = (
-        Group(key={"sex": "2"}, n=104, status="measured", estimate=Estimate(value=38 / 104, low=0.28, high=0.46, n=104)),
-        Group(key={"sex": "1"}, n=117, status="measured", estimate=Estimate(value=0.8, low=0.72, high=0.86, n=117)),
+        Group(
+            key={"sex": "2"},
+            n=104,
+            status="measured",
+            estimate=Estimate(value=38 / 104, low=0.28, high=0.46, n=104),
+        ),
+        Group(
+            key={"sex": "1"},
+            n=117,
+            status="measured",
+            estimate=Estimate(value=0.8, low=0.72, high=0.86, n=117),
+        ),
     )
-    observation = Groups(by=("sex",), groups=groups, summary=Summary(ratio=normal(0.46, 0.05), between=("2", "1")))
+    observation = Groups(
+        by=("sex",), groups=groups, summary=Summary(ratio=normal(0.46, 0.05), between=("2", "1"))
+    )
     made = spec(data={"sensitive": (Sensitive(column="sex"),)})
-    found = only(rule(evidence="demographic_parity_ratio/*"), scalar("demographic_parity_ratio/sex", exactly(0, 1), observation=observation), made)
+    found = only(
+        rule(evidence="demographic_parity_ratio/*"),
+        scalar("demographic_parity_ratio/sex", exactly(0, 1), observation=observation),
+        made,
+    )
     assert found.affected == "sex 2: 66 of 104 people are not selected"
     recall = only(rule(evidence="recall"), scalar("recall", normal(74 / 122, 0.04, n=122)))
     assert recall.affected == "48 of 122 positives are not found"
@@ -559,7 +673,11 @@ def test_nothing_is_said_of_a_group_that_is_not_shown() -> None:
     groups = (Group(key={"sex": "2"}, n=None, status="suppressed", reason="n < 10"),)
     observation = Groups(by=("sex",), groups=groups, summary=Summary(ratio=BAD, between=("2", "1")))
     made = spec(data={"sensitive": (Sensitive(column="sex"),)})
-    found = only(rule(evidence="demographic_parity_ratio/*"), scalar("demographic_parity_ratio/sex", exactly(0, 1), observation=observation), made)
+    found = only(
+        rule(evidence="demographic_parity_ratio/*"),
+        scalar("demographic_parity_ratio/sex", exactly(0, 1), observation=observation),
+        made,
+    )
     assert (found.kind, found.affected) == ("fail", None)
 
 
@@ -616,7 +734,9 @@ KINDS = {
     order=st.randoms(),
 )
 @settings(deadline=None)
-def test_the_exit_code_table_holds_for_every_mix(what: list[tuple[str, str, str, bool, bool]], order: Any) -> None:
+def test_the_exit_code_table_holds_for_every_mix(
+    what: list[tuple[str, str, str, bool, bool]], order: Any
+) -> None:
     rules, pieces, waivers = [], [], []
     for i, (kind, level, on_open, applies, let) in enumerate(what):
         when = None if applies else {"annex_iii": ("1",)}
@@ -678,7 +798,9 @@ def test_known_group_sizes_count_before_the_run() -> None:
 
 
 def test_a_declared_level_that_no_model_could_show() -> None:
-    made = spec(primary="accuracy", system={"declared_levels": (DeclaredLevel(metric="accuracy", at_least=0.99),)})
+    made = spec(
+        primary="accuracy", system={"declared_levels": (DeclaredLevel(metric="accuracy", at_least=0.99),)}
+    )
     assert [line for line in undecidable(made, [gate.shipped()], 221) if line.startswith("PER-01")]
     assert not [line for line in undecidable(made, [gate.shipped()], 2210) if line.startswith("PER-01")]
 
@@ -696,12 +818,17 @@ def test_a_fair_model_does_not_fail_and_passes_at_4000_rows() -> None:
     tally = gate.simulate(gate.FAIR, 4000, 100, 1, "test-fair")
     assert tally.share("fail") <= 0.01 + gate.error(0.01, 100)
     assert tally.all_pass / 100 >= 0.95 - gate.error(0.95, 100)
-    assert tally.share("pass") == tally.all_pass / 100
+    assert tally.share("pass") >= tally.all_pass / 100  # an open convention warns
 
 
 def test_unequal_selection_fails_at_1000_rows() -> None:
-    tally = gate.simulate(gate.UNEQUAL, 1000, 100, 1, "test-unequal")
-    assert tally.share("fail") >= 0.95 - gate.error(0.95, 100)
+    tally = gate.simulate(gate.UNEQUAL, 1000, 400, 2, "test-unequal")
+    assert tally.share("fail") >= 0.95 - gate.error(0.95, 400)
+
+
+def test_halves_rarely_say_the_opposite() -> None:
+    found = gate.opposite(gate.AT_THRESHOLD, 2000, 150, 1, "test-halves")
+    assert max(found.values()) <= 0.005 + gate.error(0.005, 150)
 
 
 def test_the_populations_are_what_they_say() -> None:

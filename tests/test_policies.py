@@ -85,7 +85,13 @@ def test_the_default_holds_29_of_the_33_starred_rules() -> None:
     }  # fmt: skip
     later = {"PER-05", "XAI-04", "XAI-05", "ROB-01"}
     assert not later & set(rules)
-    assert {rule.id for rule in rules.values() if rule.release} == {"GOV-04", "GOV-05", "GOV-06", "DAT-11", "OVS-01"}
+    assert {rule.id for rule in rules.values() if rule.release} == {
+        "GOV-04",
+        "GOV-05",
+        "GOV-06",
+        "DAT-11",
+        "OVS-01",
+    }
     warnings = {rule.id for rule in rules.values() if rule.level == "warning"}
     assert warnings == {"DAT-05", "DAT-06", "GRP-02", "XAI-03"}
 
@@ -104,7 +110,9 @@ def test_research_is_the_default_with_nothing_that_blocks() -> None:
     strict, mild = load(DEFAULT).rules, load(RESEARCH).rules
     assert {rule.level for rule in mild} == {"warning"}
     same = {"level": "warning", "release": False, "on_open": None}
-    assert [rule.model_copy(update=same) for rule in strict] == [rule.model_copy(update=same) for rule in mild]
+    assert [rule.model_copy(update=same) for rule in strict] == [
+        rule.model_copy(update=same) for rule in mild
+    ]
 
 
 def test_what_a_rule_reads_exists() -> None:
@@ -137,15 +145,22 @@ def test_dates_are_data_and_today_s() -> None:
         policy = load(path)
         for rule in policy.rules:
             # Article 4a is in force; the duties of Annex III systems start on one day.
-            assert rule.applies_from == (date(2026, 7, 27) if "4a" in rule.clause else date(2027, 12, 2)), rule.id
+            assert rule.applies_from == (date(2026, 7, 27) if "4a" in rule.clause else date(2027, 12, 2)), (
+                rule.id
+            )
         assert policy.as_of >= date(2026, 11, 22)
 
 
 def test_words_are_plain_and_claim_nothing() -> None:
-    never = r"\b(compliant|compliance|certif\w+|unbiased|bias-free|transparent|safe|ensures?|guarantees?|EEOC)\b"
+    never = (
+        r"\b(compliant|compliance|certif\w+|unbiased|bias-free|transparent|safe|ensures?|guarantees?|EEOC)\b"
+    )
     for path in SHIPPED:
         policy = load(path)
-        told = [policy.title, *(text for rule in policy.rules for text in (rule.title, rule.why, rule.tip, rule.note or ""))]
+        told = [
+            policy.title,
+            *(text for rule in policy.rules for text in (rule.title, rule.why, rule.tip, rule.note or "")),
+        ]
         assert not [text for text in told if re.search(never, text, re.IGNORECASE)]
         assert not [rule.title for rule in policy.rules if re.search(r"AI Act .*threshold", rule.title)]
 
@@ -159,7 +174,9 @@ def test_a_number_that_is_a_custom_is_never_called_law() -> None:
     for rule in rules.values():
         if rule.basis == "law":
             numbers = [rule.at_least, rule.at_most]
-            assert rule.id == "GOV-09" or not any(isinstance(n, float) and 0 < n < 1 for n in numbers), rule.id
+            assert rule.id == "GOV-09" or not any(isinstance(n, float) and 0 < n < 1 for n in numbers), (
+                rule.id
+            )
 
 
 def test_sex_and_age_are_not_called_special_categories() -> None:

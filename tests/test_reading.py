@@ -38,6 +38,9 @@ metrics: [accuracy]
 """
 
 
+TRUST = f"trust: true, sha256: {'0' * 64}"
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "t.csv").write_text("y,s,sex\n1,0.5,a\n")
@@ -149,10 +152,10 @@ run: {budget: 10m, jobs: 0}
             ({"model": "{path: m.skops, threshold: 1e999}"}, "a number is asked, not '1e999'"),
             ({"model": "{path: m.skops, trust: yes}"}, "true or false is asked, not 'yes' (write true)"),
             ({"model": "{path: m.skops, sha256: abc}"}, "64 hexadecimal digits"),
-            ({"model": "{path: m.skops, task: regression, threshold: 1}"}, "a regression has no classes"),
+            ({"model": "{path: m.skops, task: regression, threshold: 1}", "metrics": "[r2]"}, "a regression has no classes"),
             ({"model": "{path: m.skops, classes: [a, b], positive: c}"}, "is not among the classes"),
-            ({"model": "{format: python, path: m.py}"}, "the key 'entry' is missing"),
-            ({"model": "{format: python, entry: m.py, trust: true}"}, "module.py:function is asked"),
+            ({"model": f"{{format: python, path: m.py, {TRUST}}}"}, "the key 'entry' is missing"),
+            ({"model": f"{{format: python, entry: m.py, {TRUST}}}"}, "module.py:function is asked"),
             ({"data": "{test: {path: absent.csv}}"}, "data.test.path: no such file: 'absent.csv'"),
             ({"data": "{test: {path: t.xls}}"}, "no format follows from 't.xls'"),
             ({"data": "{test: {path: 'x*.csv'}}"}, "not available in this version"),

@@ -329,7 +329,7 @@ def _sizes(spec: Spec, evidence: Sequence[Evidence]) -> Evidence:
     if not known:
         reason = "the spec names no sensitive column" if not columns else "no metric was measured by group"
         return _record("group_sizes", None, reason=reason)
-    limits = (f"{len(withheld)} groups are withheld and not counted.",) if withheld else ()
+    limits = (f"Groups withheld and not counted: {len(withheld)}.",) if withheld else ()
     groups = sorted(f"{column} {label}" for column, label in small)
     return _record("group_sizes", exactly(len(small), len(known)), limits=limits, groups=groups)
 

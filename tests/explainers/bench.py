@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from itertools import combinations
 
 import numpy as np
@@ -12,6 +13,11 @@ from xai_audit import digest
 from xai_audit.evidence import LEVELS, Estimate, Sampling
 from xai_audit.method import PIECE, Piece
 from xai_audit.subject import Column, Rows, Subject
+
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # shap's import warns of matplotlib's plans
+    import shap  # noqa: F401
 
 
 class Bench:
@@ -49,7 +55,7 @@ class Bench:
         cut = [rows[start : start + self.piece] for start in range(0, len(rows), self.piece)]
         return [Piece(part, digest.joined(self.subject.test.seed(int(row)) for row in part)) for part in cut]
 
-    def given(self, identifier):
+    def given(self, _identifier):
         return None
 
     def estimate(self, value, intervals, n):
@@ -143,7 +149,7 @@ def subject(native, train, test, target=None, *, shows=True, positive=1, scores=
     return Subject(**{**made.__dict__, "scores": given})
 
 
-def observe(method, made, *, seed=0, piece=PIECE, min_cell=10, **params):
+def observe(method, made, /, *, seed=0, piece=PIECE, min_cell=10, **params):
     """What a method yields, by name."""
     chosen = method.params(**params)
     context = Bench(made, chosen, method, seed=seed, piece=piece, min_cell=min_cell)

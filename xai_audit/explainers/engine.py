@@ -300,12 +300,12 @@ def _shap_library(
     estimator: Any, rows: NDArray[np.float64], reference: NDArray[np.float64], sign: int, positive: int
 ) -> NDArray[np.float64] | None:
     """Values by shap.TreeExplainer, told not to cut the background; None where it refuses the model."""
-    import shap
-
-    masker = shap.maskers.Independent(reference, max_samples=len(reference))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            import shap
+
+            masker = shap.maskers.Independent(reference, max_samples=len(reference))
             explainer = shap.TreeExplainer(
                 estimator, masker, feature_perturbation="interventional", model_output="raw"
             )

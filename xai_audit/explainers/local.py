@@ -143,8 +143,9 @@ def _edges(contributions: NDArray[np.float64], bins: int) -> NDArray[np.float64]
         return np.asarray([-1.0, 1.0])
     half = bins // 2
     marks = np.quantile(sizes, [(2 * k + 1) / bins for k in range(half + 1)], method="inverted_cdf")
-    marks[-1] = sizes.max()
-    marks = np.unique(marks)
+    # Rounded, so that no edge is one person's own value; the last one upwards, so that it holds everyone.
+    rounded = [float(f"{mark:.2g}") for mark in marks[:-1]] + [float(f"{sizes.max() * 1.05:.2g}")]
+    marks = np.unique(rounded)
     return np.concatenate([-marks[::-1], marks])
 
 

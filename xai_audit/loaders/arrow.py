@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from xai_audit.errors import SpecError
-from xai_audit.loaders.cells import Cells, typed_kind
+from xai_audit.loaders.cells import Cells
 from xai_audit.loaders.csv import check_names
+from xai_audit.loaders.deciding import typed_kind
 
 if TYPE_CHECKING:
     from xai_audit.loaders.mistakes import Mistakes
 
 
 def read(data: bytes, path: str, sha256: str, mistakes: Mistakes) -> Cells:
-    """The table of an Arrow or Feather file; SpecError where it is none or a column holds no single values."""
+    """The table of an Arrow or Feather file; SpecError where it is none or a column is nested."""
     import pyarrow as pa
     from pyarrow import feather, ipc
 
@@ -32,7 +33,7 @@ def read(data: bytes, path: str, sha256: str, mistakes: Mistakes) -> Cells:
     return of_table(table, path, sha256, mistakes)
 
 
-def unreadable(path: str, format_: str, error: Exception, mistakes: Mistakes) -> None:
+def unreadable(path: str, format_: str, error: Exception, mistakes: Mistakes) -> NoReturn:
     """Raise SpecError: the file cannot be read as this format."""
     reason = (str(error).splitlines() or [""])[0][:200]
     mistakes.file(path, f"cannot be read as {format_}: {reason}", missing=True)
@@ -51,7 +52,8 @@ def of_table(table: Any, path: str, sha256: str, mistakes: Mistakes, **more: Any
         try:
             typed_kind(column.type)
         except TypeError:
-            what = f"a column of {str(column.type)[:60]}; a cell is one number, text, boolean or date: flatten or drop it"
+            kind = str(column.type)[:60]
+            what = f"a column of {kind}; a cell is one number, text, boolean or date: flatten or drop it"
             mistakes.cell(path, None, name, what, kind="nested")
             continue
         columns[name] = _one(column)

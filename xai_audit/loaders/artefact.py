@@ -10,145 +10,67 @@ import io
 import pickle
 import pickletools
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 USUAL = frozenset(
-    [
-        "sklearn",
-        "numpy",
-        "scipy",
-        "pandas",
-        "joblib",
-        "xgboost",
-        "lightgbm",
-        "collections",
-        "datetime",
-        "copyreg",
-        "_codecs",
-        "functools",
-        "copy_reg",
-    ]
+    (
+        *("sklearn", "numpy", "scipy", "pandas", "joblib", "xgboost", "lightgbm", "collections", "datetime"),
+        *("copyreg", "copy_reg", "_codecs", "functools"),
+    )
 )
 """Top modules that fitted models are made of; what else is imported is listed by name."""
 _PLAIN = frozenset(
-    [
-        "list",
-        "dict",
-        "set",
-        "frozenset",
-        "tuple",
-        "int",
-        "float",
-        "complex",
-        "bool",
-        "str",
-        "bytes",
-        "bytearray",
-        "object",
-        "slice",
-        "range",
-    ]
+    (
+        *("list", "dict", "set", "frozenset", "tuple", "int", "float", "complex", "bool", "str", "bytes"),
+        *("bytearray", "object", "slice", "range"),
+    )
 )
 _DANGEROUS_MODULES = frozenset(
-    [
-        "os",
-        "posix",
-        "nt",
-        "subprocess",
-        "sys",
-        "socket",
-        "shutil",
-        "pty",
-        "commands",
-        "ctypes",
-        "_ctypes",
-        "runpy",
-        "importlib",
-    ]
-    + [
-        "code",
-        "codeop",
-        "webbrowser",
-        "multiprocessing",
-        "threading",
-        "asyncio",
-        "signal",
-        "http",
-        "urllib",
-        "urllib2",
-        "requests",
-    ]
-    + [
-        "pickle",
-        "_pickle",
-        "marshal",
-        "shelve",
-        "types",
-        "inspect",
-        "builtins",
-        "__builtin__",
-        "pip",
-        "platform",
-        "tempfile",
-    ]
-    + [
-        "pathlib",
-        "io",
-        "_io",
-        "gc",
-        "bdb",
-        "pdb",
-        "timeit",
-        "trace",
-        "site",
-        "sqlite3",
-        "smtplib",
-        "ftplib",
-        "imaplib",
-        "telnetlib",
-    ]
-    + ["cloudpickle", "dill", "torch"]
+    (
+        *(
+            "os",
+            "posix",
+            "nt",
+            "subprocess",
+            "sys",
+            "socket",
+            "shutil",
+            "pty",
+            "commands",
+            "ctypes",
+            "_ctypes",
+        ),
+        *("runpy", "importlib", "code", "codeop", "webbrowser", "multiprocessing", "threading", "asyncio"),
+        *(
+            "signal",
+            "http",
+            "urllib",
+            "urllib2",
+            "requests",
+            "pickle",
+            "_pickle",
+            "marshal",
+            "shelve",
+            "types",
+        ),
+        *("inspect", "pip", "platform", "tempfile", "pathlib", "io", "_io", "gc", "bdb", "pdb", "timeit"),
+        *("trace", "site", "sqlite3", "smtplib", "ftplib", "imaplib", "telnetlib", "cloudpickle", "dill"),
+        *("torch",),
+    )
 )
 _DANGEROUS_NAMES = frozenset(
-    [
-        "operator.attrgetter",
-        "operator.methodcaller",
-        "operator.itemgetter",
-        "_operator.attrgetter",
-        "_operator.methodcaller",
-    ]
-    + [
-        "_operator.itemgetter",
-        "functools.reduce",
-        "numpy.testing._private.utils.runstring",
-        "numpy.load",
-        "numpy.f2py.compile",
-    ]
-    + [
-        "numpy.f2py.crackfortran.getlincoef",
-        "pandas.read_pickle",
-        "pandas.io.pickle.read_pickle",
-        "pandas.eval",
-        "joblib.load",
-    ]
-    + [
-        "numpy.fromfile",
-        "numpy.lib.npyio.load",
-        "numpy.lib._npyio_impl.load",
-        "numpy.loadtxt",
-        "numpy.save",
-        "numpy.savetxt",
-    ]
-    + [
-        "pandas.core.computation.eval.eval",
-        "numpy.testing.runstring",
-        "joblib._utils.eval_expr",
-        "joblib.numpy_pickle.load",
-    ]
+    (
+        *("operator.attrgetter", "operator.methodcaller", "operator.itemgetter", "_operator.attrgetter"),
+        *("_operator.methodcaller", "_operator.itemgetter", "functools.reduce", "numpy.load", "numpy.save"),
+        *("numpy.fromfile", "numpy.loadtxt", "numpy.savetxt", "numpy.lib.npyio.load", "numpy.f2py.compile"),
+        *("numpy.lib._npyio_impl.load", "numpy.testing.runstring", "numpy.testing._private.utils.runstring"),
+        *("numpy.f2py.crackfortran.getlincoef", "pandas.eval", "pandas.core.computation.eval.eval"),
+        *("pandas.read_pickle", "pandas.io.pickle.read_pickle", "joblib.load", "joblib.numpy_pickle.load"),
+        *("joblib._utils.eval_expr",),
+    )
 )
-_STEPS = 50_000_000
 
 
 @dataclass
@@ -218,10 +140,14 @@ def dangerous(name: str) -> bool:
     return module.partition(".")[0] in _DANGEROUS_MODULES
 
 
-class _Machine(pickle._Unpickler):  # noqa: SLF001 - the pure Python machine, whose steps can be replaced
+# The machine of the standard library that is written in Python, whose steps can be replaced; its stubs hide them.
+_Python: Any = pickle._Unpickler  # noqa: SLF001
+
+
+class _Machine(_Python):  # type: ignore[misc]
     """Follows opcodes with placeholders in the place of every import, call and object."""
 
-    dispatch = dict(pickle._Unpickler.dispatch)  # noqa: SLF001, RUF012
+    dispatch: ClassVar[dict[int, Any]] = dict(_Python.dispatch)
 
     def __init__(self, stream: io.BufferedIOBase | io.BytesIO, scan: Scan) -> None:
         super().__init__(stream)

@@ -1,4 +1,4 @@
-"""CSV: UTF-8 text with a header, separated by comma, semicolon or tab; every fault is told by its line."""  # noqa: A005
+"""CSV: UTF-8 text with a header, separated by comma, semicolon or tab; every fault is told by its line."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _delimiter(text: bytes) -> str:
 
 def _names(text: bytes, delimiter: str, path: str, mistakes: Mistakes) -> list[str]:
     try:
-        names = next((record for record in _reader(text, delimiter) if record), [])
+        names: list[str] = next((record for record in _reader(text, delimiter) if record), [])
     except csv.Error as error:
         mistakes.cell(path, 1, None, f"the header cannot be read: {error}", kind="header")
         raise SpecError(mistakes.told()) from None
@@ -100,7 +100,7 @@ def check_names(names: list[str], path: str, mistakes: Mistakes) -> None:
     for name, count in Counter(names).items():
         if count > 1 and name.strip():
             places = [str(position) for position, other in enumerate(names, 1) if other == name]
-            what = f"columns {', '.join(places[:-1])} and {places[-1]} share this name; rename or drop all but one"
+            what = f"columns {', '.join(places[:-1])} and {places[-1]} share this name; rename all but one"
             mistakes.cell(path, 1, name, what, kind="name")
     mistakes.check()
 

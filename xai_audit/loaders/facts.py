@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xai_audit.loaders.cells import Decided, Typed
+from xai_audit.loaders.cells import Typed
+from xai_audit.loaders.deciding import Decided
 from xai_audit.loaders.rows import digests
-
 
 NO_ARTEFACT: Mapping[str, Any] = {"code_carrying": False, "globals": [], "suspicious": []}
 """For models whose file carries no code."""
 
 
 def overlap(decided: Decided, names: Sequence[str]) -> dict[str, Any]:
-    """Test rows that equal a training row in the features and the target, and equal rows within each table."""
+    """Test rows equal to a training row in features and target, and equal rows within each table."""
     found: dict[str, Any] = {"train_test_overlap": None, "duplicate_rows": {}}
     parts = []
     for table in range(len(decided.tables)):
@@ -38,9 +38,7 @@ def overlap(decided: Decided, names: Sequence[str]) -> dict[str, Any]:
 def missing(columns: Mapping[str, Typed]) -> dict[str, dict[str, int]]:
     """How many cells of each column have no value, for those where some have none."""
     found = {name: int(column.missing.sum()) for name, column in sorted(columns.items())}
-    return {
-        name: {"count": count, "rows": len(columns[name].data)} for name, count in found.items() if count
-    }
+    return {name: {"count": count, "rows": len(columns[name].data)} for name, count in found.items() if count}
 
 
 def base_rates(classes: Sequence[Any], codes: NDArray[np.int64]) -> dict[str, int]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xai_audit.loaders.cells import DAY, Cells, Decided, Mixed, Typed, comma_column, distinct, padded, words
+from xai_audit.loaders.cells import DAY, Cells, Mixed, Typed, distinct, words
+from xai_audit.loaders.deciding import Decided, comma_column, padded
 from xai_audit.loaders.groups import natural
 from xai_audit.loaders.mistakes import shown, suggestion
 from xai_audit.loaders.opened import Input, Inputs, Opened
@@ -42,7 +43,7 @@ class Case:
 
 
 def choose(mistakes: Mistakes, opened: Opened | None, tables: Sequence[Cells], taken: set[str]) -> Chosen:
-    """The features the spec names, else those the model was fitted on, else every column without another role."""
+    """The features the model was fitted on, else those the spec names, else all columns without another role."""
     data = mistakes.spec.data
     test = tables[0]
     if opened is not None and opened.features is not None:
@@ -61,8 +62,8 @@ def choose(mistakes: Mistakes, opened: Opened | None, tables: Sequence[Cells], t
         if opened is not None and opened.ordered and not test.matrix:
             listed = ", ".join(name for name in test.columns if name not in taken)
             what = (
-                "this model was fitted on a bare array and does not know its columns by name; list them in the order "
-                f"it was fitted on under data: features: [{listed}]"
+                "this model does not know its columns by name; list them in the order in which it was fitted, "
+                f"under data: features: [{listed}]"
             )
             mistakes.at("data.features", what)
     if opened is not None and opened.n_features is not None and opened.n_features != len(names):
@@ -143,21 +144,20 @@ def decide(mistakes: Mistakes, opened: Opened | None, decided: Decided, names: S
         for table, typed in ((decided.tables[index], typed) for index, typed in column.tables.items()):
             if typed.kind == "number" and typed.data.dtype.kind == "f":
                 for row in np.flatnonzero(np.isinf(typed.data)):
-                    what = f"{typed.data[row]} is no number a model can use; leave the cell empty or correct it"
+                    what = (
+                        f"{typed.data[row]} is no number a model can use; leave the cell empty or correct it"
+                    )
                     mistakes.cell(table.path, table.line(int(row)), name, what, kind="infinity")
 
 
 def _mixed(mixed: Mixed, mistakes: Mistakes) -> None:
-    other = (
-        f"row {mixed.other_row}"
-        if mixed.path == mixed.other_path
-        else f"{mixed.other_path}, row {mixed.other_row}"
-    )
+    (path, row, word), (usual_path, usual_row, usual) = mixed.rare, mixed.usual
+    where = f"row {usual_row}" if path == usual_path else f"{usual_path}, row {usual_row}"
     what = (
-        f"{shown(mixed.value)} in a column that holds {shown(mixed.other)} ({other}); correct the cell, leave it empty, "
-        f"or add the column to data.categorical"
+        f"{shown(word)} in a column that holds {shown(usual)} ({where}); correct the cell, leave it empty, or add "
+        "the column to data.categorical"
     )
-    mistakes.cell(mixed.path, mixed.row, mixed.column, what, kind="mixed")
+    mistakes.cell(path, row, mixed.column, what, kind="mixed")
 
 
 def frame(decided: Decided, table: int, names: Sequence[str], order: NDArray[np.int64]) -> pd.DataFrame:

@@ -1,16 +1,17 @@
-"""Which group each test row is in: sensitive columns of the table or of a file beside it, their bins and crossings."""
+"""Which group each test row is in: by sensitive columns, their bins and their crossings."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xai_audit.loaders.cells import Decided, Typed, number_word, words
+from xai_audit.loaders.cells import Typed, number_word, words
+from xai_audit.loaders.deciding import Decided
 from xai_audit.loaders.mistakes import shown, suggestion
 from xai_audit.subject import Grouping
 
@@ -86,7 +87,7 @@ def _binned(
     if column.kind != "number":
         mistakes.at(f"{key}.bins", f"column {sensitive.column!r} is not numeric; bins cut numbers")
         return None
-    if not edges or any(high <= low for low, high in zip(edges, edges[1:], strict=False)):
+    if not edges or any(high <= low for low, high in pairwise(edges)):
         mistakes.at(f"{key}.bins", f"bins must be increasing numbers, not {edges}")
         return None
     values = column.data.astype(np.float64)

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def open_model(mistakes: Mistakes) -> Opened:
     """The estimator of a joblib or pickle file; its digest is checked and its opcodes are read before opening.
 
-    SpecError where trust or sha256 is not stated (exit 2), where the digest differs (4) or nothing can be loaded.
+    SpecError where trust or sha256 is not stated (exit 2), where the digest differs or nothing can be
+    loaded (4).
     """
     spec = mistakes.spec.model
     assert spec.path is not None
@@ -49,7 +50,7 @@ def _load(data: bytes) -> object:
     # joblib reads plain pickles too, and compressed ones.
     return (
         joblib.load(io.BytesIO(data)) if not data.startswith(pickle.PROTO + b"\x00") else pickle.loads(data)
-    )  # noqa: S301
+    )
 
 
 def trusted(mistakes: Mistakes, format_: str) -> None:

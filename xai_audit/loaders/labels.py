@@ -1,4 +1,4 @@
-"""Class labels by value: 1, "1", 1.0 and True may name the same class, and two that could be meant are a mistake."""
+"""Class labels by value: 1, "1", 1.0 and True may name one class; what may mean two is a mistake."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def of_column(column: Typed) -> list[Any]:
 
 
 def coded(column: Typed, classes: Sequence[Any]) -> tuple[NDArray[np.int64], list[str], list[str]]:
-    """Class index of each row (-1 where there is none), words of unknown labels, and labels of two meanings."""
+    """Class index of each row (-1 where there is none), unknown labels, and labels of two meanings."""
     cells = words(column)
     uniques = sorted({cell for cell in cells if cell is not None})
     place: dict[Any, int] = {None: -1}

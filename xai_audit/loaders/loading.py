@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai_audit.loaders import facts, features, opening, outcome, predictions, roles
-from xai_audit.loaders.cells import Decided, Typed, words
+from xai_audit.loaders.cells import Typed, words
+from xai_audit.loaders.deciding import Decided
 from xai_audit.loaders.features import Case
 from xai_audit.loaders.mistakes import Mistakes
 from xai_audit.loaders.rows import digests, order
@@ -27,8 +28,8 @@ Order = tuple[NDArray[np.bytes_], NDArray[np.int64], NDArray[np.int64]]
 def load(spec: Spec) -> Subject:
     """The model and the data of a spec in memory, scored.
 
-    SpecError tells every mistake found, each with its place; its exit code is 4 where all of them are files that
-    are missing, unreadable or not of their declared digest, else 2.
+    SpecError tells every mistake found, each with its place; its exit code is 4 where all of them are files
+    that are missing, unreadable or not of their declared digest, else 2.
     """
     mistakes = Mistakes(spec)
     case = _case(mistakes)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from xai_audit.loaders.cells import DAY, iso
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -105,10 +107,6 @@ class Inputs:
 
 
 def _formed(values: pd.Series[Any], column: Input) -> Any:
-    import pandas as pd
-
-    from xai_audit.loaders.cells import DAY
-
     if column.form != "as it is":
         days = values.to_numpy(dtype=np.float64)
         gone = np.isnan(days)
@@ -132,18 +130,8 @@ def categorical(values: NDArray[Any], known: tuple[Any, ...] | None) -> Any:
     if known is None:
         return pd.Categorical(values)
     place = {level: code for code, level in enumerate(known)}
-    codes = np.array([place.get(value, -1) for value in values], dtype=np.int64)
-    return pd.Categorical.from_codes(codes, categories=list(known))
-
-
-def iso(microseconds: int) -> str:
-    """A moment as the shortest ISO text: ``2024-02-29`` or ``2024-02-29 13:05:00``."""
-    from xai_audit.loaders.cells import DAY
-
-    moment = np.datetime64(int(microseconds), "us")
-    if microseconds % DAY == 0:
-        return str(moment.astype("datetime64[D]"))
-    return str(moment).replace("T", " ").removesuffix(".000000")
+    codes = [place.get(value, -1) for value in values]
+    return pd.Categorical.from_codes(codes, categories=pd.Index(list(known)))
 
 
 @dataclass(eq=False)

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai_audit.loaders import labels
-from xai_audit.loaders.cells import Decided, Typed
+from xai_audit.loaders.cells import Typed
+from xai_audit.loaders.deciding import Decided
 from xai_audit.loaders.mistakes import shown, suggestion
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def outcome(
             if getattr(model, key) is not None:
                 mistakes.at(
                     f"model.{key}",
-                    "a regression has no classes; take the key out or state task: classification",
+                    "a regression has no classes; take the key out, or state task: classification",
                 )
         if any(column.kind != "number" for column in target):
             mistakes.at(
@@ -101,9 +102,7 @@ def _task(
         return "classification"  # scores without known truth: decisions are made at the threshold
     if any(column.kind in ("text", "boolean") for column in seen):
         return "classification"
-    distinct = np.unique(
-        np.concatenate([column.data[~column.missing].astype(np.float64) for column in seen])
-    )
+    distinct = np.unique(np.concatenate([column.data[~column.missing].astype(np.float64) for column in seen]))
     if len(distinct) <= 2:
         return "classification"
     if len(distinct) > MANY or (distinct != np.floor(distinct)).any():
@@ -175,9 +174,7 @@ def truth(mistakes: Mistakes, done: Outcome, column: Typed, path: str) -> tuple[
     """The target in a table's own order, and its invalid labels: how many, with examples."""
     if done.task == "regression":
         values = (
-            column.data.astype(np.float64)
-            if column.kind == "number"
-            else np.full(len(column.data), np.nan)
+            column.data.astype(np.float64) if column.kind == "number" else np.full(len(column.data), np.nan)
         )
         values = np.where(np.isfinite(values), values, np.nan)
         bad = int(np.isnan(values).sum())

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def read(data: bytes, path: str, sha256: str, mistakes: Mistakes) -> Cells:
-    """The table of a Parquet file; SpecError where it is none or a column holds no single values."""
+    """The table of a Parquet file; SpecError where it is none or a column is nested."""
     import pyarrow as pa
     from pyarrow import parquet
 

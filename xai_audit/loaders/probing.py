@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from xai_audit.loaders.cells import Decided, words
+from xai_audit.loaders.cells import words
+from xai_audit.loaders.deciding import Decided
 from xai_audit.loaders.mistakes import Mistakes
 from xai_audit.loaders.tables import NAMED, read_table
 from xai_audit.spec import Data, Model, Spec, System, Table
@@ -16,10 +17,10 @@ FIRST = 3
 
 
 def probe(path: str | Path) -> dict[str, Any]:
-    """What a table holds: ``{path, sha256, rows, columns: [{name, kind, integer, distinct, missing, first}]}``.
+    """What a table holds: ``{path, sha256, rows, columns}``, columns with name, kind, integer, distinct, missing, first.
 
-    kind is ``number``, ``boolean``, ``date`` or ``text``; first are up to three distinct cells as words. SpecError
-    as load raises it.
+    kind is ``number``, ``boolean``, ``date`` or ``text``; first are up to three distinct cells as words.
+    SpecError as load raises it.
     """
     name = str(path)
     table = Table(path=name)

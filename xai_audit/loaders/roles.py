@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from xai_audit.errors import SpecError
 from xai_audit.loaders import groups
-from xai_audit.loaders.cells import Cells, Decided, Typed, words
+from xai_audit.loaders.cells import Cells, Typed, words
+from xai_audit.loaders.deciding import Decided
 from xai_audit.loaders.mistakes import Mistakes, shown, suggestion
 from xai_audit.loaders.tables import read_table
 from xai_audit.spec import Table

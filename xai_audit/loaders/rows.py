@@ -31,7 +31,7 @@ def digests(columns: Mapping[str, Typed]) -> NDArray[np.bytes_]:
             [_packed(columns[name], tables.get(name), start, stop) for name in names], axis=1
         )
         width = packed.shape[1]
-        view = memoryview(np.ascontiguousarray(packed).reshape(-1))
+        view = np.ascontiguousarray(packed).tobytes()
         prefix = head.digest()
         joined = b"".join(
             hashlib.sha256(prefix + view[place : place + width]).digest()

@@ -1,12 +1,12 @@
-"""skops: opened only when every type in the file is known to be harmless or named in ``model.trusted_types``."""
+"""skops: opened only when every type in it is known to be harmless or named in ``model.trusted_types``."""
 
 from __future__ import annotations
 
-import zipfile
 from typing import TYPE_CHECKING
 
 from xai_audit.errors import SpecError
 from xai_audit.loaders.estimators import open_estimator
+from xai_audit.loaders.facts import NO_ARTEFACT
 from xai_audit.loaders.mistakes import content
 from xai_audit.loaders.trees import FaultyTreeError, check_archive, check_estimator
 
@@ -25,17 +25,17 @@ BUILT_IN = {
     "sklearn.neural_network._stochastic_optimizers.SGDOptimizer": "numbers that only fitting reads",
     "sklearn.utils.validation.check_array": "a function that checks an array; histogram boosting keeps it",
     "functools.partial": "binds arguments to a function that must be trusted itself",
-    # skops leaves these two out because node indices in a crafted file make compiled code read out of bounds.
-    # Here every index is checked: those of Tree in the archive before anything is built, those of TreePredictor,
-    # which is plain Python until it predicts, after loading.
+    # skops leaves the last two out because node indices in a crafted file make compiled code read out of
+    # bounds. Here every index is checked: those of Tree in the archive before anything is built, those of
+    # TreePredictor, which is plain Python until it predicts, after loading.
     "sklearn.tree._tree.Tree": "its nodes are checked before it is built",
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor": "its nodes are checked before it predicts",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor": "its nodes are checked before use",
 }
 """Types trusted without being named, each with the reason."""
 
 
 def open_model(mistakes: Mistakes) -> Opened:
-    """The model of a skops file; SpecError names each type that is not trusted and the YAML that would trust it."""
+    """The model of a skops file; SpecError names each type that is not trusted and the YAML to trust it."""
     spec = mistakes.spec.model
     assert spec.path is not None
     data, sha256 = content(mistakes.spec.resolve(spec.path), spec.path, spec.sha256, "model.path", mistakes)
@@ -46,60 +46,37 @@ def open_model(mistakes: Mistakes) -> Opened:
 
     try:
         unknown = skops.get_untrusted_types(data=data)
-        refused = sorted(set(unknown) - set(BUILT_IN) - set(spec.trusted_types))
-        if refused:
-            listed = ", ".join(refused)
-            what = (
-                f"{spec.path} holds types that are not trusted: {listed}; if you know where the file comes from, "
-                f"write under model: trusted_types: [{listed}]"
-            )
-            mistakes.at("model.trusted_types", what)
-            raise SpecError(mistakes.told())
+        _refuse(sorted(set(unknown) - set(BUILT_IN) - set(spec.trusted_types)), mistakes)
         check_archive(data)
         estimator = skops.loads(data, trusted=sorted(unknown))
         check_estimator(estimator)
     except FaultyTreeError as error:
-        mistakes.at(
-            "model.path", f"{spec.path} is refused: {error}; the file is damaged or was made to do harm"
-        )
+        what = f"{spec.path} is refused: {error}; the file is damaged or was made to do harm"
+        mistakes.at("model.path", what)
         raise SpecError(mistakes.told()) from None
     except SpecError:
         raise
-    except (
-        zipfile.BadZipFile,
-        KeyError,
-        ValueError,
-        TypeError,
-        OSError,
-        EOFError,
-        AttributeError,
-        ImportError,
-        RecursionError,
-    ) as error:
+    except Exception as error:  # noqa: BLE001 - a damaged archive may fail anywhere in reading
         reason = (str(error).splitlines() or [""])[0][:200]
-        mistakes.at(
-            "model.path",
-            f"{spec.path} cannot be read as skops: {type(error).__name__}: {reason}",
-            missing=True,
-        )
+        what = f"{spec.path} cannot be read as skops: {type(error).__name__}: {reason}"
+        mistakes.at("model.path", what, missing=True)
         raise SpecError(mistakes.told()) from None
     trusted = {
         "built_in": sorted(set(unknown) & set(BUILT_IN)),
         "spec": sorted(set(unknown) & set(spec.trusted_types) - set(BUILT_IN)),
     }
-    notes = () if not trusted["spec"] else (f"types trusted by the spec: {', '.join(trusted['spec'])}",)
-    opened = open_estimator(
-        estimator,
-        "skops",
-        sha256,
-        mistakes,
-        artefact={
-            "code_carrying": False,
-            "globals": [],
-            "suspicious": [],
-            "untrusted_types": sorted(unknown),
-            "trusted": trusted,
-        },
-        notes=notes,
-    )
-    return opened
+    artefact = {**NO_ARTEFACT, "untrusted_types": sorted(unknown), "trusted": trusted}
+    notes = (f"types trusted by the spec: {', '.join(trusted['spec'])}",) if trusted["spec"] else ()
+    return open_estimator(estimator, "skops", sha256, mistakes, artefact=artefact, notes=notes)
+
+
+def _refuse(types: list[str], mistakes: Mistakes) -> None:
+    """Raise SpecError where types are left that nobody trusts."""
+    if types:
+        listed = ", ".join(types)
+        what = (
+            f"{mistakes.spec.model.path} holds types that are not trusted: {listed}; if you know where the file "
+            f"comes from, write under model: trusted_types: [{listed}]"
+        )
+        mistakes.at("model.trusted_types", what)
+        raise SpecError(mistakes.told())

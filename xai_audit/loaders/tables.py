@@ -1,4 +1,4 @@
-"""Which file is which table: by ``format``, by suffix or by ``sklearn:NAME``; read after its digest is checked."""
+"""Which file is which table: by ``format``, by suffix or by name; read after its digest is checked."""
 
 from __future__ import annotations
 

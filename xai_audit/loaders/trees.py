@@ -106,7 +106,7 @@ def _check_walk(
 
 
 def check_estimator(estimator: Any) -> None:
-    """Raise FaultyTreeError where trees of a loaded, not yet asked estimator do not fit the features it takes."""
+    """Raise FaultyTreeError where trees of a loaded estimator, not yet asked, do not fit its features."""
     from xai_audit.loaders.estimators import nested
 
     for part in nested(estimator):
@@ -153,6 +153,6 @@ def _check_histogram(part: Any, features: Any) -> None:
                 and bitset.ndim == 2
                 and bitset.shape[1] == 8
             )
-            if not fits or (split.any() and int(nodes["bitset_idx"][split].max()) >= len(bitset)):
+            if not fits or (split.any() and int(nodes["bitset_idx"][split].max()) >= bitset.shape[0]):
                 message = "a histogram tree's categories point outside it"
                 raise FaultyTreeError(message)

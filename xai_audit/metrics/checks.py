@@ -23,7 +23,7 @@ def _train_test_overlap(subject: Subject, _: NoParams, __: Context) -> Iterator[
     if shared is None:
         yield Skipped(reason="the tables could not be compared")
         return
-    yield Measured(observation=Scalar(estimate=exactly(shared["share"], subject.test.n), unit="share of test rows"))
+    yield Measured(observation=Scalar(estimate=exactly(shared["count"] / shared["rows"], shared["rows"]), unit="share of test rows"))
 
 
 def _invalid_labels(subject: Subject, _: NoParams, __: Context) -> Iterator[Measured | Skipped]:

@@ -82,7 +82,7 @@ def model(node: Node, folder: Path, mistakes: list[Mistake]) -> Model | None:
     if kind != "predictions":
         mistakes.extend(
             child.place.mistake(
-                f"model.{key}: names a column of format predictions, and this is {kind or 'a file'}"
+                f"model.{key}: names a column of format predictions, and this is {shown(kind)}"
             )
             for key in ("score", "prediction")
             if (child := node.get(key)) is not None
@@ -216,7 +216,7 @@ def _table(path: Node, kind: str | None, folder: Path, where: str) -> Iterator[M
     if kind == "sklearn":
         yield path.place.mistake(f"{where}: format sklearn is asked as sklearn:NAME")
         return
-    if any(sign in path.raw for sign in "*?") and not (folder / path.raw).exists():
+    if any(sign in path.raw for sign in "*?") and not _there(folder, path.raw):
         yield path.place.mistake(f"{where}: several files by a pattern: {UNAVAILABLE}")
         return
     if tables.format_of(path.raw, kind) is None:
@@ -224,7 +224,15 @@ def _table(path: Node, kind: str | None, folder: Path, where: str) -> Iterator[M
         yield path.place.mistake(
             f"{where}: no format follows from {shown(path.raw)}; add format: or use one of {known}"
         )
+        return
     yield from _file(path, folder, where)
+
+
+def _there(folder: Path, path: str) -> bool:
+    try:
+        return (folder / path).exists()
+    except (OSError, ValueError):
+        return False
 
 
 def sensitive_names(node: Node | None) -> list[tuple[str, Node]]:

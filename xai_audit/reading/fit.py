@@ -227,6 +227,8 @@ def _told(error: ValidationError, node: Node, where: str, mistyped: set[tuple[st
             prefix = f"{path}: " if path else ""
             mistakes.append(inner.place.mistake(f"{prefix}the key {name!r} is missing"))
             continue
+        if detail["type"] == "value_error" and any(path == place for place, _ in mistyped):
+            continue  # what the keys say together cannot be judged while one of them is misspelt
         grouped[id(inner)].append(detail)
         found[id(inner)] = (inner, path, grouped[id(inner)])
     for inner, path, details in found.values():

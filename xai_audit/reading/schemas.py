@@ -30,6 +30,7 @@ Schema = dict[str, Any]
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 SCALAR: Schema = {"type": ["string", "number", "boolean"]}
 """Where text is asked, 2.1 and true are words."""
+DAY: Schema = {"type": "string", "format": "date", "pattern": r"^\d{4}-\d{2}-\d{2}$"}
 
 
 def spec_schema() -> Schema:
@@ -150,7 +151,9 @@ def _plain(inner: Schema, defs: Schema, models: dict[str, type[BaseModel]]) -> S
     for key in ("items", "additionalProperties"):
         if isinstance(schema.get(key), dict):
             schema[key] = _plain(schema[key], defs, models)
-    if schema.get("type") == "string" and "format" not in schema:
+    if schema.get("format") == "date":
+        schema |= DAY
+    elif schema.get("type") == "string" and "format" not in schema:
         schema["type"] = list(SCALAR["type"])
     return schema
 
@@ -209,7 +212,7 @@ def _system() -> Schema:
 def _by() -> Schema:
     return {
         "author": {**SCALAR, "type": [*SCALAR["type"], "null"]},
-        "date": {"type": ["string", "null"], "format": "date"},
+        "date": {**DAY, "type": ["string", "null"]},
         "language": {**SCALAR, "type": [*SCALAR["type"], "null"]},
         "evidence_refs": {"type": ["array", "null"], "items": SCALAR},
     }

@@ -184,12 +184,14 @@ def _system(node: Node, mistakes: list[Mistake]) -> System | None:
         given["statements"] = said.statements(stated, first, mistakes)
     purpose = node.get("intended_purpose")
     if purpose is not None:
-        read = said.said("intended_purpose", purpose, first, mistakes, where="system.intended_purpose")
-        if len(read) == 1 and read[0].letter is None:
-            given["intended_purpose"] = Statement(**read[0].model_dump(exclude={"key", "letter"}))
-        elif read:
+        if purpose.kind == "list" or (purpose.kind == "mapping" and "text" not in purpose.value):
             what = "system.intended_purpose: text is asked, or {text, author, date}"
             mistakes.append(purpose.place.mistake(what))
+        else:
+            for one in said.said(
+                "intended_purpose", purpose, first, mistakes, where="system.intended_purpose"
+            ):
+                given["intended_purpose"] = Statement(**one.model_dump(exclude={"key", "letter"}))
     levels = stated.get("declared_levels") if stated is not None else None
     if levels is not None:
         merged = dict(node.value) | {"declared_levels": levels}

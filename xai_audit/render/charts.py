@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple, assert_never
+from typing import TYPE_CHECKING, Literal, assert_never
 
 from markupsafe import Markup
 
 from xai_audit.evidence import Cases, Curve, Graph, Groups, Matrix, Ranking, Scalar
 from xai_audit.render import axes, numbers
-from xai_audit.render.ink import NARROW, PITCH, SIZE, WIDE, arrow, box, dot, drawing, line, path, whisker, words
+from xai_audit.render.arrows import arrows
+from xai_audit.render.counts import strips
+from xai_audit.render.curves import curve
+from xai_audit.render.ink import (
+    NARROW,
+    PITCH,
+    SIZE,
+    WIDE,
+    Drawing,
+    Threshold,
+    box,
+    drawing,
+    line,
+    path,
+    whisker,
+    words,
+)
 from xai_audit.render.visible import advance, fitted, name
 
 if TYPE_CHECKING:
@@ -21,40 +37,6 @@ if TYPE_CHECKING:
 ROWS = 40
 """Rows a picture of groups shows; the table holds all."""
 RANKED = 20
-SERIES = 7
-
-
-class Drawing(NamedTuple):
-    """One picture at both widths."""
-
-    wide: Markup
-    narrow: Markup
-
-
-class Threshold(NamedTuple):
-    """A line that numbers are held to, and which side of it is wrong."""
-
-    value: float
-    number: str
-    side: Literal["at_least", "at_most"]
-    basis: str
-    """Where it comes from: ``convention, not law``, ``declared by the provider``."""
-
-    @property
-    def label(self) -> str:
-        """The words at the line: ``0.80, convention, not law``."""
-        return f"{self.number}, {self.basis}"
-
-    @property
-    def words(self) -> str:
-        """The requirement: ``at least 0.80``."""
-        return f"{'at least' if self.side == 'at_least' else 'at most'} {self.number}"
-
-    def missed(self, estimate: Estimate) -> bool:
-        """Whether the whole interval lies on the wrong side."""
-        if self.side == "at_least":
-            return estimate.high is not None and estimate.high < self.value
-        return estimate.low is not None and estimate.low > self.value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,8 +69,7 @@ def draw(observation: Observation, title: str, threshold: Threshold | None = Non
         case Matrix():
             return strips(observation, title)
         case Cases():
-            rows = [Row(label=f"{len(observation.cases)} single rows", estimate=None, word="see the table")]
-            return dots(rows, title)
+            return arrows(observation.cases[0], title)
         case Graph():
             rows = [
                 Row(label=f"{edge.source} → {edge.target}", estimate=edge.estimate)
@@ -314,134 +295,3 @@ def ranking(observation: Ranking, title: str) -> Drawing:
     return Drawing(
         _dots_wide(rows, title, heads, unit, None, axis), _dots_narrow(rows, title, heads, unit, None, axis)
     )
-
-
-def curve(observation: Curve, title: str, *, diagonal: bool = False) -> Drawing:
-    """Lines with the interval of each point; the first series is the one that matters, each named at its end."""
-    return Drawing(
-        _curve(observation, title, WIDE, 210, diagonal=diagonal),
-        _curve(observation, title, NARROW, 210, diagonal=diagonal),
-    )
-
-
-def _curve(observation: Curve, title: str, width: float, height: float, *, diagonal: bool) -> Markup:
-    lines = observation.series[:SERIES]
-    labels = [name(series.name, 24) for series in lines] if len(lines) > 1 else []
-    right = width - 12 - min(max((len(label) for label in labels), default=0) * 5.8 + 8, 120)
-    ys = [
-        v
-        for s in lines
-        for p in s.points
-        for v in (p.estimate.value, p.estimate.low, p.estimate.high)
-        if v is not None
-    ]
-    xs = [p.x for s in lines for p in s.points]
-    numeric = all(isinstance(x, (int, float)) for x in xs)
-    order = list(dict.fromkeys(str(x) for x in xs))
-    y_axis = axes.linear(ys, height, 24, unit=diagonal, pitch=32)
-    if numeric:
-        x_axis = axes.linear([float(x) for x in xs], 44, right, unit=diagonal)
-    else:
-        # Categories stand at whole numbers with half a step of air at both ends.
-        x_axis = axes.Axis(-0.5, max(len(order) - 0.5, 0.5), 44, right, tuple(range(len(order))))
-
-    def place(x: float | str) -> float:
-        return x_axis.at(float(x) if numeric else float(order.index(str(x))))
-
-    marks = [line(44, y_axis.at(t), right, y_axis.at(t), ink="rule", width=0.8) for t in y_axis.ticks]
-    marks += [
-        words(36, y_axis.at(t) + 4, y_axis.label(t), ink="secondary", anchor="end") for t in y_axis.ticks
-    ]
-    if numeric:
-        marks += [
-            words(x_axis.at(t), height + 16, x_axis.label(t), ink="secondary", anchor="middle")
-            for t in x_axis.ticks
-        ]
-    else:
-        room = (right - 44) / max(len(order), 1) - 4
-        marks += [
-            words(
-                x_axis.at(i), height + 16, fitted(name(x, 40), room, SIZE), ink="secondary", anchor="middle"
-            )
-            for i, x in enumerate(order)
-        ]
-    if diagonal:
-        marks.append(
-            line(x_axis.at(0), y_axis.at(0), x_axis.at(1), y_axis.at(1), ink="ink", width=1, dash="4 3")
-        )
-    ends: list[float] = []
-    for index, series in enumerate(lines):
-        ink = "accent" if index == 0 else "context"
-        dash = ("", "", "5 3", "2 2", "8 3 2 3", "1 3", "10 3")[index]
-        points = [(place(p.x), y_axis.at(p.estimate.value)) for p in series.points]
-        for point, (x, _) in zip(series.points, points, strict=True):
-            if (
-                not point.estimate.exact
-                and point.estimate.low is not None
-                and point.estimate.high is not None
-            ):
-                marks.append(
-                    line(
-                        x, y_axis.at(point.estimate.low), x, y_axis.at(point.estimate.high), ink=ink, width=1
-                    )
-                )
-        if numeric and not diagonal:
-            marks.append(path(points, ink=ink, width=1.8 if index == 0 else 1.3, dash=dash))
-        if len(points) <= 24:
-            marks += [dot(x, y, ink=ink, radius=3) for x, y in points]
-        if labels and points:
-            y = points[-1][1]
-            while any(abs(y - other) < 12 for other in ends):
-                y += 12
-            ends.append(y)
-            marks.append(words(right + 8, y + 4, labels[index], ink="accent" if index == 0 else "secondary"))
-    marks.append(words(0, 12, name(observation.y or "", 60), ink="secondary"))
-    marks.append(words(right, height + 32, name(observation.x, 60), ink="secondary", anchor="end"))
-    return drawing(width, height + 38, title, marks)
-
-
-def strips(observation: Matrix, title: str) -> Drawing:
-    """A row of counts over a numeric axis as a strip whose height is the count; other rows likewise."""
-    return Drawing(_strips(observation, title, WIDE), _strips(observation, title, NARROW))
-
-
-def _strips(observation: Matrix, title: str, width: float) -> Markup:
-    narrow = width == NARROW
-    left, right = (4.0, width - 6.0) if narrow else (152.0, width - 12.0)
-    pitch = 34.0 if narrow else 22.0
-    top = 22.0
-    rows = list(zip(observation.rows, observation.values, strict=True))[:RANKED]
-    most = max((v for _, values in rows for v in values if v is not None), default=0.0) or 1.0
-    columns = observation.columns
-    step = (right - left) / max(len(columns), 1)
-    marks = [words(0, 12, name(observation.row_title or "", 60), ink="secondary")]
-    bottom = top + pitch * len(rows) + 2
-    for k in _sample(len(columns), 5):
-        x = left + step * (k + 0.5)
-        marks.append(line(x, top, x, bottom, ink="rule", width=0.8))
-        anchor: Literal["start", "middle", "end"] = (
-            "start" if narrow and k == 0 else "end" if k == len(columns) - 1 else "middle"
-        )
-        marks.append(words(x, bottom + 14, name(columns[k], 14), ink="secondary", anchor=anchor))
-    for index, (label, values) in enumerate(rows):
-        middle = top + pitch * (index + 1) - (9 if narrow else 8)
-        base = middle - 13 if narrow else middle + 4
-        marks.append(words(0, base, fitted(name(label, 60), right - 8 if narrow else 128, SIZE)))
-        marks.append(line(left, middle, right, middle, ink="rule", width=0.8))
-        # The square root keeps a lone row visible beside a thousand.
-        reach = [8.5 * ((v or 0.0) / most) ** 0.5 for v in values]
-        outline = [(left + step * (k + 0.5), middle - h) for k, h in enumerate(reach)]
-        mirror = [(left + step * (k + 0.5), middle + h) for k, h in reversed(list(enumerate(reach)))]
-        if any(reach):
-            marks.append(area([*outline, *mirror], ink="context"))
-    marks.append(
-        words(right, bottom + 30, name(observation.column_title or "", 60), ink="secondary", anchor="end")
-    )
-    return drawing(width, bottom + 36, title, marks)
-
-
-def _sample(size: int, most: int) -> list[int]:
-    """At most ``most`` places spread over ``size``, both ends among them."""
-    if size <= most:
-        return list(range(size))
-    return sorted({round(k * (size - 1) / (most - 1)) for k in range(most)})

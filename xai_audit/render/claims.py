@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from xai_audit.evidence import Curve, Estimate, Groups, Ranking
-    from xai_audit.render.charts import Threshold
+    from xai_audit.render.ink import Threshold
 
 
 def gap(title: str, observation: Groups) -> str:
@@ -19,28 +19,36 @@ def gap(title: str, observation: Groups) -> str:
     summary = observation.summary
     if summary is None or summary.between is None:
         return ""
-    low, high = (name(label, 40) for label in summary.between)
+    # With one column the label alone (``2``) says too little; with several it names them all.
+    column = f"{name(observation.by[0], 40)} " if len(observation.by) == 1 else ""
+    low, high = (f"{column}{name(label, 40)}" for label in summary.between)
     if summary.difference is not None:
         surely = summary.difference.low is not None and summary.difference.low > 0
     elif summary.ratio is not None:
         surely = summary.ratio.high is not None and summary.ratio.high < 1
     else:
         return ""
-    over = ", even over all pairs of groups" if summary.pairs > 1 else ""
     if surely:
+        over = ", over all pairs of groups" if summary.pairs > 1 else ""
         return f"{title} is lower for {low} than for {high}; the difference is larger than chance{over}"
-    return f"{title} is lowest for {low} and highest for {high}; chance alone could make that difference"
+    return f"{title} is lowest for {low}, highest for {high}; chance alone could make that difference"
 
 
 def against(title: str, rows: Sequence[tuple[str, Estimate]], threshold: Threshold) -> str:
-    """For which rows the whole interval lies on the wrong side of a threshold."""
+    """For which rows (the first is the whole) the interval lies on the wrong side of a threshold."""
     missed = [label for label, estimate in rows if threshold.missed(estimate)]
     side = "below" if threshold.side == "at_least" else "above"
+    level = f"the declared {threshold.number}"
     if not missed:
-        return f"{title}: no row lies wholly {side} {threshold.label}"
-    if len(missed) > 3:
-        return f"{title} lies {side} {threshold.label} for {len(missed)} of {len(rows)} rows"
-    return f"{title} lies {side} {threshold.label} for {numbers.joined(missed)}"
+        return f"{title}: no interval lies wholly {side} {level}"
+    whole = rows[0][0]
+    groups = [label for label in missed if label != whole]
+    parts = ["overall"] if whole in missed else []
+    if len(groups) > 3:
+        parts.append(f"for {len(groups)} of {len(rows) - 1} groups")
+    elif groups:
+        parts.append(f"for {numbers.joined(groups)}")
+    return f"{title} lies {side} {level} {' and '.join(parts)}"
 
 
 def leaders(observation: Ranking) -> str:

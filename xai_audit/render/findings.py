@@ -160,7 +160,7 @@ def _affected(audit: Audit, finding: Finding, part: Part | None) -> str:
     if part is None or part.estimate is None:
         return ""
     if part.between is None:
-        return f"all {part.estimate.n:,} {who} counted" if part.estimate.n else ""
+        return ""
     worse = part.between[1] if part.evidence.startswith(_HIGH_IS_WORSE) else part.between[0]
     group = _group(audit, part.evidence, worse)
     size = f", {group.n:,} {who}" if group is not None and group.n is not None else ""

@@ -64,13 +64,9 @@ def clauses(audit: Audit) -> tuple[str, ...]:
         made.append("nothing failed")
     if found["open"]:
         made.append(f"{len(found['open'])} could not be decided")
-    if found["review"]:
-        made.append(f"{len(found['review'])} for a person to review")
-    if found["absent"]:
-        n = len(found["absent"])
-        made.append(f"{n} {'waits' if n == 1 else 'wait'} for statements")
-    if found["waived"]:
-        made.append(f"{len(found['waived'])} waived")
+    if found["review"] and len(made) < 3:
+        n = len(found["review"])
+        made.append(f"{n} {'needs' if n == 1 else 'need'} a person")
     made.append(f"{len(found['pass'])} passed")
     made[0] = made[0][0].upper() + made[0][1:]
     return tuple(made)
@@ -121,12 +117,12 @@ def _sums(audit: Audit, found: dict[str, list[Finding]]) -> str:
         (blocking, "failed and block"),
         (len(found["fail"]) - blocking, "failed without blocking"),
         (len(found["open"]), "could not be decided"),
-        (len(found["review"]), "need a person"),
-        (len(found["absent"]), "wait for statements"),
+        (len(found["review"]), "needs a person" if len(found["review"]) == 1 else "need a person"),
+        (len(found["absent"]), "waits for a statement" if len(found["absent"]) == 1 else "wait for statements"),
         (len(found["pass"]), "passed"),
-        (len(found["waived"]), "waived" if len(found["waived"]) == 1 else "are waived"),
+        (len(found["waived"]), "is waived" if len(found["waived"]) == 1 else "are waived"),
         (len(found["informational"]), "for information"),
-        (len(found["notApplicable"]), "do not apply"),
+        (len(found["notApplicable"]), "does not apply" if len(found["notApplicable"]) == 1 else "do not apply"),
     ]
     total = len(audit.findings)
     parts = [f"{n}\u00a0{text}" for n, text in words if n]

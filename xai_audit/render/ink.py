@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from markupsafe import Markup, escape
 
@@ -11,6 +11,8 @@ from xai_audit.render.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from xai_audit.evidence import Estimate
 
 WIDE = 446
 """118 mm in CSS pixels: the text column."""
@@ -22,6 +24,39 @@ SIZE = 11.3
 FACES = "Audit Sans, Audit Marks"
 
 Anchor = Literal["start", "middle", "end"]
+
+
+class Drawing(NamedTuple):
+    """One picture at both widths."""
+
+    wide: Markup
+    narrow: Markup
+
+
+class Threshold(NamedTuple):
+    """A line that numbers are held to, and which side of it is wrong."""
+
+    value: float
+    number: str
+    side: Literal["at_least", "at_most"]
+    basis: str
+    """Where it comes from: ``convention, not law``, ``declared by the provider``."""
+
+    @property
+    def label(self) -> str:
+        """The words at the line: ``0.80, convention, not law``."""
+        return f"{self.number}, {self.basis}"
+
+    @property
+    def words(self) -> str:
+        """The requirement: ``at least 0.80``."""
+        return f"{'at least' if self.side == 'at_least' else 'at most'} {self.number}"
+
+    def missed(self, estimate: Estimate) -> bool:
+        """Whether the whole interval lies on the wrong side."""
+        if self.side == "at_least":
+            return estimate.high is not None and estimate.high < self.value
+        return estimate.low is not None and estimate.low > self.value
 
 
 def _n(x: float) -> str:

@@ -25,8 +25,9 @@ def decimals(estimate: Estimate) -> int:
     low, high = estimate.low, estimate.high
     bound = max(abs(x) for x in (estimate.value, low or 0.0, high or 0.0))
     if estimate.exact or low is None or high is None or high <= low:
-        if estimate.exact and float(estimate.value).is_integer():
-            return 0
+        if estimate.exact:
+            # Trailing zeros of an exact number claim nothing.
+            return next((d for d in range(3) if abs(round(estimate.value, d) - estimate.value) < 1e-12), 3)
         return 3 if bound < 10 else 1
     places = math.ceil(-math.log10((high - low) / 5) - 1e-9)
     # A rate with two decimals is what people compare, however wide the interval.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from xai_audit.render.charts import Drawing
+    from xai_audit.render.ink import Drawing
     from xai_audit.render.palette import Mark
 
 

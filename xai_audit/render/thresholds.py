@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Literal
 
 from xai_audit.render import numbers
-from xai_audit.render.charts import Threshold
+from xai_audit.render.ink import Threshold
 
 if TYPE_CHECKING:
     from xai_audit.audit import Audit

@@ -1,0 +1,214 @@
+"""Sections 8 and 9: the same measures group by group, and how far apart groups lie."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from xai_audit.evidence import Groups, Scalar
+from xai_audit.render import charts, claims, listings, numbers, tables, thresholds
+from xai_audit.render.exhibits import any_shape, columns_of, limits, margin, noted, performance
+from xai_audit.render.shown import Exhibit, Figure
+from xai_audit.render.visible import name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from xai_audit.audit import Audit
+    from xai_audit.evidence import Estimate, Evidence
+    from xai_audit.render.ink import Threshold
+    from xai_audit.render.shown import Table
+
+
+def by_group(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
+    """Section 8: the primary measure drawn by group, all measures in tables, the crossings as matrices."""
+    grouped = [piece for piece in pieces if isinstance(piece.observation, Groups)]
+    plain = [p for p in grouped if isinstance(p.observation, Groups) and len(p.observation.by) == 1]
+    # Crossings, and groups that have a class or a rate as one more key.
+    crossed = [piece for piece in grouped if piece not in plain]
+    methods = list(dict.fromkeys(piece.method for piece in plain))
+    primary = thresholds.primary(audit)
+    if primary in methods:
+        methods.insert(0, methods.pop(methods.index(primary)))
+    made: list[Exhibit] = []
+    if methods:
+        made.append(_drawn(audit, [p for p in plain if p.method == methods[0]]))
+    for start in range(0, len(methods), tables.AT_ONCE):
+        chosen = methods[start : start + tables.AT_ONCE]
+        made.append(_tabled(audit, [p for p in plain if p.method in chosen], chosen))
+    leading = primary or (methods[0] if methods else None)
+    for piece in sorted(crossed, key=lambda p: p.method != leading):
+        table = listings.crossing(piece)
+        if table is not None:
+            first = piece.method == leading
+            made.append(
+                Exhibit(
+                    table=table if first else replace(table, folded=True),
+                    margin=margin(audit, [piece]),
+                    lead=_lead(piece) if first else "",
+                )
+            )
+    return [*made, *performance(audit, [piece for piece in pieces if piece not in grouped])]
+
+
+def _lead(piece: Evidence) -> str:
+    if isinstance(piece.observation, Groups):
+        return claims.sentence(claims.gap(tables.rate_title(piece), piece.observation))
+    return ""
+
+
+def _blocks(pieces: Sequence[Evidence], methods: Sequence[str]) -> list[tuple[tuple[str, ...], list[Evidence]]]:
+    found: dict[tuple[str, ...], list[Evidence]] = defaultdict(list)
+    for method in methods:
+        for piece in pieces:
+            if piece.method == method and isinstance(piece.observation, Groups):
+                found[piece.observation.by].append(piece)
+    return list(found.items())
+
+
+def whole(audit: Audit, piece: Evidence) -> Estimate | None:
+    """The number over all rows that a group table belongs to."""
+    if isinstance(piece.observation, Groups) and piece.observation.overall is not None:
+        return piece.observation.overall
+    over = audit.get(piece.method)
+    return over.observation.estimate if over is not None and isinstance(over.observation, Scalar) else None
+
+
+def rows_of(audit: Audit, pieces: Sequence[Evidence], held: Threshold | None) -> list[charts.Row]:
+    """All rows first, then each column's groups, lowest first."""
+    rows: list[charts.Row] = []
+    total = whole(audit, pieces[0])
+    if total is not None:
+        missed = bool(held and held.missed(total))
+        rows.append(charts.Row(label="All rows", estimate=total, n=f"{total.n:,}", strong=missed))
+    for piece in pieces:
+        if not isinstance(piece.observation, Groups):
+            continue
+        for index, group in enumerate(tables.ordered(piece.observation.groups)):
+            counted = group.count if group.count is not None else group.n
+            measured = group.status == "measured" and group.estimate is not None
+            rows.append(
+                charts.Row(
+                    label=tables.label(group, piece.observation.by),
+                    estimate=group.estimate,
+                    word=name(group.reason or group.status, 40),
+                    n=f"{counted:,}" if counted is not None and group.n is not None else "",
+                    strong=bool(held and measured and group.estimate and held.missed(group.estimate)),
+                    gap=index == 0,
+                )
+            )
+    return rows
+
+
+def _drawn(audit: Audit, pieces: Sequence[Evidence]) -> Exhibit:
+    first = pieces[0]
+    held = thresholds.declared(audit, first.method)
+    rows = rows_of(audit, pieces, held)
+    title = tables.rate_title(first)
+    gaps = [c for p in pieces if isinstance(p.observation, Groups) and (c := claims.gap(title, p.observation))]
+    if held is not None:
+        said = claims.against(title, [(row.label, row.estimate) for row in rows if row.estimate], held)
+        sub = f"{title} with 95 % interval. Dark: all of the interval is on the wrong side of the line. Grey: it is not."
+    else:
+        said = gaps[0] if gaps else f"{title} by group"
+        sub = f"{title} with 95 % interval, by group. No level is declared, so no line is drawn."
+    head = tables.COUNTED.get(first.method, "n")
+    drawing = charts.dots(rows, said, heads=("Group", head), threshold=held, rate=True)
+    lead = f"{title}: {first.measures[:1].lower()}{first.measures[1:]}" if first.measures else ""
+    figure = Figure(title=said, subtitle=sub, drawing=drawing)
+    return Exhibit(figure=figure, margin=margin(audit, pieces), lead=claims.sentence(lead))
+
+
+def _tabled(audit: Audit, pieces: Sequence[Evidence], methods: Sequence[str]) -> Exhibit:
+    over = {p.method: e for p in pieces if (e := whole(audit, p)) is not None}
+    titles = [tables.rate_title(next(p for p in pieces if p.method == m)) for m in methods]
+    table = tables.by_group(f"{_listed(titles)} by group, lowest first", _blocks(pieces, methods), over)
+    notes = (*table.notes, *(f"{title}: {text}" if len(methods) > 1 else text for title, text in _limits(pieces)))
+    table = replace(table, full=len(table.columns) > 4, notes=notes)
+    leads = [_lead(piece) for piece in pieces]
+    return Exhibit(table=table, margin=margin(audit, pieces), lead=" ".join(lead for lead in leads if lead))
+
+
+def _limits(pieces: Sequence[Evidence]) -> list[tuple[str, str]]:
+    """What each method cannot show, with its title, each once."""
+    return list(dict.fromkeys((tables.rate_title(piece), text) for piece in pieces for text in limits([piece])))
+
+
+def _listed(titles: Sequence[str]) -> str:
+    """Titles in a row, small letters after the first but for abbreviations."""
+    rest = [title[0].lower() + title[1:] if title[1:2].islower() else title for title in titles[1:]]
+    return numbers.joined([titles[0], *rest])
+
+
+def fairness(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
+    """Section 9: the widest gaps in one table, ratios to the highest drawn, then each rate by group."""
+    compared = [p for p in pieces if isinstance(p.observation, Groups)]
+    made: list[Exhibit] = []
+    table = tables.gaps(audit, compared)
+    if table is not None:
+        made.append(Exhibit(table=noted(table, limits(compared)), margin=margin(audit, compared)))
+    simple = [p for p in compared if isinstance(p.observation, Groups) and len(p.observation.by) == 1]
+    drawn = _ratios(audit, [p for p in simple if p.method.endswith("_ratio")])
+    if drawn is not None:
+        made.append(drawn)
+    methods = list(dict.fromkeys(piece.method for piece in simple))
+    told: set[str] = set()
+    # The ratio's table holds the difference of the same rate too, so it is told first and for both.
+    for method in sorted(methods, key=lambda m: not m.endswith("_ratio")):
+        own = [piece for piece in simple if piece.method == method]
+        twin = method.removesuffix("_difference") + "_ratio"
+        if method.endswith("_difference") and twin in told:
+            continue
+        told.add(method)
+        found = tables.contrasts(own)
+        leads = " ".join(lead for piece in own if (lead := _lead(piece)))
+        if found is not None:
+            made.append(Exhibit(table=found, lead=leads, margin=margin(audit, own)))
+    for piece in compared:
+        twin = piece.id.replace("_difference", "_ratio", 1)
+        doubled = piece.method.endswith("_difference") and any(other.id == twin for other in compared)
+        if piece in simple or doubled:
+            continue
+        if (found := listings.crossing(piece)) is not None:
+            made.append(Exhibit(table=replace(found, folded=True), margin=margin(audit, [piece])))
+    others = [piece for piece in pieces if piece not in compared]
+    scalars = [piece for piece in others if isinstance(piece.observation, Scalar)]
+    made += performance(audit, scalars)
+    made += [shown for piece in others if piece not in scalars if (shown := any_shape(audit, piece)) is not None]
+    return made
+
+
+def _ratios(audit: Audit, pieces: Sequence[Evidence]) -> Exhibit | None:
+    held = next((t for p in pieces if (t := thresholds.held(audit, p.id)) is not None), None)
+    rows: list[charts.Row] = []
+    said: list[str] = []
+    for piece in pieces:
+        if not isinstance(piece.observation, Groups):
+            continue
+        sentence = claims.gap(tables.rate_title(piece), piece.observation)
+        if sentence:
+            said.append(sentence)
+        for index, group in enumerate(tables.ordered(piece.observation.groups)):
+            best = group.contrasts.get("best")
+            ratio = best.ratio if best else None
+            highest = group.status == "measured" and "worst" in group.contrasts and best is None
+            word = "the highest" if highest else name(group.reason or "not compared", 40)
+            rows.append(
+                charts.Row(
+                    label=tables.label(group, piece.observation.by),
+                    estimate=ratio,
+                    word=word,
+                    n=f"{group.n:,}" if group.n is not None else "",
+                    strong=bool(held and ratio and held.missed(ratio)),
+                    gap=index == 0 and bool(rows),
+                )
+            )
+    if not any(row.estimate for row in rows):
+        return None
+    title = said[0] if said else "Ratios to the highest rate"
+    sub = "Ratio to the highest rate with 95 % interval, logarithmic axis."
+    if held is not None:
+        sub += " Dark: all of the interval is on the wrong side of the line. Grey: it is not."
+    drawing = charts.dots(rows, title, threshold=held, log=True, unit="ratio")
+    return Exhibit(figure=Figure(title=title, subtitle=sub, drawing=drawing), margin=margin(audit, pieces))

@@ -1,0 +1,101 @@
+"""Curves: lines with the interval of each point, each named at its end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from xai_audit.render import axes
+from xai_audit.render.ink import NARROW, SIZE, WIDE, Drawing, dot, drawing, line, path, words
+from xai_audit.render.visible import fitted, name
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+    from xai_audit.evidence import Curve
+
+SERIES = 7
+"""Lines in one picture; the table says how many more there are."""
+
+
+def curve(observation: Curve, title: str, *, diagonal: bool = False) -> Drawing:
+    """Lines with the interval of each point; the first series is the one that matters, each named at its end."""
+    return Drawing(
+        _curve(observation, title, WIDE, 210, diagonal=diagonal),
+        _curve(observation, title, NARROW, 210, diagonal=diagonal),
+    )
+
+
+def _curve(observation: Curve, title: str, width: float, height: float, *, diagonal: bool) -> Markup:
+    lines = observation.series[:SERIES]
+    labels = [name(series.name, 24) for series in lines] if len(lines) > 1 else []
+    right = width - 12 - min(max((len(label) for label in labels), default=0) * 5.8 + 8, 120)
+    ys = [
+        v
+        for s in lines
+        for p in s.points
+        for v in (p.estimate.value, p.estimate.low, p.estimate.high)
+        if v is not None
+    ]
+    xs = [p.x for s in lines for p in s.points]
+    numeric = all(isinstance(x, (int, float)) for x in xs)
+    order = list(dict.fromkeys(str(x) for x in xs))
+    y_axis = axes.linear(ys, height, 24, unit=diagonal, pitch=32)
+    if numeric:
+        x_axis = axes.linear([float(x) for x in xs], 44, right, unit=diagonal)
+    else:
+        # Categories stand at whole numbers with half a step of air at both ends.
+        x_axis = axes.Axis(-0.5, max(len(order) - 0.5, 0.5), 44, right, tuple(range(len(order))))
+
+    def place(x: float | str) -> float:
+        return x_axis.at(float(x) if numeric else float(order.index(str(x))))
+
+    marks = [line(44, y_axis.at(t), right, y_axis.at(t), ink="rule", width=0.8) for t in y_axis.ticks]
+    marks += [
+        words(36, y_axis.at(t) + 4, y_axis.label(t), ink="secondary", anchor="end") for t in y_axis.ticks
+    ]
+    if numeric:
+        marks += [
+            words(x_axis.at(t), height + 16, x_axis.label(t), ink="secondary", anchor="middle")
+            for t in x_axis.ticks
+        ]
+    else:
+        room = (right - 44) / max(len(order), 1) - 4
+        marks += [
+            words(
+                x_axis.at(i), height + 16, fitted(name(x, 40), room, SIZE), ink="secondary", anchor="middle"
+            )
+            for i, x in enumerate(order)
+        ]
+    if diagonal:
+        marks.append(
+            line(x_axis.at(0), y_axis.at(0), x_axis.at(1), y_axis.at(1), ink="ink", width=1, dash="4 3")
+        )
+    ends: list[float] = []
+    for index, series in enumerate(lines):
+        ink = "accent" if index == 0 else "context"
+        dash = ("", "", "5 3", "2 2", "8 3 2 3", "1 3", "10 3")[index]
+        points = [(place(p.x), y_axis.at(p.estimate.value)) for p in series.points]
+        for point, (x, _) in zip(series.points, points, strict=True):
+            if (
+                not point.estimate.exact
+                and point.estimate.low is not None
+                and point.estimate.high is not None
+            ):
+                marks.append(
+                    line(
+                        x, y_axis.at(point.estimate.low), x, y_axis.at(point.estimate.high), ink=ink, width=1
+                    )
+                )
+        if numeric and not diagonal:
+            marks.append(path(points, ink=ink, width=1.8 if index == 0 else 1.3, dash=dash))
+        if len(points) <= 24:
+            marks += [dot(x, y, ink=ink, radius=3) for x, y in points]
+        if labels and points:
+            y = points[-1][1]
+            while any(abs(y - other) < 12 for other in ends):
+                y += 12
+            ends.append(y)
+            marks.append(words(right + 8, y + 4, labels[index], ink="accent" if index == 0 else "secondary"))
+    marks.append(words(0, 12, name(observation.y or "", 60), ink="secondary"))
+    marks.append(words(right, height + 32, name(observation.x, 60), ink="secondary", anchor="end"))
+    return drawing(width, height + 38, title, marks)
