@@ -176,6 +176,20 @@ def test_evidence_that_nobody_made_is_for_review() -> None:
     assert "r_1" in found.findings[0].message
 
 
+def test_the_reason_of_a_method_that_was_skipped_as_a_whole_is_repeated() -> None:
+    """A need that is not met is one record of the method, not one for each column or part."""
+    skipped = absent("demographic_parity_ratio", reason="it needs sensitive columns")
+    found = only(rule(evidence="demographic_parity_ratio/*"), skipped)
+    assert found.kind == "review"
+    assert "it needs sensitive columns" in found.message
+    assert (
+        only(rule(evidence="shap/coverage"), absent("shap", "failed", "out of memory")).parts[0].reason
+        == "out of memory"
+    )
+    # What was measured as a whole says nothing of a part that is not there.
+    assert "did not measure" in only(rule(evidence="recall/age"), scalar("recall", GOOD)).message
+
+
 def test_groups_without_a_sensitive_column_are_for_review() -> None:
     found = only(rule(evidence="demographic_parity_ratio/*"), (), spec(data={"sensitive": ()}))
     assert found.kind == "review"
@@ -691,7 +705,7 @@ def test_a_convention_prints_as_one_and_praise_is_never_used() -> None:
 
 
 def test_hostile_and_many_columns_are_told_as_they_are() -> None:
-    columns = tuple(Sensitive(column=f"c{i}") for i in range(9)) + (Sensitive(column="a/b {{x}}"),)
+    columns = (*(Sensitive(column=f"c{i}") for i in range(9)), Sensitive(column="a/b {{x}}"))
     made = spec(data={"sensitive": columns})
     pieces = [gap(f"demographic_parity_ratio/c{i}", ratio=BAD) for i in range(9)]
     pieces.append(
@@ -714,7 +728,7 @@ KINDS = {
     "unsure": lambda name: scalar(name, UNSURE),
     "exact": lambda name: scalar(name, exactly(0.9, 5)),
     "exactly bad": lambda name: scalar(name, exactly(0.1, 5)),
-    "skipped": lambda name: absent(name),
+    "skipped": absent,
     "failed": lambda name: absent(name, "failed"),
     "none": lambda _: None,
 }

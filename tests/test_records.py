@@ -207,6 +207,8 @@ def test_performance_is_reported_for_every_declared_column() -> None:
     skipped = records(evidence=[both[0], absent("accuracy/age", reason="the data have no target")])[name]
     assert skipped.status == "skipped"
     assert "the data have no target" in (skipped.reason or "")
+    whole = records(evidence=[absent("accuracy", reason="it needs labels")])[name]
+    assert "it needs labels" in (whole.reason or "")
     named = spec(metrics=(Use(method="recall", name="recall"),), primary="recall")
     assert value(records(named, evidence=both)[name]) == 0
     assert records(spec(data={"sensitive": ()}))[name].status == "skipped"

@@ -96,7 +96,7 @@ def rows_seen(evidence: Sequence[Evidence]) -> int:
             continue
         if isinstance(piece.observation, Scalar):
             sizes.append(piece.observation.estimate.n)
-        elif isinstance(piece.observation, Groups) and "class" not in piece.observation.by:
+        elif isinstance(piece.observation, Groups) and not {"class", "rate"} & set(piece.observation.by):
             sizes.append(sum(group.n or 0 for group in piece.observation.groups))
     return max(sizes)
 
@@ -242,7 +242,7 @@ def readings(rule: Rule, bench: Bench) -> tuple[Reading, ...]:
 
 
 def _read(rule: Rule, requirement: Rule | Requirement, identifier: str, bench: Bench) -> Iterator[Reading]:
-    piece = bench.evidence.get(identifier)
+    piece = bench.evidence.get(identifier) or _whole(identifier, bench.evidence)
     if piece is None:
         yield Reading(identifier, "review", reason=f"this run did not measure {identifier}")
         return
@@ -267,6 +267,12 @@ def _read(rule: Rule, requirement: Rule | Requirement, identifier: str, bench: B
     for threshold in thresholds:
         for number in _numbers(piece, requirement.reads, threshold, bench.policy):
             yield _weighed(replace(bare, threshold=threshold), number, stated, bench)
+
+
+def _whole(identifier: str, evidence: Mapping[str, Evidence]) -> Evidence | None:
+    """The record of a method that gave none of its parts, since it was skipped or failed as a whole."""
+    piece = evidence.get(identifier.partition("/")[0])
+    return piece if piece is not None and piece.status != "measured" else None
 
 
 def _weighed(bare: Reading, number: _Number, stated: tuple[str, ...], bench: Bench) -> Reading:

@@ -84,10 +84,8 @@ def _too_few(
         needed = _needed(ordinary, level, able, policy, ratio=rule.at_least is not None)
         if needed[0] > 1:
             enough = wording.about(math.ceil(rows * needed[1]))
-            lines.append(
-                f"{rule.id}: with {rows:,} test rows it cannot pass even for a model that treats the groups of "
-                f"{column.column} alike; about {enough} rows would do"
-            )
+            alike = f"a model that treats the groups of {column.column} alike; about {enough} rows would do"
+            lines.append(f"{rule.id}: with {rows:,} test rows it cannot pass even for {alike}")
     return lines
 
 

@@ -250,21 +250,24 @@ def abroca(
     a: tuple[Rows, Rows],
     b: tuple[Rows, Rows],
     levels: Sequence[float],
-    rng: np.random.Generator,
+    rng: np.random.Generator | None = None,
+    distances: tuple[Floats, Floats] | None = None,
 ) -> Measured:
     """Area between the ROC curves of two groups of (positive, negative) scores (Gardner et al. 2019, LAK).
 
     The curves are joined by straight lines and the area is exact. It errs by at most the sum of each curve's
     own distance from its truth; that sum is resampled, and is at least what `auc` leaves open, which keeps
     perfect separation honest. So the interval is conservative. A level that the draws cannot resolve has (0,
-    1).
+    1). With several groups the ``distances`` of each (``roc_distances``) are drawn once and given, in place of
+    a generator.
     """
     curves = [_roc(*_pieces(*group)) for group in (a, b)]
     value = _area_between(*curves)
-    draws = np.zeros(REPLICATES)
-    for group in (a, b):
-        draws += _resampled_distances(*group, rng)
-    draws.sort()
+    if distances is None:
+        if rng is None:
+            raise ValueError("either a generator or distances are needed")
+        distances = roc_distances(*a, rng), roc_distances(*b, rng)
+    draws = np.sort(distances[0] + distances[1])
     aucs = [auc(*group, levels) for group in (a, b)]
     limits: list[Interval] = []
     for i, level in enumerate(levels):
@@ -523,8 +526,8 @@ def _area_between(a: tuple[Floats, Floats], b: tuple[Floats, Floats]) -> float:
     return math.fsum(((right - left) * heights / 2).tolist())
 
 
-def _resampled_distances(positives: Rows, negatives: Rows, rng: np.random.Generator) -> Floats:
-    """Distances of resampled ROC curves from the observed one, each class drawn anew from itself."""
+def roc_distances(positives: Rows, negatives: Rows, rng: np.random.Generator) -> Floats:
+    """Areas, of shape (REPLICATES,), between resampled ROC curves and the observed one, each class drawn anew from itself."""
     counts = np.stack(_pieces(positives, negatives))
     rows = counts.sum(axis=0)
     # Long curves are cut into cells of equal mass, within which a resampled curve hardly bends.

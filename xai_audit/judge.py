@@ -149,8 +149,7 @@ def _finding(
         level=draft.level,
         blocking=draft.blocking,
         message=draft.message
-        or wording.message(rule, policy.confidence, kind, told)
-        + _ending(settle, missing if kind == "open" else (), waiver),
+        or wording.message(rule, policy.confidence, kind, told) + _ending(settle, _untold(told), waiver),
         threshold="; ".join(thresholds) or wording.required(rule),
         evidence=tuple(dict.fromkeys(part.evidence for part in parts)),
         parts=tuple(parts),
@@ -166,6 +165,11 @@ def _finding(
         affected=wording.who(told) if kind == "fail" else None,
         settle=settle,
     )
+
+
+def _untold(told: Sequence[Reading]) -> tuple[str, ...]:
+    """Absent statements behind numbers; where there is no number, the reason has named them."""
+    return tuple(dict.fromkeys(key for reading in told if reading.estimate for key in reading.missing))
 
 
 def _ending(settle: str | None, missing: Sequence[str], waiver: Waiver | None) -> str:

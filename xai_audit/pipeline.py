@@ -104,6 +104,7 @@ def run(
                 "jobs": settings.jobs,
                 "backend": settings.backend,
                 "resumed": outcome.resumed,
+                "files": _files(subject),
                 "steps": {name: round(seconds, 2) for name, seconds in sorted(outcome.seconds.items())},
             },
             spec=published(spec),
@@ -318,7 +319,15 @@ def describe(subject: Subject, spec: Spec) -> dict[str, Any]:
 
 
 def _table(rows: Rows) -> dict[str, Any]:
-    return {"sha256": rows.sha256, "path": rows.path, "rows": rows.n}
+    # The digest is of the rows in content order, so that a file with the same rows in another order is the same
+    # data; the digest of the file itself stands under ``run``.
+    content = b"".join(bytes(row).ljust(32, b"\0") for row in rows.digests)
+    return {"sha256": digest.of_bytes(content), "path": rows.path, "rows": rows.n}
+
+
+def _files(subject: Subject) -> dict[str, Any]:
+    tables = (("train", subject.train), ("test", subject.test))
+    return {name: {"path": rows.path, "sha256": rows.sha256} for name, rows in tables if rows is not None}
 
 
 def _json(value: Any) -> Any:

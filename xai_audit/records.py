@@ -295,7 +295,10 @@ def _by_group(spec: Spec, by_id: Mapping[str, Evidence], task: applying.Task) ->
     if not columns:
         return _record(name, None, reason="the spec names no sensitive column")
     primary = applying.primary_of(spec, task)
+    whole = by_id.get(primary)
     pieces = [by_id.get(f"{primary}/{encoded(column)}") for column in columns]
+    if whole is not None and whole.status != "measured":
+        pieces = [piece or whole for piece in pieces]
     # What could not be measured is passed on with its reason; only what nobody looked at counts.
     failing = next((piece for piece in pieces if piece is not None and piece.status != "measured"), None)
     if failing is not None:

@@ -56,7 +56,7 @@ def places(estimate: Estimate) -> int:
     """Decimals that an interval supports: its last digit is worth about a fifth of the width or less."""
     low, high = estimate.low, estimate.high
     if low is None or high is None or high <= low:
-        return 0 if float(estimate.value).is_integer() and abs(estimate.value) != 1 else 3
+        return 0 if float(estimate.value).is_integer() else 3
     floor = 2 if max(abs(low), abs(high)) <= 1 else 1
     return min(max(math.ceil(-math.log10((high - low) / 5) - 1e-9), floor), 6)
 
@@ -69,7 +69,7 @@ def plain(value: float, decimals: int) -> str:
 
 def level(number: float) -> str:
     """A threshold as printed: at least two decimals where it is a fraction."""
-    if float(number).is_integer() and abs(number) != 1:
+    if float(number).is_integer():
         return plain(number, 0)
     text = repr(round(float(number), 9))
     decimals = len(text.partition(".")[2]) if "e" not in text else 9
@@ -82,7 +82,7 @@ def number(estimate: Estimate) -> str:
     value = plain(estimate.value, digits)
     if estimate.exact:
         # Trailing zeros of an exact number claim nothing.
-        return value.rstrip("0").rstrip(".") if "." in value and abs(estimate.value) != 1 else value
+        return value.rstrip("0").rstrip(".") if "." in value else value
     low = "(−∞" if estimate.low is None else f"[{plain(estimate.low, digits)}"
     high = "∞)" if estimate.high is None else f"{plain(estimate.high, digits)}]"
     return f"{value} {low}, {high}"
@@ -162,8 +162,10 @@ def quantity(evidence: Evidence, *, which: str) -> str:
 
 
 def _lowered(title: str) -> str:
-    """A title inside a sentence: its capital goes, unless it begins an abbreviation."""
-    return title[0].lower() + title[1:] if len(title) > 1 and title[1].islower() else title
+    """A title inside a sentence: its capital goes, unless it begins an abbreviation or a name of the law's."""
+    if title.startswith(("Annex ", "Article ", "Articles ")) or not title[1:2].islower():
+        return title
+    return title[0].lower() + title[1:]
 
 
 def affected(evidence: Evidence, between: tuple[str, str] | None) -> str | None:
@@ -283,29 +285,40 @@ def message(rule: Rule, confidence: float, kind: FindingKind, readings: Sequence
 def _told(rule: Rule, confidence: float, kind: FindingKind, reading: Reading) -> str:
     if reading.estimate is None or reading.threshold is None:
         return _without_number(kind, reading)
+    if reading.p is None:
+        return _exact(rule, kind, reading.words, reading.estimate, reading.threshold)
     seen = f"{reading.words} {number(reading.estimate)}"
     if kind == "fail":
         return f"{seen} {short_of(reading.threshold, rule.basis)}"
     if kind == "open":
         return f"{seen}, {named(reading.threshold, rule.basis)}"
-    text = f"{seen} meets {against(reading.threshold, rule.basis)}"
     at_least = reading.threshold.side == "at_least"
+    verb = "meets" if not reading.threshold.strict else "is above" if at_least else "is below"
+    text = f"{seen} {verb} {against(reading.threshold, rule.basis)}"
     bound = reading.held.bound if reading.held else None
     end = reading.estimate.low if at_least else reading.estimate.high
     if bound is None or (end is not None and reading.threshold.met_by(end)):
         return text
-    # The two-sided interval beside it reaches past the threshold; the one-sided bound, which counts, does not.
+    # The two-sided interval beside it crosses the threshold; the one-sided bound, which counts, does not.
     side = "at least" if at_least else "at most"
     shown = plain(bound, places(reading.estimate) + 1)
     return f"{text}: with {confidence * 100:g} % confidence it is {side} {shown}"
+
+
+def _exact(rule: Rule, kind: FindingKind, words: str, estimate: Estimate, threshold: Threshold) -> str:
+    """A counted number beside what is asked: ``rows shared by training and test data: 0 (at most 0.001 asked)``."""
+    what = f"the declared {level(threshold.level)}" if threshold.declared else asked(threshold)
+    by = " by convention, not law" if rule.basis == "convention" and not threshold.declared else ""
+    seen = f"{words}: {number(estimate)}"
+    return f"{seen} ({what} asked{by})" if kind == "pass" else f"{seen}, and {what} is asked{by}"
 
 
 def _without_number(kind: FindingKind, reading: Reading) -> str:
     words = reading.words or reading.evidence
     if kind == "pass":
         return f"{words} was measured"
-    if reading.source is None:
-        return reading.reason or words
+    if reading.source is None or (reading.missing and reading.source.status != "measured"):
+        return reading.reason or words  # a statement that nobody made is not a measurement that failed
     if reading.source.status == "measured":
         return f"{words}: {reading.reason}"
     return (

@@ -15,7 +15,7 @@ def people(n=360, seed=3):
     frame = pd.DataFrame(
         {
             "age": rng.integers(18, 80, n),
-            "income": np.round(rng.lognormal(0, 1, n), 3),
+            "income": rng.lognormal(0, 1, n),
             "debt": rng.normal(size=n),
             "region": rng.choice(["north", "south", "east", "west"], n),
             "job": rng.choice(["a", "b", "c"], n),
@@ -37,6 +37,12 @@ NUMBERS = ["age", "income", "debt"]
 def numbers():
     frame, signal = people()
     return frame[NUMBERS].astype(float), signal
+
+
+def decimals():
+    """Numbers with two decimals, as prices have: test values fall on the trees' thresholds."""
+    frame, signal = numbers()
+    return frame.round(2), signal
 
 
 def categories():
@@ -101,6 +107,7 @@ def build(name):
         "forest in a pipeline": (encoded(e.RandomForestClassifier(**small)), people, "two"),
         "boosting": (e.GradientBoostingClassifier(**small), numbers, "two"),
         "boosting of numbers": (e.GradientBoostingRegressor(**small), numbers, "number"),
+        "boosting of decimals": (e.GradientBoostingRegressor(**small), decimals, "number"),
         "boosting, exponential": (e.GradientBoostingClassifier(loss="exponential", **small), numbers, "two"),
         "boosting of three in a pipeline": (encoded(e.GradientBoostingClassifier(**small)), people, "three"),
         "histogram": (e.HistGradientBoostingClassifier(max_iter=12, random_state=0), holes, "two"),

@@ -44,6 +44,7 @@ EXACT = {
     "forest in a pipeline": "trees",
     "boosting": "trees",
     "boosting of numbers": "shap",
+    "boosting of decimals": "trees",
     "boosting, exponential": "trees",
     "boosting of three in a pipeline": "trees",
     "histogram": "trees",
@@ -149,7 +150,7 @@ def test_small_models_equal_the_exact_explainer_of_shap():
     found = observe(METHOD, one, rows=6, background=20)[""]
     rows = Bench(one, METHOD.params(rows=6), METHOD).sample(6)[0]
     masker = shap.maskers.Independent(background_of(one, 20).to_numpy(), max_samples=20)
-    theirs = shap.explainers.Exact(one.model.inner.predict, masker)(one.test.frame.iloc[rows].to_numpy())
+    theirs = shap.explainers.Exact(lambda x: one.output(pd.DataFrame(x, columns=one.test.frame.columns)), masker)(one.test.frame.iloc[rows].to_numpy())
     assert np.abs(found.arrays["phi"] - theirs.values).max() < 1e-9
 
 
@@ -183,6 +184,18 @@ def test_probabilities_of_boosted_trees_are_no_sum_so_the_library_is_not_used():
     ours = observe(METHOD, one, rows=5, background=12)[""].arrays["phi"]
     assert np.abs(ours - expected).max() < 1e-12
     assert np.abs(theirs - expected).max() > 1e-4
+
+
+def test_values_on_a_threshold_are_misrouted_by_the_library_and_it_is_rejected():
+    # shap keeps thresholds in 32 bits: it still adds up, and is not what the model does.
+    one = made("boosting of decimals")
+    rows = Bench(one, METHOD.params(rows=8), METHOD).sample(8)[0]
+    theirs = np.asarray(library(one, "tree", 25)(one.test.frame.iloc[rows].to_numpy(dtype=float)))
+    found = observe(METHOD, one, rows=8, background=25)[""]
+    expected = by_definition(one, rows, 25)
+    assert np.abs(theirs - expected).max() > 1e-4
+    assert np.abs(found.arrays["phi"] - expected).max() < 1e-12
+    assert any("REJECTED" in words for words in found.limits)
 
 
 def test_backgrounds_beyond_a_hundred_rows_are_used_whole():
@@ -251,25 +264,20 @@ def wide(count, seed=0):
 
 def test_sampled_orders_are_within_their_error_of_the_exact_values():
     one, _ = wide(13)
-    exact = observe(METHOD, one, rows=6, background=4, method="exact")[""]
-    errors = []
-    for seed in range(6):
-        found = observe(METHOD, one, rows=6, background=4, permutations=6, seed=seed)[""]
+    ratios = []
+    for seed in range(3):
+        exact = observe(METHOD, one, rows=4, background=16, method="exact", seed=seed)[""]
+        found = observe(METHOD, one, rows=4, background=16, permutations=8, seed=seed)[""]
         assert "sampled orders" in found.versions["engine"]
         assert any("more than 12 inputs" in words for words in found.limits)
-        rows = Bench(one, METHOD.params(rows=6), METHOD, seed=seed).sample(6)[0]
-        again = observe(METHOD, one, rows=6, background=4, method="exact", seed=seed)[""] if seed else exact
-        assert len(rows) == 6
-        error = found.arrays["order_error"]
-        assert (error > 0).any()
-        ratio = (found.arrays["phi"] - again.arrays["phi"])[error > 0] / error[error > 0]
-        assert np.abs(ratio).max() < 7  # t with few degrees of freedom: 4 rows x 5
-        errors.append(ratio)
         assert np.abs(found.arrays["residual"]).max() < 1e-12
-    ratios = np.concatenate(errors)
-    # An honest error: about two thirds within one of it, about 95 % within two.
-    assert (np.abs(ratios) < 4).mean() > 0.995
-    assert 0.8 < np.sqrt((ratios**2).mean()) < 1.35
+        error = found.arrays["order_error"]
+        assert (error > 0).all()
+        ratios.append((found.arrays["phi"] - exact.arrays["phi"]) / error)
+    ratios = np.concatenate(ratios)
+    assert np.abs(ratios).max() < 4
+    # An honest error: neither too small nor too large for what is missed.
+    assert 0.8 < np.sqrt((ratios**2).mean()) < 1.25
 
 
 def test_the_budget_of_answers_decides_in_words():

@@ -15,6 +15,8 @@ from xai_audit.source import value
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from xai_audit.loaders.cells import Typed
+
 SENSITIVE = re.compile(
     r"(^|[^a-z])(sex|gender|age|race|ethnic\w*|nationality|citizen\w*|religion|disab\w*|marital\w*"
     r"|pregnan\w*|birth\w*|sexual\w*|migra\w*|minority|skin\w*)([^a-z]|$)"
@@ -76,7 +78,7 @@ def relative(path: str, folder: Path) -> str:
 def look(path: str) -> list[Column]:
     """The columns of a table; SpecError where it cannot be read."""
     from xai_audit.errors import SpecError
-    from xai_audit.loaders.cells import decide
+    from xai_audit.loaders.deciding import decide
     from xai_audit.loaders.mistakes import Mistakes
     from xai_audit.loaders.tables import read_table
     from xai_audit.spec import Data, Model, Spec, System, Table
@@ -90,23 +92,22 @@ def look(path: str) -> list[Column]:
     return [_column(name, column.tables[0], column.kind) for name, column in decided.items()]
 
 
-def _column(name: str, typed: Any, kind: str) -> Column:
+def _column(name: str, typed: Typed, kind: str) -> Column:
     import numpy as np
 
-    from xai_audit.loaders.cells import words
+    from xai_audit.loaders.cells import distinct
     from xai_audit.loaders.groups import natural
 
     missing = typed.missing
-    known = typed.values[~missing]
-    distinct = len(np.unique(known))
-    levels: tuple[str, ...] = ()
-    if distinct <= FEW:
-        levels = tuple(sorted({str(word) for word in words(typed) if word is not None}, key=natural))
+    found = distinct(typed)
+    levels = tuple(sorted(found, key=natural)) if len(found) <= FEW else ()
     thirds = None
-    if kind == "number" and len(known) and np.isfinite(known.astype(np.float64)).all():
-        low, high = np.quantile(known.astype(np.float64), [1 / 3, 2 / 3])
-        thirds = (float(low), float(high))
-    return Column(name, kind, distinct, int(missing.sum()), len(missing), levels, thirds)
+    if kind == "number" and found:
+        numbers = typed.data[~missing].astype(np.float64)
+        if np.isfinite(numbers).all():
+            low, high = np.quantile(numbers, [1 / 3, 2 / 3])
+            thirds = (float(low), float(high))
+    return Column(name, kind, len(found), int(missing.sum()), len(missing), levels, thirds)
 
 
 def scalar(text: str) -> str:

@@ -140,7 +140,7 @@ def dangerous(name: str) -> bool:
     return module.partition(".")[0] in _DANGEROUS_MODULES
 
 
-# The machine of the standard library that is written in Python, whose steps can be replaced; its stubs hide them.
+# The standard library's machine that is written in Python, whose steps can be replaced.
 _Python: Any = pickle._Unpickler  # noqa: SLF001
 
 

@@ -24,7 +24,7 @@ MISSING = frozenset(
         *("N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
     )
 )
-"""The words that are missing values in a text file: those of pandas.read_csv, by which most models were fed."""
+"""The words that are missing values in a text file: those of pandas.read_csv, which fed most models."""
 
 _NUMBER = r"(?i)^\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*$|^\s*[+-]?inf(inity)?\s*$"
 _INTEGER = r"^\s*[+-]?\d+\s*$"

@@ -43,7 +43,7 @@ class Case:
 
 
 def choose(mistakes: Mistakes, opened: Opened | None, tables: Sequence[Cells], taken: set[str]) -> Chosen:
-    """The features the model was fitted on, else those the spec names, else all columns without another role."""
+    """The features the model was fitted on, else those of the spec, else all columns without another role."""
     data = mistakes.spec.data
     test = tables[0]
     if opened is not None and opened.features is not None:
@@ -62,7 +62,7 @@ def choose(mistakes: Mistakes, opened: Opened | None, tables: Sequence[Cells], t
         if opened is not None and opened.ordered and not test.matrix:
             listed = ", ".join(name for name in test.columns if name not in taken)
             what = (
-                "this model does not know its columns by name; list them in the order in which it was fitted, "
+                "this model does not know its columns by name; list them in the order it was fitted in, "
                 f"under data: features: [{listed}]"
             )
             mistakes.at("data.features", what)
@@ -111,13 +111,9 @@ def _fitted(mistakes: Mistakes, given: tuple[str, ...], tables: Sequence[Cells])
 def _present(name: str, tables: Sequence[Cells], key: str, why: str, mistakes: Mistakes) -> None:
     for table in tables:
         if name not in table.columns:
-            what = f"{why}{shown(name)}, a column that {table.path} does not have{suggestion(name, table.columns)}"
-            mistakes.at(
-                key,
-                what
-                if why
-                else f"no column named {shown(name)} in {table.path}{suggestion(name, table.columns)}",
-            )
+            close = suggestion(name, table.columns)
+            fitted = f"{why}{shown(name)}, a column that {table.path} does not have{close}"
+            mistakes.at(key, fitted if why else f"no column named {shown(name)} in {table.path}{close}")
 
 
 def decide(mistakes: Mistakes, opened: Opened | None, decided: Decided, names: Sequence[str]) -> None:
@@ -154,8 +150,8 @@ def _mixed(mixed: Mixed, mistakes: Mistakes) -> None:
     (path, row, word), (usual_path, usual_row, usual) = mixed.rare, mixed.usual
     where = f"row {usual_row}" if path == usual_path else f"{usual_path}, row {usual_row}"
     what = (
-        f"{shown(word)} in a column that holds {shown(usual)} ({where}); correct the cell, leave it empty, or add "
-        "the column to data.categorical"
+        f"{shown(word)} in a column that holds {shown(usual)} ({where}); correct the cell, empty it, or "
+        "add the column to data.categorical"
     )
     mistakes.cell(path, row, mixed.column, what, kind="mixed")
 
@@ -168,7 +164,7 @@ def frame(decided: Decided, table: int, names: Sequence[str], order: NDArray[np.
 
 
 def in_memory(column: Typed) -> NDArray[Any]:
-    """int64 or float64; bool, float64 where some are missing; days since 1970 as float64; text as str or NaN."""
+    """int64 or float64; bool, or float64 where some are missing; days since 1970; text as str or NaN."""
     if column.kind == "number":
         return column.data
     missing = column.missing
@@ -200,7 +196,7 @@ def columns(case: Case) -> tuple[Column, ...]:
 
 
 def inputs(case: Case, opened: Opened, form: Form) -> Inputs:
-    """How the features are handed to the model, dates in this form; text for a model of numbers is a mistake."""
+    """How the features are given to the model, dates in this form; text it cannot take is a mistake."""
     found = []
     plain = opened.format not in ("python", "onnx")
     for name, given in zip(case.chosen.names, case.chosen.given, strict=True):
@@ -218,7 +214,7 @@ def inputs(case: Case, opened: Opened, form: Form) -> Inputs:
 
 
 def unseen(case: Case) -> list[dict[str, Any]]:
-    """Levels of the test table that neither the training table nor the model's encoder has, with their rows."""
+    """Levels of the test table that the model's encoder, else the training table, does not have."""
     found = []
     for name, given in zip(case.chosen.names, case.chosen.given, strict=True):
         column = case.decided.column(name)

@@ -24,7 +24,7 @@ DISTINCT = 20
 
 
 def grouping(sensitive: Sensitive, column: Typed, key: str, mistakes: Mistakes) -> Grouping | None:
-    """The groups of one sensitive column, in natural order, rows without a value last; None after a mistake."""
+    """The groups of one sensitive column in natural order, missing values last; None after a mistake."""
     missing = column.missing
     if sensitive.bins is not None:
         found = _binned(sensitive, column, key, mistakes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import pickle
 from typing import TYPE_CHECKING
 
 from xai_audit.errors import SpecError
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def open_model(mistakes: Mistakes) -> Opened:
-    """The estimator of a joblib or pickle file; its digest is checked and its opcodes are read before opening.
+    """The estimator of a joblib or pickle file; its digest is checked and its opcodes read before opening.
 
     SpecError where trust or sha256 is not stated (exit 2), where the digest differs or nothing can be
     loaded (4).
@@ -47,10 +46,8 @@ def open_model(mistakes: Mistakes) -> Opened:
 def _load(data: bytes) -> object:
     import joblib
 
-    # joblib reads plain pickles too, and compressed ones.
-    return (
-        joblib.load(io.BytesIO(data)) if not data.startswith(pickle.PROTO + b"\x00") else pickle.loads(data)
-    )
+    # joblib reads plain pickles too, and compressed ones of both.
+    return joblib.load(io.BytesIO(data))
 
 
 def trusted(mistakes: Mistakes, format_: str) -> None:
@@ -59,8 +56,8 @@ def trusted(mistakes: Mistakes, format_: str) -> None:
     name = spec.path or spec.entry
     if not spec.trust:
         what = (
-            f"{name}: opening {format_} runs code in the file; if you know where it comes from, write under model: "
-            "trust: true and sha256: <digest> (or save the model as skops)"
+            f"{name}: opening {format_} runs code in the file; if you know where it comes from, write under "
+            "model: trust: true and sha256: <digest> (or save the model as skops)"
         )
         mistakes.at("model.trust", what)
     if spec.sha256 is None:

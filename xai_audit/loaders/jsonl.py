@@ -20,7 +20,7 @@ class _RepeatedKeyError(ValueError):
 
 
 def read(data: bytes, path: str, sha256: str, mistakes: Mistakes) -> Cells:
-    """The table of a JSON lines file; SpecError names broken lines, nested values and columns of mixed types."""
+    """The table of a JSON lines file; SpecError names broken lines, nested values and mixed types."""
     import pyarrow as pa
 
     records, lines = _records(data, path, mistakes)

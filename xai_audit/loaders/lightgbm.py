@@ -52,13 +52,7 @@ def open_model(mistakes: Mistakes) -> Opened:
     lightgbm = required("lightgbm", "boosting", mistakes)
     try:
         text = data.decode("utf-8")
-        if not text.startswith("tree"):
-            message = "it does not begin with 'tree'"
-            raise ValueError(message)
-        # LightGBM ends the process on some damaged files; these are seen by their missing end.
-        if "\nend of trees" not in text:
-            message = "it has no end"
-            raise ValueError(message)
+        _check_frame(text)
         booster = lightgbm.Booster(model_str=text)
         header = dict(
             line.split("=", 1) for line in text.partition("\nTree=0")[0].splitlines() if "=" in line
@@ -97,6 +91,13 @@ def open_model(mistakes: Mistakes) -> Opened:
     )
 
 
+def _check_frame(text: str) -> None:
+    """Raise ValueError where beginning or end is missing: LightGBM ends the process on some damaged files."""
+    if not text.startswith("tree") or "\nend of trees" not in text:
+        message = "it does not run from 'tree' to 'end of trees'"
+        raise ValueError(message)
+
+
 def _meaning(objective: str, k: int, mistakes: Mistakes) -> tuple[str, Output, int]:
     name = objective.partition(" ")[0]
     if name == "binary":
@@ -111,7 +112,7 @@ def _meaning(objective: str, k: int, mistakes: Mistakes) -> tuple[str, Output, i
 
 
 def categories(booster: Any, names: Sequence[str]) -> dict[str, tuple[Any, ...] | None]:
-    """The columns a booster was trained on as pandas categories, with these; ValueError where they cannot be told."""
+    """The columns a booster knows as pandas categories, with these; ValueError where they cannot be told."""
     stored = booster.pandas_categorical
     if not stored:
         return {}

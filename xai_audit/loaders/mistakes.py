@@ -99,7 +99,7 @@ class Mistakes:
 
 
 def content(path: Path, name: str, sha256: str | None, key: str, mistakes: Mistakes) -> tuple[bytes, str]:
-    """A file's bytes and their sha256; SpecError (exit 4) where it cannot be had or is another than declared."""
+    """A file's bytes and their sha256; SpecError (exit 4) where it cannot be had or is another."""
     from xai_audit import digest
 
     try:

@@ -87,7 +87,7 @@ class SessionAnswer:
         for place, (name, kind) in enumerate(self.inputs):
             values = x.iloc[:, place].to_numpy()
             if kind == "tensor(string)":
-                values = np.array(["" if value != value else str(value) for value in values], dtype=object)  # noqa: PLR0124
+                values = np.array([value if isinstance(value, str) else "" for value in values], dtype=object)
             feed[name] = values.astype(_TYPES[kind]).reshape(-1, 1)
         return feed
 
@@ -97,7 +97,7 @@ class SessionAnswer:
 
 
 def opened(data: bytes, sha256: str) -> Any:
-    """A session of one thread over a graph; UnavailableError where the file is not of that digest any more."""
+    """A session of one thread over a graph; UnavailableError where the file is not of that digest now."""
     if digest.of_bytes(data) != sha256:
         message = "the ONNX file changed while the audit ran"
         raise UnavailableError(message)
@@ -112,7 +112,7 @@ def opened(data: bytes, sha256: str) -> Any:
 def open_model(mistakes: Mistakes) -> Opened:
     """The graph of an ONNX file; SpecError where onnxruntime refuses it or its inputs are no table.
 
-    Inputs are one matrix of numbers in feature order, or one input of shape (rows, 1) for each column, by name.
+    Inputs are one matrix of numbers in feature order, or one of shape (rows, 1) by the name of each column.
     Outputs are probabilities of shape (rows, classes) or as maps (ZipMap), labels, or one number a row.
     """
     spec = mistakes.spec.model
@@ -133,7 +133,7 @@ def open_model(mistakes: Mistakes) -> Opened:
         if item.type not in _TYPES or (len(inputs) == 1 and item.type == "tensor(string)"):
             mistakes.at(
                 "model.path",
-                f"the input {item.name!r} takes {item.type}; one matrix of numbers or single columns are asked",
+                f"the input {item.name!r} takes {item.type}; a matrix of numbers or single columns are asked",
             )
     for item in inputs:
         if len(item.shape) != 2 or (
@@ -199,7 +199,9 @@ def _answer(
             "classification" if names or (isinstance(width, int) and width > 1) else mistakes.spec.model.task
         )
         if task is None:
-            what = "the graph gives one number a row: a probability or a quantity; state task: classification or regression"
+            what = (
+                "the graph gives one number a row: state task: classification (of two classes) or regression"
+            )
             mistakes.at("model.task", what)
             mistakes.check()
         classes = (

@@ -156,7 +156,7 @@ class Adapter:
         return found if self.positive is None else pair(found[:, 0], second=self.positive)
 
     def margin(self, frame: pd.DataFrame) -> NDArray[np.float64] | None:
-        """Raw scores before the link, of shape (rows, classes): for two classes ``[-m, m]``; None without any."""
+        """Raw scores before the link, of shape (rows, classes), ``[-m, m]`` for two; None without any."""
         return self.answer.margin(self.inputs.of(frame))
 
     def __getstate__(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -45,7 +46,7 @@ def files(mistakes: Mistakes) -> tuple[Opened | None, list[Cells]]:
     tables = []
     for key, table in (("data.test", data.test), ("data.train", data.train)):
         if table is not None:
-            cells = _attempt(lambda part, t=table, k=key: read_table(t, k, part), mistakes.spec, found)
+            cells = _attempt(partial(read_table, table, key), mistakes.spec, found)
             tables.extend([] if cells is None else [cells])
     if found:
         raise SpecError(found)

@@ -54,7 +54,7 @@ def outcome(
         return Outcome("regression")
     classes, notes = _classes(mistakes, opened, target, prediction)
     if len(classes) < 2:
-        what = f"one class alone is known ({', '.join(map(str, classes))}); state model: classes: [...] with all of them"
+        what = f"one class alone is known ({_listed(classes)}); state model: classes: [...] with all of them"
         mistakes.at("model.classes", what)
         return Outcome("classification", classes, 0, 0)
     positive, said = _index(mistakes, "positive", classes)
@@ -89,26 +89,22 @@ def _task(
 ) -> Task:
     stated = mistakes.spec.model.task
     known = opened.task if opened is not None else None
-    if stated is not None:
-        if known is not None and known != stated:
-            mistakes.at("model.task", f"the model does {known}, not {stated}; take the key out")
-        return stated
-    if known is not None:
-        return known
+    if stated is not None and known is not None and known != stated:
+        mistakes.at("model.task", f"the model does {known}, not {stated}; take the key out")
+    if stated is not None or known is not None:
+        return stated or known or "classification"
     if mistakes.spec.model.classes is not None or mistakes.spec.model.positive is not None:
         return "classification"
     seen = [*target, *([prediction] if prediction is not None else [])]
-    if not seen:
-        return "classification"  # scores without known truth: decisions are made at the threshold
-    if any(column.kind in ("text", "boolean") for column in seen):
+    # Scores without known truth are classified at the threshold.
+    if not seen or any(column.kind in ("text", "boolean") for column in seen):
         return "classification"
     distinct = np.unique(np.concatenate([column.data[~column.missing].astype(np.float64) for column in seen]))
-    if len(distinct) <= 2:
-        return "classification"
     if len(distinct) > MANY or (distinct != np.floor(distinct)).any():
-        return "regression"
-    what = f"{len(distinct)} whole numbers may be classes or quantities; state task: classification or regression"
-    mistakes.at("model.task", what)
+        return "regression" if len(distinct) > 2 else "classification"
+    if len(distinct) > 2:
+        what = f"{len(distinct)} whole numbers may be classes or quantities; state task: classification"
+        mistakes.at("model.task", f"{what} or regression")
     return "classification"
 
 
@@ -149,7 +145,10 @@ def _classes(
             return (0, 1), ("no labels are known: the classes are called 0 and 1",)
         return tuple(found), ()
     if target and found and not any(labels.matches(label, known) for label in found):
-        what = f"the labels {_listed(found)} of {mistakes.spec.data.target!r} are none of the model's classes {_listed(known)}"
+        target_name = shown(mistakes.spec.data.target)
+        what = (
+            f"the labels {_listed(found)} of {target_name} are none of the model's classes {_listed(known)}"
+        )
         mistakes.at(
             "model.classes",
             f"{what}; state model: classes: [...], the labels in the order of the model's scores",

@@ -17,7 +17,7 @@ FIRST = 3
 
 
 def probe(path: str | Path) -> dict[str, Any]:
-    """What a table holds: ``{path, sha256, rows, columns}``, columns with name, kind, integer, distinct, missing, first.
+    """What a table holds: path, sha256, rows, and columns with name, kind, integer, distinct, missing, first.
 
     kind is ``number``, ``boolean``, ``date`` or ``text``; first are up to three distinct cells as words.
     SpecError as load raises it.

@@ -81,7 +81,7 @@ def open_model(mistakes: Mistakes) -> Opened:
     except Exception as error:  # noqa: BLE001 - a module may raise anything when imported
         mistakes.at(
             "model.entry",
-            f"{place} cannot be imported: {type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}",
+            f"{place} cannot be imported: {type(error).__name__}: {str(error)[:200]!r}",
         )
         raise SpecError(mistakes.told()) from None
     if not callable(native):

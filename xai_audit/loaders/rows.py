@@ -55,7 +55,7 @@ def _texts(levels: tuple[str, ...]) -> NDArray[np.uint8]:
 def _packed(column: Typed, table: NDArray[np.uint8] | None, start: int, stop: int) -> NDArray[np.uint8]:
     values = column.data[start:stop]
     if table is not None:
-        return table[values]
+        return np.asarray(table[values])
     tag = np.full(len(values), {"number": 2, "boolean": 3, "date": 4}.get(column.kind, 1), dtype=np.uint8)
     if column.kind == "number" and values.dtype.kind == "f":
         missing = np.isnan(values)

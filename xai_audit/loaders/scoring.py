@@ -70,7 +70,7 @@ def _date_form(case: Case, opened: Opened, frame: pd.DataFrame) -> tuple[Form, t
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 opened.answer.scores(inputs.of(frame.head(1)))
-        except Exception:  # noqa: BLE001, S112 - a library may refuse a type in any way; the next form is tried
+        except Exception:  # noqa: BLE001, S112 - libraries refuse types in any way; the next is tried
             continue
         return form, ()
     listed = ", ".join(map(repr, dates))
@@ -108,7 +108,7 @@ def _by_model(
     if output == "unknown":
         output, notes = _meaning(scores, k)
         if scores.shape[1] == 1 and output != "unknown":
-            # One number in [0, 1] for two classes is the chance of the second; it is told for both from here on.
+            # One number in [0, 1] for two classes is the chance of the second; from here it is told for both.
             model, scores = replace(model, positive=True), pair(scores[:, 0], second=True)
     if scores.shape[1] != k and not (scores.shape[1] == 1 and k == 2 and output == "unknown"):
         case.mistakes.at("model.classes", f"the model gives {scores.shape[1]} scores a row for {k} classes")
@@ -149,7 +149,7 @@ def _telling(model: Adapter, output: Output, *, probabilities: bool) -> Adapter:
 
 
 def _meaning(scores: NDArray[np.float64], k: int) -> tuple[Output, tuple[str, ...]]:
-    """What scores of no stated meaning are: probabilities, decision values, decisions, or ``unknown`` ranks."""
+    """What scores of no stated meaning are: probabilities, decision values, labels, or ``unknown`` ranks."""
     bounded = bool(((scores >= 0) & (scores <= 1)).all())
     if scores.shape[1] > 1:
         sums = bool(np.allclose(scores.sum(axis=1), 1.0, rtol=0, atol=_SUM))
@@ -172,7 +172,7 @@ def decisions(scores: NDArray[np.float64], done: Outcome, threshold: float) -> N
     if len(done.classes) == 2:
         score = scores[:, done.positive] if scores.shape[1] > 1 else scores[:, 0]
         return np.asarray(np.where(score >= threshold, done.positive, 1 - done.positive), dtype=np.int64)
-    return scores.argmax(axis=1).astype(np.int64)
+    return np.asarray(scores.argmax(axis=1), dtype=np.int64)
 
 
 def _asked(case: Case, model: Adapter, test: Rows, order: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -188,7 +188,7 @@ def _asked(case: Case, model: Adapter, test: Rows, order: NDArray[np.int64]) -> 
         gone = test.frame.isna().to_numpy()
         if gone.any():
             # The first in the file's order, which is the one a person will look for.
-            row, column = min((int(order[row]), int(column)) for row, column in np.argwhere(gone))
+            row, column = min((int(order[at]), int(where)) for at, where in np.argwhere(gone).tolist())
             name = shown(test.frame.columns[column])
             what += f"; the first missing value is {table.path}:{table.line(row)}:{name}"
         mistakes.at("model.path", what)
@@ -196,10 +196,10 @@ def _asked(case: Case, model: Adapter, test: Rows, order: NDArray[np.int64]) -> 
     if len(found) != test.n:
         mistakes.at("model.path", f"the model answers {test.n} rows with an array of shape {found.shape}")
         raise SpecError(mistakes.told())
-    for row in np.flatnonzero(~np.isfinite(found).all(axis=1)):
-        value = found[row][~np.isfinite(found[row])][0]
+    for bad in np.flatnonzero(~np.isfinite(found).all(axis=1)):
+        value = found[bad][~np.isfinite(found[bad])][0]
         what = f"the model's score is {value}, on which nothing can be measured"
-        mistakes.cell(table.path, table.line(int(order[row])), None, what, kind="score")
+        mistakes.cell(table.path, table.line(int(order[bad])), None, what, kind="score")
     return found
 
 

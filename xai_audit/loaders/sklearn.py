@@ -21,8 +21,8 @@ DOWNLOADED = ("california_housing",)
 def read(path: str, sha256: str | None, key: str, mistakes: Mistakes) -> Cells:
     """The named table with its own column names, the target as ``target``; diabetes in its original units.
 
-    Labels are those of scikit-learn: 0, 1, 2. The source of diabetes codes sex as 1 and 2 without saying which
-    is which.
+    Labels are those of scikit-learn: 0, 1, 2. The source of diabetes codes sex as 1 and 2 without saying
+    which is which.
     """
     import pyarrow as pa
 

@@ -75,7 +75,7 @@ def _refuse(types: list[str], mistakes: Mistakes) -> None:
     if types:
         listed = ", ".join(types)
         what = (
-            f"{mistakes.spec.model.path} holds types that are not trusted: {listed}; if you know where the file "
+            f"{mistakes.spec.model.path} holds types that are not trusted: {listed}; if you know where it "
             f"comes from, write under model: trusted_types: [{listed}]"
         )
         mistakes.at("model.trusted_types", what)

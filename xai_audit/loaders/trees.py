@@ -140,7 +140,9 @@ def _check_histogram(part: Any, features: Any) -> None:
         raise FaultyTreeError(message)
     for tree in (tree for stage in part._predictors for tree in stage):  # noqa: SLF001
         nodes = getattr(tree, "nodes", None)
-        bits = [getattr(tree, name, None) for name in ("raw_left_cat_bitsets", "binned_left_cat_bitsets")]
+        bits: list[Any] = [
+            getattr(tree, name, None) for name in ("raw_left_cat_bitsets", "binned_left_cat_bitsets")
+        ]
         if not isinstance(nodes, np.ndarray) or nodes.dtype != PREDICTOR_RECORD_DTYPE or nodes.ndim != 1:
             message = "a histogram tree's nodes are of another type"
             raise FaultyTreeError(message)

@@ -241,10 +241,10 @@ def _largest_area(
     if not pairs:
         return Summary(insufficient=left_out)
     levels = iv.bonferroni(context.levels, len(pairs))
+    drawn = {label: ranked.roc_distances(*sides[label], context.rng("abroca", label)) for label in sorted(sides)}
     found = []
     for one, other in pairs:
-        seeded = context.rng("abroca", one, other)
-        value, limits = ranked.abroca(sides[one], sides[other], levels, seeded)
+        value, limits = ranked.abroca(sides[one], sides[other], levels, distances=(drawn[one], drawn[other]))
         found.append((value, limits, (one, other)))
     value, _, between = max(found, key=lambda area: area[0])
     combined: Limits = [

@@ -82,7 +82,7 @@ def model(node: Node, folder: Path, mistakes: list[Mistake]) -> Model | None:
     if kind != "predictions":
         mistakes.extend(
             child.place.mistake(
-                f"model.{key}: names a column of format predictions, and this is {shown(kind)}"
+                f"model.{key}: names a column of format predictions, and this is {shown(kind) if kind else 'a file'}"
             )
             for key in ("score", "prediction")
             if (child := node.get(key)) is not None

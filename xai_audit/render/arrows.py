@@ -26,12 +26,12 @@ def arrows(case: Mapping[str, Any], title: str) -> Drawing:
 def steps(case: Mapping[str, Any]) -> list[tuple[str, float, float | None, float | None]]:
     """The largest changes as (label, change, low, high), the others summed at the end."""
     items = sorted(case.get("items", ()), key=lambda item: -abs(float(item["phi"])))
-    made = [
-        (label(item), float(item["phi"]), item.get("low"), item.get("high")) for item in items[:MOST]
-    ]
+    made = [(label(item), float(item["phi"]), item.get("low"), item.get("high")) for item in items[:MOST]]
     rest = items[MOST:]
     if rest:
-        made.append((numbers.some(len(rest), "other input"), sum(float(item["phi"]) for item in rest), None, None))
+        made.append(
+            (numbers.some(len(rest), "other input"), sum(float(item["phi"]) for item in rest), None, None)
+        )
     return made
 
 
@@ -57,7 +57,9 @@ def _arrows(case: Mapping[str, Any], title: str, width: float) -> Markup:
     pitch = PITCH * 1.8 if narrow else float(PITCH)
     bottom = 26 + pitch * (len(moved) + 2) + 6
     marks = [line(scale.at(t), 26, scale.at(t), bottom, ink="rule", width=0.8) for t in scale.ticks]
-    marks += [words(scale.at(t), bottom + 14, scale.label(t), ink="secondary", anchor="middle") for t in scale.ticks]
+    marks += [
+        words(scale.at(t), bottom + 14, scale.label(t), ink="secondary", anchor="middle") for t in scale.ticks
+    ]
     if threshold is not None:
         x = scale.at(float(threshold))
         marks.append(line(x, 20, x, bottom, ink="ink", width=1.4))
@@ -79,10 +81,24 @@ def _arrows(case: Mapping[str, Any], title: str, width: float) -> Markup:
         below = y + (4 if narrow else 0)
         y += pitch
         at = y + (4 if narrow else 0)
-        marks.append(line(scale.at(places[index]), below, scale.at(places[index]), at, ink="context", width=0.8, dash="2 2"))
+        marks.append(
+            line(
+                scale.at(places[index]),
+                below,
+                scale.at(places[index]),
+                at,
+                ink="context",
+                width=0.8,
+                dash="2 2",
+            )
+        )
         # Grey where the interval holds 0, so that nobody reads a direction into it.
         sure = low is None or high is None or low > 0 or high < 0
-        marks.append(arrow(scale.at(places[index]), scale.at(places[index + 1]), at, ink="accent" if sure else "context"))
+        marks.append(
+            arrow(
+                scale.at(places[index]), scale.at(places[index + 1]), at, ink="accent" if sure else "context"
+            )
+        )
         row(text, _change(change, low, high, digits))
     y += pitch
     row("Score of this row", numbers.plain(score, 2), bold=True)
@@ -95,7 +111,9 @@ def _digits(moved: Sequence[tuple[str, float, float | None, float | None]]) -> i
 
 
 def _estimate(change: float, low: float | None, high: float | None) -> Estimate:
-    return Estimate(value=change, low=change if low is None else low, high=change if high is None else high, n=1)
+    return Estimate(
+        value=change, low=change if low is None else low, high=change if high is None else high, n=1
+    )
 
 
 def _change(change: float, low: float | None, high: float | None, digits: int) -> str:

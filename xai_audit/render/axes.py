@@ -60,7 +60,13 @@ class Axis:
 
 
 def linear(
-    values: Iterable[float], left: float, right: float, *, zero: bool = False, unit: bool = False, pitch: float = 50
+    values: Iterable[float],
+    left: float,
+    right: float,
+    *,
+    zero: bool = False,
+    unit: bool = False,
+    pitch: float = 50,
 ) -> Axis:
     """An axis over finite values with round ticks; ``zero`` starts it there, ``unit`` makes it 0 to 1."""
     known = [v for v in values if math.isfinite(v)] or [0.0, 1.0]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from xai_audit.evidence import Groups, Scalar
 from xai_audit.render import charts, claims, listings, numbers, tables, thresholds
-from xai_audit.render.exhibits import any_shape, columns_of, limits, margin, noted, performance
+from xai_audit.render.exhibits import any_shape, limits, margin, noted, performance
 from xai_audit.render.shown import Exhibit, Figure
 from xai_audit.render.visible import name
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from xai_audit.audit import Audit
     from xai_audit.evidence import Estimate, Evidence
     from xai_audit.render.ink import Threshold
-    from xai_audit.render.shown import Table
 
 
 def by_group(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
@@ -58,7 +57,9 @@ def _lead(piece: Evidence) -> str:
     return ""
 
 
-def _blocks(pieces: Sequence[Evidence], methods: Sequence[str]) -> list[tuple[tuple[str, ...], list[Evidence]]]:
+def _blocks(
+    pieces: Sequence[Evidence], methods: Sequence[str]
+) -> list[tuple[tuple[str, ...], list[Evidence]]]:
     found: dict[tuple[str, ...], list[Evidence]] = defaultdict(list)
     for method in methods:
         for piece in pieces:
@@ -106,7 +107,9 @@ def _drawn(audit: Audit, pieces: Sequence[Evidence]) -> Exhibit:
     held = thresholds.declared(audit, first.method)
     rows = rows_of(audit, pieces, held)
     title = tables.rate_title(first)
-    gaps = [c for p in pieces if isinstance(p.observation, Groups) and (c := claims.gap(title, p.observation))]
+    gaps = [
+        c for p in pieces if isinstance(p.observation, Groups) and (c := claims.gap(title, p.observation))
+    ]
     if held is not None:
         said = claims.against(title, [(row.label, row.estimate) for row in rows if row.estimate], held)
         sub = f"{title} with 95 % interval. Dark: all of the interval is on the wrong side of the line. Grey: it is not."
@@ -124,7 +127,10 @@ def _tabled(audit: Audit, pieces: Sequence[Evidence], methods: Sequence[str]) ->
     over = {p.method: e for p in pieces if (e := whole(audit, p)) is not None}
     titles = [tables.rate_title(next(p for p in pieces if p.method == m)) for m in methods]
     table = tables.by_group(f"{_listed(titles)} by group, lowest first", _blocks(pieces, methods), over)
-    notes = (*table.notes, *(f"{title}: {text}" if len(methods) > 1 else text for title, text in _limits(pieces)))
+    notes = (
+        *table.notes,
+        *(f"{title}: {text}" if len(methods) > 1 else text for title, text in _limits(pieces)),
+    )
     table = replace(table, full=len(table.columns) > 4, notes=notes)
     leads = [_lead(piece) for piece in pieces]
     return Exhibit(table=table, margin=margin(audit, pieces), lead=" ".join(lead for lead in leads if lead))
@@ -132,7 +138,9 @@ def _tabled(audit: Audit, pieces: Sequence[Evidence], methods: Sequence[str]) ->
 
 def _limits(pieces: Sequence[Evidence]) -> list[tuple[str, str]]:
     """What each method cannot show, with its title, each once."""
-    return list(dict.fromkeys((tables.rate_title(piece), text) for piece in pieces for text in limits([piece])))
+    return list(
+        dict.fromkeys((tables.rate_title(piece), text) for piece in pieces for text in limits([piece]))
+    )
 
 
 def _listed(titles: Sequence[str]) -> str:
@@ -175,7 +183,9 @@ def fairness(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
     others = [piece for piece in pieces if piece not in compared]
     scalars = [piece for piece in others if isinstance(piece.observation, Scalar)]
     made += performance(audit, scalars)
-    made += [shown for piece in others if piece not in scalars if (shown := any_shape(audit, piece)) is not None]
+    made += [
+        shown for piece in others if piece not in scalars if (shown := any_shape(audit, piece)) is not None
+    ]
     return made
 
 

@@ -38,7 +38,9 @@ def _strips(observation: Matrix, title: str, width: float) -> Markup:
         before = stem
         most = max((v for v in values if v is not None), default=0.0) or 1.0
         marks.append(line(left, y, right, y, ink="rule", width=0.8))
-        marks.append(words(0, y - 20 if narrow else y - 2, fitted(name(label, 60), right if narrow else 144, SIZE)))
+        marks.append(
+            words(0, y - 20 if narrow else y - 2, fitted(name(label, 60), right if narrow else 144, SIZE))
+        )
         for k, value in enumerate(values):
             x = left + step * k
             if value is None:
@@ -50,8 +52,12 @@ def _strips(observation: Matrix, title: str, width: float) -> Markup:
     for k in _sample(len(columns), 3 if narrow else 4):
         anchor: Anchor = "start" if k == 0 else "end" if k == len(columns) - 1 else "middle"
         x = left if k == 0 else right if anchor == "end" else left + step * (k + 0.5)
-        marks.append(words(x, bottom + 15, fitted(name(columns[k], 40), 110, SIZE), ink="secondary", anchor=anchor))
-    marks.append(words(right, bottom + 31, name(observation.column_title or "", 60), ink="secondary", anchor="end"))
+        marks.append(
+            words(x, bottom + 15, fitted(name(columns[k], 40), 110, SIZE), ink="secondary", anchor=anchor)
+        )
+    marks.append(
+        words(right, bottom + 31, name(observation.column_title or "", 60), ink="secondary", anchor="end")
+    )
     return drawing(width, bottom + 37, title, marks)
 
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
 from xai_audit.evidence import Cases, Curve, Evidence, Graph, Groups, Matrix, Ranking, Scalar
-from xai_audit.render import charts, claims, listings, numbers, tables, thresholds
+from xai_audit.render import arrows, charts, claims, listings, numbers, tables, thresholds
 from xai_audit.render import findings as told
 from xai_audit.render.shown import Cell, Column, Exhibit, Figure, Line, Note, Table
-from xai_audit.render.visible import visible, name
+from xai_audit.render.visible import name, visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from xai_audit.audit import Audit
-    from xai_audit.evidence import Estimate
 
+CASES = 6
+"""Single decisions that are drawn; audit.json holds all that may be shown."""
 SMALL = 8
 """Columns up to which a matrix is printed as a table; a wider one is drawn."""
 
@@ -71,13 +72,17 @@ def any_shape(audit: Audit, piece: Evidence) -> Exhibit | None:
                 drawing=charts.draw(seen, said),
             )
             return Exhibit(
-                figure=figure, table=_noted(listings.ranking(seen, title), notes), margin=margin(audit, [piece])
+                figure=figure,
+                table=noted(listings.ranking(seen, title), notes),
+                margin=margin(audit, [piece]),
             )
         case Curve():
             return _curve(audit, piece, seen)
         case Matrix():
             if len(seen.columns) <= SMALL:
-                return Exhibit(table=_noted(listings.matrix(seen, title), notes), margin=margin(audit, [piece]))
+                return Exhibit(
+                    table=noted(listings.matrix(seen, title), notes), margin=margin(audit, [piece])
+                )
             figure = Figure(title=title, subtitle=piece.measures, drawing=charts.draw(seen, title))
             table = Table(
                 caption=f"{title}: all counts",
@@ -96,7 +101,7 @@ def any_shape(audit: Audit, piece: Evidence) -> Exhibit | None:
             )
             return Exhibit(figure=figure, table=table, margin=margin(audit, [piece]))
         case Cases():
-            return _cases(audit, piece, seen)
+            return None  # told in pictures of their own, see performance
         case Graph():
             figure = Figure(title=title, subtitle=piece.measures, drawing=charts.draw(seen, title))
             return Exhibit(figure=figure, margin=margin(audit, [piece]))
@@ -104,9 +109,8 @@ def any_shape(audit: Audit, piece: Evidence) -> Exhibit | None:
             assert_never(seen)
 
 
-def _noted(table: Table, notes: tuple[str, ...]) -> Table:
-    from dataclasses import replace
-
+def noted(table: Table, notes: tuple[str, ...]) -> Table:
+    """A table with more notes below it."""
     return replace(table, notes=(*table.notes, *notes))
 
 
@@ -128,26 +132,30 @@ def _curve(audit: Audit, piece: Evidence, seen: Curve) -> Exhibit:
     figure = Figure(title=title, subtitle=sub, drawing=charts.curve(seen, title, diagonal=calibrated))
     return Exhibit(
         figure=figure,
-        table=_noted(listings.curve(seen, name(piece.title, 80)), limits([piece])),
+        table=noted(listings.curve(seen, name(piece.title, 80)), limits([piece])),
         margin=margin(audit, [piece]),
     )
 
 
-def _cases(audit: Audit, piece: Evidence, seen: Cases) -> Exhibit | None:
+def _cases(audit: Audit, piece: Evidence, seen: Cases) -> list[Exhibit]:
+    """Single decisions, one picture each; only where the spec says that rows may be shown."""
     if not audit.spec.get("report", {}).get("examples", False):
-        # Single rows belong to people; only a spec that says they may be shown puts them here.
-        return None
-    keys = list(dict.fromkeys(key for case in seen.cases for key in case))[:6]
-    rows = tuple(
-        Line(cells=tuple(Cell(text=name(case.get(key, ""), 60)) for key in keys))
-        for case in seen.cases[: listings.LONGEST]
-    )
-    if not rows:
-        return None
-    table = Table(
-        caption=name(piece.title, 80), columns=tuple(Column(head=name(key, 40)) for key in keys), rows=rows
-    )
-    return Exhibit(table=table, margin=margin(audit, [piece]))
+        return []
+    made = []
+    for case in seen.cases[:CASES]:
+        if not {"base", "score", "items"} <= case.keys():
+            continue
+        first, change, _, _ = next(iter(arrows.steps(case)), ("nothing", 0.0, None, None))
+        way = "up" if change > 0 else "down"
+        why = name(case.get("why") or "one row", 80)
+        title = f"{why[0].upper()}{why[1:]}: {first} moves the score most, {way}"
+        figure = Figure(
+            title=title,
+            subtitle=f"{name(piece.title, 80)}. Change in score by input, from the average score to this one. Grey: the interval holds 0.",
+            drawing=charts.draw(Cases(cases=(case,)), title),
+        )
+        made.append(Exhibit(figure=figure, margin=margin(audit, [piece])))
+    return made
 
 
 def performance(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
@@ -156,15 +164,12 @@ def performance(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
     scalars = [piece for piece in pieces if isinstance(piece.observation, Scalar)]
     table = tables.overall(audit, scalars)
     if table is not None:
-        made.append(
-            Exhibit(
-                table=_noted(table, limits(scalars)),
-                margin=margin(audit, scalars, "Intervals at 95 %, two-sided"),
-            )
-        )
-    made += [
-        found for piece in pieces if piece not in scalars if (found := any_shape(audit, piece)) is not None
-    ]
+        made.append(Exhibit(table=noted(table, limits(scalars)), margin=margin(audit, scalars)))
+    for piece in pieces:
+        if isinstance(piece.observation, Cases):
+            made += _cases(audit, piece, piece.observation)
+        elif piece not in scalars and (found := any_shape(audit, piece)) is not None:
+            made.append(found)
     return made
 
 
@@ -226,3 +231,11 @@ def passport(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
         e for p in pieces if not isinstance(p.observation, Scalar) if (e := any_shape(audit, p)) is not None
     ]
     return made
+
+
+def general(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
+    """Single numbers in one table, then rankings, then everything else as its shape is drawn."""
+    order = ("scalar", "groups", "ranking", "matrix", "curve", "cases", "graph")
+    return performance(
+        audit, sorted(pieces, key=lambda p: order.index(p.observation.shape) if p.observation else len(order))
+    )

@@ -12,7 +12,7 @@ from xai_audit.render.palette import VERDICTS
 from xai_audit.render.people import asks
 from xai_audit.render.shown import Cell, Judged, Line, Note
 from xai_audit.render.thresholds import BASES
-from xai_audit.render.visible import anchor, visible, name
+from xai_audit.render.visible import anchor, name, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

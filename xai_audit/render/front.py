@@ -95,7 +95,7 @@ def _first_sentence(text: str) -> str:
     """Enough of the purpose to know what is judged; section 4 has the rest."""
     first = text.split("\n", 1)[0]
     stop = first.find(". ")
-    first = first[: stop + 1] if 0 <= stop else first
+    first = first[: stop + 1] if stop >= 0 else first
     return first if len(first) <= 220 else first[:220].rstrip() + "…"
 
 
@@ -118,11 +118,17 @@ def _sums(audit: Audit, found: dict[str, list[Finding]]) -> str:
         (len(found["fail"]) - blocking, "failed without blocking"),
         (len(found["open"]), "could not be decided"),
         (len(found["review"]), "needs a person" if len(found["review"]) == 1 else "need a person"),
-        (len(found["absent"]), "waits for a statement" if len(found["absent"]) == 1 else "wait for statements"),
+        (
+            len(found["absent"]),
+            "waits for a statement" if len(found["absent"]) == 1 else "wait for statements",
+        ),
         (len(found["pass"]), "passed"),
         (len(found["waived"]), "is waived" if len(found["waived"]) == 1 else "are waived"),
         (len(found["informational"]), "for information"),
-        (len(found["notApplicable"]), "does not apply" if len(found["notApplicable"]) == 1 else "do not apply"),
+        (
+            len(found["notApplicable"]),
+            "does not apply" if len(found["notApplicable"]) == 1 else "do not apply",
+        ),
     ]
     total = len(audit.findings)
     parts = [f"{n}\u00a0{text}" for n, text in words if n]

@@ -62,7 +62,7 @@ class Threshold(NamedTuple):
 def _n(x: float) -> str:
     """A coordinate with at most one decimal: small files, and the same bytes everywhere."""
     text = f"{x:.1f}"
-    return text[:-2] if text.endswith(".0") else text
+    return text.removesuffix(".0")
 
 
 def words(

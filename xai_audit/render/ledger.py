@@ -9,7 +9,7 @@ from xai_audit.evidence import Groups, Ranking, Scalar
 from xai_audit.render import findings as told
 from xai_audit.render import numbers, people, thresholds
 from xai_audit.render.shown import Cell, Column, Line, Note, Table
-from xai_audit.render.visible import visible, name
+from xai_audit.render.visible import name, visible
 from xai_audit.statements import ASKED
 
 if TYPE_CHECKING:
@@ -52,31 +52,35 @@ def clause(point: str) -> str:
 def ledger(audit: Audit, outline: Mapping[str, Any]) -> Ledger:
     """The ledger along the outline."""
     points = []
+    printed: dict[str, str] = {}
+    wanted = people.asked(audit)
     for row in outline["ledger"]:
         point = str(row["point"])
-        asked = [a for a in ASKED if point in a.points]
-        said = [entry for a in asked for entry in people.said(audit, a.key)]
+        asked = [a for a in ASKED if point in a.points and a.key in wanted]
+        said = [entry for a in asked if a.key not in printed for entry in people.said(audit, a.key)]
+        again = [printed[a.key] for a in asked if a.key in printed]
+        printed |= {a.key: point for a in asked if a.key not in printed}
         held = _HOLDS.get(row.get("holds") or "")
         measured, notes = held(audit) if held else ((), ())
+        if not asked:
+            measured = (*measured, "Not asked for at this stage.")
+        measured = (
+            *measured,
+            *(f"What is said of {numbers.joined(again)} counts here too." for _ in again[:1]),
+        )
         points.append(
             Point(
                 point=point,
                 clause=clause(point),
                 asks=row["asks"],
                 measured=measured,
-                said=tuple(said),
+                said=tuple(people.condensed(said)),
                 notes=notes,
             )
         )
     missing = sum(any(entry.absent or not entry.attributed for entry in p.said) for p in points)
     stated = sum(bool(p.said) and not any(e.absent or not e.attributed for e in p.said) for p in points)
-    needed = {key.partition(".")[0] for finding in audit.findings for key in finding.missing}
-    others = [
-        entry
-        for a in ASKED
-        if not a.points and (a.key in needed or people.statement(audit, a.key))
-        for entry in people.said(audit, a.key)
-    ]
+    others = [entry for a in ASKED if not a.points and a.key in wanted for entry in people.said(audit, a.key)]
     return Ledger(
         points=tuple(points),
         measured=len(points) - missing - stated,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from xai_audit.evidence import Groups
 from xai_audit.render import numbers
 from xai_audit.render.shown import Cell, Column, Line, Table
-from xai_audit.render.tables import AT_ONCE, dagger, label, ordered, rate_title, shown
+from xai_audit.render.tables import AT_ONCE, dagger, ordered, rate_title, shown
 from xai_audit.render.visible import name
 
 if TYPE_CHECKING:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from xai_audit.render import numbers
 from xai_audit.render.shown import Said
-from xai_audit.render.visible import visible, name, script
-from xai_audit.statements import BY_KEY, Asked
+from xai_audit.render.visible import name, script, visible
+from xai_audit.statements import ASKED, BY_KEY, Asked
 
 if TYPE_CHECKING:
     from xai_audit.audit import Audit
@@ -51,6 +52,23 @@ def present(audit: Audit, key: str) -> bool:
     """Whether anybody has said it, whole, under a name."""
     entries = said(audit, key)
     return all(not entry.absent and entry.attributed for entry in entries)
+
+
+def asked(audit: Audit) -> set[str]:
+    """The statements that a report of this system shows, given or missing: those of Annex IV that apply, and any given.
+
+    Which of Annex IV apply stands in the record ``annex_iv_statements`` (the declaration is asked at release alone).
+    """
+    record = audit.get("annex_iv_statements")
+    applies = record.params.get("asked") if record is not None else None
+    missed = {key.partition(".")[0] for finding in audit.findings for key in finding.missing}
+    return {
+        one.key
+        for one in ASKED
+        if statement(audit, one.key)
+        or one.key in missed
+        or (bool(one.points) if applies is None else one.key in applies)
+    }
 
 
 def asks(missing: str) -> str:
@@ -146,4 +164,30 @@ def signatures(audit: Audit) -> list[Said]:
                 asks="A dated signature", clause="Annex IV(2)(g)", who="the person responsible for this audit"
             )
         )
+    return made
+
+
+SHORT = 180
+"""Characters of a statement in the ledger; its section prints the whole."""
+
+
+def condensed(entries: list[Said]) -> list[Said]:
+    """Statements as the ledger prints them: shortened, and gaps for the same person in one box."""
+    made: list[Said] = []
+    for entry in entries:
+        if not entry.absent:
+            text = entry.text if len(entry.text) <= SHORT else f"{entry.text[:SHORT].rstrip()}…"
+            made.append(replace(entry, text=text))
+            continue
+        asks = f"{entry.asks}, part {entry.label}" if entry.label else entry.asks
+        last = made[-1] if made else None
+        if last is not None and last.absent and (last.clause, last.who) == (entry.clause, entry.who):
+            more = (
+                f", {entry.label}"
+                if entry.label and last.asks.startswith(entry.asks)
+                else f"; {asks[0].lower()}{asks[1:]}"
+            )
+            made[-1] = replace(last, asks=f"{last.asks}{more}")
+        else:
+            made.append(replace(entry, asks=asks, label=""))
     return made

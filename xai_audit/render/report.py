@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from xai_audit import resources
-from xai_audit.render import exhibits, front, people
+from xai_audit.render import compared, exhibits, facts, front, people
 from xai_audit.render import findings as told
 from xai_audit.render import ledger as ledgers
 from xai_audit.render import numbers as printed
 from xai_audit.render.palette import VERDICTS
-from xai_audit.render.shown import Cell, Column, Line, Section, Table
+from xai_audit.render.shown import Section, Table
 from xai_audit.render.thresholds import matches, primary
-from xai_audit.render.visible import anchor, visible, name
+from xai_audit.render.visible import name, visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,12 +24,17 @@ if TYPE_CHECKING:
     from xai_audit.audit import Audit
     from xai_audit.evidence import Evidence
     from xai_audit.render.palette import Mark
-    from xai_audit.render.shown import Judged
 
+BUILDERS = {
+    "general": exhibits.general,
+    "performance": exhibits.performance,
+    "by_group": compared.by_group,
+    "fairness": compared.fairness,
+    "passport": exhibits.passport,
+}
+"""How a section shows its evidence, by the word in the outline."""
 WHOLE = {"fail", "open", "review", "waived"}
 """Verdicts whose findings are told whole."""
-PACKAGES = 400
-CHECKS = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +72,7 @@ def report(audit: Audit) -> Report:
     """The report of an audit; a pure function of it."""
     plan = outline()
     sections = _sections(audit, plan)
-    number_tables(sections)
+    numbered = number_tables(sections, facts.facts(audit))
     found = front.states(audit)
     worst = next(
         (VERDICTS[key] for key in ("fail", "open", "review", "absent") if found[key]), VERDICTS["pass"]
@@ -85,7 +90,7 @@ def report(audit: Audit) -> Report:
         sections=tuple(sections),
         ledger=ledgers.ledger(audit, plan),
         instructions=replace(ledgers.instructions(audit), number="B.1"),
-        facts=facts(audit),
+        facts=numbered,
         texts=texts(audit),
         marks=tuple(VERDICTS[key] for key in ("fail", "open", "review", "pass", "absent")),
         model=printed.short((audit.subject.get("model") or {}).get("sha256")),
@@ -104,6 +109,7 @@ def order(number: str) -> tuple[int, str]:
 def _sections(audit: Audit, plan: Mapping[str, Any]) -> list[Section]:
     placed = place(audit, plan)
     ruled = place_rules(audit, plan, placed)
+    wanted = people.asked(audit)
     made = []
     for entry in plan["sections"]:
         pieces = placed[entry["id"]]
@@ -116,31 +122,20 @@ def _sections(audit: Audit, plan: Mapping[str, Any]) -> list[Section]:
             short=entry["short"],
             template=entry["template"],
             articles=tuple(entry["articles"]),
-            exhibits=exhibits.BUILDERS[entry.get("builder", "general")](audit, measured),
+            exhibits=BUILDERS[entry.get("builder", "general")](audit, measured),
             judged=[finding for finding in judged if finding.kind in WHOLE],
             brief=[finding for finding in judged if finding.kind not in WHOLE],
             statements=[
                 said
                 for key in entry.get("statements", ())
-                if _wanted(audit, key)
+                if key in wanted
                 for said in people.said(audit, key)
             ],
-            unmeasured=[_unmeasured(piece) for piece in pieces if piece.status != "measured"],
+            unmeasured=[facts.unmeasured(piece) for piece in pieces if piece.status != "measured"],
         )
         section.mark = _mark(section)
         made.append(section)
     return sorted(made, key=lambda section: order(section.number))
-
-
-def _wanted(audit: Audit, key: str) -> bool:
-    """Whether a section prints a statement: one of Annex IV always, another where given or missed by a rule."""
-    from xai_audit.statements import BY_KEY
-
-    return (
-        bool(BY_KEY[key].points)
-        or bool(people.statement(audit, key))
-        or any(key == missing.partition(".")[0] for finding in audit.findings for missing in finding.missing)
-    )
 
 
 def _mark(section: Section) -> Mark | None:
@@ -158,18 +153,6 @@ def _mark(section: Section) -> Mark | None:
     # A missing statement weighs more than a pass, so that a gap is never hidden behind one.
     rank = {mark.word: index for index, mark in enumerate([*weights[:3], VERDICTS["absent"], *weights[3:7]])}
     return min(marks, key=lambda mark: rank[mark.word]) if marks else None
-
-
-def _unmeasured(piece: Evidence) -> Line:
-    return Line(
-        cells=(
-            Cell(text=name(piece.title, 80), sub=name(piece.id, 80), href=f"#{anchor('evidence', piece.id)}"),
-            Cell(
-                text=piece.status, mark=VERDICTS["review"] if piece.status == "failed" else VERDICTS["absent"]
-            ),
-            Cell(text=visible(piece.reason or "")[:600]),
-        )
-    )
 
 
 def place(audit: Audit, plan: Mapping[str, Any]) -> dict[str, list[Evidence]]:
@@ -204,313 +187,36 @@ def place_rules(
     return ruled
 
 
-def number_tables(sections: Sequence[Section]) -> None:
-    """Number each section's tables in the order of the page."""
+BEFORE = {
+    "identity": ("identity",),
+    "legal": ("dates",),
+    "design": ("model",),
+    "data": ("groupings", "columns"),
+    "scope": ("unmeasured",),
+}
+"""Tables of facts that a section prints before its evidence."""
+AFTER = {"scope": ("rules",), "reproduction": ("environment", "methods", "register")}
+"""Tables of facts that it prints after."""
+
+
+def number_tables(sections: Sequence[Section], known: Mapping[str, Table]) -> dict[str, Table]:
+    """Number each section's tables in the order of the page; the tables of facts, numbered."""
+    numbered = dict(known)
     for section in sections:
         count = 0
+        for key in BEFORE.get(section.id, ()):
+            if known[key].rows:
+                count += 1
+                numbered[key] = replace(known[key], number=f"{section.number}.{count}")
         for index, exhibit in enumerate(section.exhibits):
             if exhibit.table is not None:
                 count += 1
                 table = replace(exhibit.table, number=f"{section.number}.{count}")
                 section.exhibits[index] = replace(exhibit, table=table)
-
-
-def _pairs(caption: str, heads: tuple[str, str], rows: Sequence[tuple[str, str]]) -> Table:
-    return Table(
-        caption=caption,
-        columns=(Column(head=heads[0], width="w-measure"), Column(head=heads[1])),
-        rows=tuple(Line(cells=(Cell(text=first), Cell(text=second))) for first, second in rows),
-    )
-
-
-def facts(audit: Audit) -> dict[str, Table]:
-    """Tables of what the run knows of itself: identity, columns, packages, evidence, rules, methods."""
-    return {
-        "identity": _identity(audit),
-        "model": _model(audit),
-        "columns": _columns(audit),
-        "groupings": _groupings(audit),
-        "environment": _environment(audit),
-        "register": _register(audit),
-        "rules": _rules(audit),
-        "methods": _methods(audit),
-        "dates": _dates(audit),
-        "unmeasured": _all_unmeasured(audit),
-    }
-
-
-def _identity(audit: Audit) -> Table:
-    about = people.system(audit)
-    provider = about.get("provider") or {}
-    data = audit.subject.get("data") or {}
-    model = audit.subject.get("model") or {}
-    rows = [
-        ("System", people.title(audit)),
-        ("Replaces version", name(about.get("previous_version") or "not stated", 60)),
-        ("Stage", str(about.get("stage", "not stated"))),
-        (
-            "Provider",
-            ", ".join(
-                name(provider[k]) for k in ("name", "address", "contact", "representative") if provider.get(k)
-            )
-            or "not stated",
-        ),
-        (
-            "Model",
-            f"{model.get('format', '')}, sha256 {model.get('sha256', '')}"
-            if model
-            else "none; predictions were given",
-        ),
-        *(
-            (f"{label} data", f"{table.get('rows', 0):,} rows, sha256 {table.get('sha256', '')}")
-            for label, table in (("Test", data.get("test")), ("Training", data.get("train")))
-            if table
-        ),
-        *(
-            (
-                f"Policy {p['id']} {p['version']}",
-                f"as of {printed.day(p.get('as_of', ''))}, sha256 {p.get('sha256', '')}",
-            )
-            for p in audit.policies
-        ),
-        ("Tool", _tool(audit)),
-        ("Run", f"{_moment(audit.run.get('started'))} to {_moment(audit.run.get('finished'))}"),
-        (
-            "Host and workers",
-            f"{name(audit.run.get('host') or 'not recorded', 60)}, {audit.run.get('jobs', 1)}",
-        ),
-    ]
-    return replace(_pairs("What was audited, with what, when", ("What", "Which"), rows), full=True)
-
-
-def _tool(audit: Audit) -> str:
-    return f"xai-audit {name(audit.environment.get('xai_audit') or 'of unknown version', 40)}"
-
-
-def _moment(moment: object) -> str:
-    text = str(moment or "not recorded")
-    day, _, clock = text.partition("T")
-    return (
-        f"{printed.day(day)}, {clock[:8]}{' UTC' if clock.endswith(('Z', '+00:00')) else ''}"
-        if clock
-        else printed.day(day)
-    )
-
-
-def _model(audit: Audit) -> Table:
-    details = (audit.subject.get("model") or {}).get("details") or {}
-    rows = [
-        (name(key.replace("_", " "), 40), name(_brief(value), 300)) for key, value in sorted(details.items())
-    ]
-    return replace(_pairs("What the model file says of itself", ("What", "Value"), rows), number="5.0")
-
-
-def _brief(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(
-            f"{key} {_brief(inner)}" for key, inner in sorted(value.items(), key=lambda kv: str(kv[0]))
-        )
-    if isinstance(value, (list, tuple)):
-        return ", ".join(_brief(inner) for inner in value)
-    return str(value)
-
-
-def _columns(audit: Audit) -> Table:
-    columns = audit.subject.get("columns") or ()
-    shown = columns[:CHECKS]
-    rows = tuple(
-        Line(
-            cells=(
-                Cell(text=name(column["name"])),
-                Cell(text=str(column["kind"])),
-                Cell(text=_levels(column.get("levels"))),
-            )
-        )
-        for column in shown
-    )
-    more = len(columns) - len(shown)
-    return Table(
-        caption="Inputs of the model",
-        columns=(Column(head="Input"), Column(head="Kind"), Column(head="Levels")),
-        rows=rows,
-        notes=(f"and {more:,} more in audit.json.",) if more > 0 else (),
-        folded=len(columns) > 12,
-    )
-
-
-def _levels(levels: Any) -> str:
-    """How many levels a column has, or which."""
-    if not levels:
-        return "–"
-    return (
-        f"{levels:,}"
-        if isinstance(levels, int)
-        else name(", ".join(name(level, 30) for level in levels), 200)
-    )
-
-
-def _groupings(audit: Audit) -> Table:
-    rows = []
-    for grouping in audit.subject.get("groupings") or ():
-        if len(grouping["columns"]) > 1:
-            continue
-        for index, (label, count) in enumerate(zip(grouping["labels"], grouping["counts"], strict=True)):
-            size = (
-                f"{count:,}"
-                if isinstance(count, int)
-                else name(count if count is not None else "withheld", 30)
-            )
-            rows.append(
-                Line(
-                    cells=(
-                        Cell(text=name(grouping["columns"][0], 60)),
-                        Cell(text=name(label, 80)),
-                        Cell(text=size, muted=not isinstance(count, int)),
-                    ),
-                    begins=index == 0 and bool(rows),
-                )
-            )
-    return Table(
-        caption="Groups that are compared, and how many rows of the test data each holds",
-        columns=(Column(head="Column"), Column(head="Group"), Column(head="n", numeric=True)),
-        rows=tuple(rows),
-    )
-
-
-def _environment(audit: Audit) -> Table:
-    packages = audit.environment.get("packages") or {}
-    here = audit.environment
-    machine = " ".join(name(here[key], 60) for key in ("system", "machine") if here.get(key))
-    rows = [
-        ("Python", name(here.get("python") or "not recorded", 60)),
-        ("Machine", machine or "not recorded"),
-    ]
-    rows += [
-        (name(package, 60), name(version, 60)) for package, version in sorted(packages.items())[:PACKAGES]
-    ]
-    return replace(
-        _pairs("Software this audit ran on", ("Package", "Version"), rows), folded=True, number="G.1"
-    )
-
-
-def _register(audit: Audit) -> Table:
-    rows = tuple(
-        Line(
-            cells=(
-                Cell(text=name(piece.id, 100)),
-                Cell(
-                    text=piece.status,
-                    mark=None
-                    if piece.status == "measured"
-                    else VERDICTS["review" if piece.status == "failed" else "absent"],
-                ),
-                Cell(text=piece.observation.shape if piece.observation else name(piece.reason or "", 160)),
-                Cell(text=str(piece.seed)),
-                Cell(text=name(_brief(piece.params), 160) or "–"),
-            ),
-            anchor=anchor("evidence", piece.id),
-        )
-        for piece in audit.evidence
-    )
-    return Table(
-        caption="Register of evidence, each piece as audit.json holds it",
-        columns=(
-            Column(head="Evidence"),
-            Column(head="Status"),
-            Column(head="Shape or reason"),
-            Column(head="Seed", numeric=True),
-            Column(head="Parameters"),
-        ),
-        rows=rows,
-        full=True,
-        number="G.3",
-    )
-
-
-def _rules(audit: Audit) -> Table:
-    rows = []
-    for finding in sorted(audit.findings, key=lambda f: (f.policy, f.rule)):
-        judged = told.judged(audit, finding)
-        rows.append(
-            Line(
-                cells=(
-                    Cell(text=judged.rule, sub=judged.policy),
-                    Cell(text=judged.title),
-                    Cell(text=judged.clause, sub=judged.basis),
-                    Cell(text=judged.threshold, sub=judged.applies),
-                    Cell(text=judged.word, mark=judged.mark, sub=judged.level, href=f"#{judged.anchor}"),
-                ),
-                anchor=anchor("rule", f"{finding.policy}-{finding.rule}"),
-            )
-        )
-    return Table(
-        caption="The rules, as they were fixed before the run",
-        columns=(
-            Column(head="Rule", width="w-article"),
-            Column(head="In plain words"),
-            Column(head="Provision and basis"),
-            Column(head="Requirement"),
-            Column(head="Verdict"),
-        ),
-        rows=tuple(rows),
-        full=True,
-        number="2.2",
-    )
-
-
-def _methods(audit: Audit) -> Table:
-    rows: dict[str, Line] = {}
-    for piece in audit.evidence:
-        if piece.method in rows:
-            continue
-        rows[piece.method] = Line(
-            cells=(
-                Cell(text=name(piece.title, 80), sub=name(piece.method, 60)),
-                Cell(text=name(piece.measures, 300) or "–"),
-                Cell(text=name(" ".join(piece.limits), 400) or "–"),
-                Cell(text=name("; ".join(piece.cites), 200) or "–"),
-            )
-        )
-    return Table(
-        caption="Methods, what they measure, what they cannot show",
-        columns=(
-            Column(head="Method"),
-            Column(head="Measures"),
-            Column(head="Cannot show"),
-            Column(head="After"),
-        ),
-        rows=tuple(rows[key] for key in sorted(rows)),
-        full=True,
-        number="G.2",
-    )
-
-
-def _dates(audit: Audit) -> Table:
-    dates: dict[str, list[str]] = {}
-    for finding in audit.findings:
-        when = printed.day(finding.applies_from) if finding.applies_from else "no date in the policy"
-        key = f"{finding.applies_from or '9999'}|{when}"
-        dates.setdefault(key, []).append(finding.rule)
-    rows = [(key.split("|", 1)[1], ", ".join(sorted(set(rules)))) for key, rules in sorted(dates.items())]
-    return replace(
-        _pairs(
-            "From when the provisions behind the rules apply, as the policy holds it",
-            ("Applies from", "Rules"),
-            rows,
-        ),
-        number="3.1",
-    )
-
-
-def _all_unmeasured(audit: Audit) -> Table:
-    rows = tuple(_unmeasured(piece) for piece in audit.evidence if piece.status != "measured")
-    return Table(
-        caption="Asked for or tried, but not measured",
-        columns=(Column(head="What"), Column(head="Status"), Column(head="Reason")),
-        rows=rows,
-        full=True,
-        number="2.1",
-    )
+        for key in AFTER.get(section.id, ()):
+            count += 1
+            numbered[key] = replace(known[key], number=f"{section.number}.{count}")
+    return numbered
 
 
 def texts(audit: Audit) -> dict[str, Any]:
@@ -533,7 +239,7 @@ def texts(audit: Audit) -> dict[str, Any]:
         "threshold": subject.get("threshold"),
         "classes": tuple(name(c, 40) for c in subject.get("classes") or ()),
         "classification": [
-            (name(str(key).replace("_", " "), 40), name(_brief(value), 300))
+            (name(str(key).replace("_", " "), 40), name(facts.brief(value), 300))
             for key, value in classification.items()
             if value is not None
         ],

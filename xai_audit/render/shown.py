@@ -91,6 +91,11 @@ class Exhibit:
     """A subsection head that begins here."""
 
     @property
+    def beside(self) -> bool:
+        """Whether the margin is free: a table that takes it has its notes below instead."""
+        return self.table is None or not self.table.full
+
+    @property
     def depth(self) -> int:
         """Lines that the margin needs, so that a short row leaves room for a long margin."""
         return depth(self.margin)

@@ -274,11 +274,18 @@ def contrasts(pieces: Sequence[Evidence]) -> Table | None:
             tested = best is not None and best.p is not None
             cells = [
                 Cell(text=label(group, seen.by)),
-                Cell(text=f"{group.n:,}" if group.n is not None else name(group.reason or "", 20), muted=group.n is None),
+                Cell(
+                    text=f"{group.n:,}" if group.n is not None else name(group.reason or "", 20),
+                    muted=group.n is None,
+                ),
                 shown(group, places),
                 *([_quotient(best.ratio if best else None, group)] if ratios else []),
                 _quotient(best.difference if best else None, group),
-                Cell(text=told.chance(best.p).split("\u00a0", 1)[1].removeprefix("=\u00a0") if tested and best and best.p is not None else "–"),
+                Cell(
+                    text=told.chance(best.p).split("\u00a0", 1)[1].removeprefix("=\u00a0")
+                    if tested and best and best.p is not None
+                    else "–"
+                ),
             ]
             rows.append(Line(cells=tuple(cells), begins=index == 0 and bool(rows)))
     lowest = any(
@@ -300,17 +307,26 @@ def contrasts(pieces: Sequence[Evidence]) -> Table | None:
             Column(head="p", numeric=True),
         ),
         rows=tuple(rows),
-        notes=(*dagger(rows), f"The reference is the group with the {which} rate among those large enough; p is adjusted over all pairs."),
+        notes=(
+            *dagger(rows),
+            f"The reference is the group with the {which} rate among those large enough; p is adjusted over all pairs.",
+        ),
         full=ratios,
     )
 
 
 def _kinds(group: Group) -> set[str]:
     best = group.contrasts.get("best")
-    return set() if best is None else {kind for kind in ("ratio", "difference") if getattr(best, kind) is not None}
+    return (
+        set()
+        if best is None
+        else {kind for kind in ("ratio", "difference") if getattr(best, kind) is not None}
+    )
 
 
 def _quotient(estimate: Estimate | None, group: Group) -> Cell:
     if estimate is not None:
         return Cell(text=numbers.number(estimate), sort=str(estimate.value))
-    return Cell(text="reference" if group.status == "measured" and "worst" in group.contrasts else "–", muted=True)
+    return Cell(
+        text="reference" if group.status == "measured" and "worst" in group.contrasts else "–", muted=True
+    )

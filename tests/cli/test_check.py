@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from xai_audit.cli import entry
+
+SPEC = """\
+version: 1
+system:
+  name: Triage
+  intended_purpose: Sorts patients.
+  statements: {oversight: {a: Watch, b: Stop}}
+  signatories: [{name: Jo, function: Head, date: 2026-11-22}]
+  waivers: [{rule: ZZZ-99, reason: Known, approver: Jo, expires: 2027-03-01}]
+model: {format: predictions, score: s}
+data: {test: {path: t.csv}, target: y, sensitive: [sex]}
+metrics: [accuracy]
+policies: [eu-ai-act]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "t.csv").write_text("y,s,sex\n" + "1,0.5,a\n0,0.2,b\n" * 20)
+    (tmp_path / "audit.yaml").write_text(SPEC)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_ok_and_what_is_missing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert entry(["check", "audit.yaml"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "audit.yaml: ok"
+    assert any("statements are missing" in line for line in lines)
+    assert any(line.split()[0] == "oversight.c" and "Article 14(4)" in line for line in lines)
+    assert not any(line.split()[0] in ("intended_purpose", "oversight.a", "signatories") for line in lines)
+    assert any("the waiver of ZZZ-99 waives nothing" in line for line in lines)
+    assert {path.name for path in folder.iterdir()} == {"t.csv", "audit.yaml"}
+
+
+def test_quiet(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert entry(["check", "--quiet", "audit.yaml"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_twelve_mistakes_are_twelve_lines_and_exit_2(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = SPEC.replace("version: 1", "version: 3").replace("  name: Triage", "  nam: Triage")
+    text = text.replace("oversight: {a", "oversihgt: {a").replace("2026-11-22", "soon").replace("2027-03-01", "later")
+    text = text.replace("predictions, score: s", "predictions, score: s, threshold: high")
+    text = text.replace("t.csv}, target: y, sensitive: [sex]", "u.csv}, targt: y, sensitive: [sex, sex]")
+    text = text.replace("[accuracy]", "[acuracy]").replace("[eu-ai-act]", "[eu-ai-at]") + "runn: {}\n"
+    Path("audit.yaml").write_text(text)
+    assert entry(["check", "audit.yaml"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 12
+    assert all(line.split(": ")[0].count(":") == 2 for line in lines)
+    assert "audit.yaml:10:11: no metric named 'acuracy'; did you mean 'accuracy'?" in lines
+
+
+def test_mistakes_of_all_specs_and_the_worst_exit_code(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("b.yaml").write_text(SPEC.replace("t.csv", "absent.csv"))
+    assert entry(["check", "audit.yaml", "b.yaml"]) == 4
+    captured = capsys.readouterr()
+    assert captured.out.startswith("audit.yaml: ok")
+    assert captured.err.startswith("b.yaml:9:21: data.test.path: no such file: 'absent.csv'")
+    Path("c.yaml").write_text(SPEC.replace("accuracy", "acuracy"))
+    assert entry(["check", "b.yaml", "c.yaml"]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 2
+    assert entry(["check", "absent.yaml"]) == 4
+
+
+def test_set_is_checked_too(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert entry(["check", "audit.yaml", "--set", "model.treshold=1"]) == 2
+    assert capsys.readouterr().err.startswith("--set model.treshold: model: no key named 'treshold'")
+
+
+def test_no_policy_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert entry(["check", "audit.yaml", "--set", "policies=[]"]) == 0
+    assert "nothing blocks, and the outcome will be review" in capsys.readouterr().out

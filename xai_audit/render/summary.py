@@ -1,0 +1,64 @@
+"""summary.md: the outcome and what blocks, short enough for a pull request."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from xai_audit.render import findings as told
+from xai_audit.render import front, numbers, people
+
+if TYPE_CHECKING:
+    from xai_audit.audit import Audit
+
+ROWS = 20
+"""Rules in the table; the report tells the rest."""
+
+_SIGNS = re.compile(r"([\\`*_\[\]<>#|~&])")
+
+
+def render(audit: Audit) -> bytes:
+    """The summary as Markdown, every name escaped."""
+    found = front.states(audit)
+    page = front.page(audit)
+    lines = [
+        f"# {_text(people.title(audit))}: {audit.outcome}",
+        "",
+        f"**{_text('; '.join(page.clauses))}.**",
+        "",
+        _text(f"{page.tested} {page.sums}"),
+    ]
+    if page.missing:
+        lines[-1] += f" {numbers.some(page.missing, 'statement')} missing."
+    lines += [""]
+    telling = [finding for key in ("fail", "open", "review", "waived") for finding in found[key]]
+    if telling:
+        lines += ["| | Rule | Provision | Observed | Threshold |", "|---|---|---|---|---|"]
+        for finding in telling[:ROWS]:
+            one = told.judged(audit, finding)
+            effect = "" if one.blocking else ", warns"
+            cells = (
+                f"{one.mark.shape} {one.word}",
+                f"{one.title} ({one.rule})",
+                one.clause,
+                f"{one.observed}; {one.quantity}" if one.quantity else one.observed,
+                f"{one.threshold} ({one.basis}{effect})",
+            )
+            lines.append("| " + " | ".join(_text(cell) for cell in cells) + " |")
+        if len(telling) > ROWS:
+            lines.append(f"\nand {len(telling) - ROWS} more in report.html.")
+        lines += [""]
+    for reason in audit.reasons:
+        lines.append(f"- {_text(reason)}")
+    lines += [
+        "",
+        f"Evidence report of {numbers.day(audit.run.get('finished', ''))}, not a declaration of conformity.",
+        "",
+    ]
+    return "\n".join(lines).encode("utf-8", "backslashreplace")
+
+
+def _text(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    flat = " ".join(text.replace(numbers.NBSP, " ").split())
+    return _SIGNS.sub(r"\\\1", flat)
