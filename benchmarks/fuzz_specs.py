@@ -91,7 +91,9 @@ def change(rng: random.Random, document: Any) -> None:
     elif how < 0.8 and isinstance(parent, dict):
         name = str(key)
         cut = rng.randrange(len(name)) if name else 0
-        parent[name[:cut] + rng.choice(("", "x", name[cut : cut + 1] * 2)) + name[cut + 1 :]] = parent.pop(key)
+        parent[name[:cut] + rng.choice(("", "x", name[cut : cut + 1] * 2)) + name[cut + 1 :]] = parent.pop(
+            key
+        )
     else:
         other, there = rng.choice(places)
         parent[key] = copy.deepcopy(other[there])
@@ -99,7 +101,13 @@ def change(rng: random.Random, document: Any) -> None:
 
 def within(document: Any) -> Any:
     """Every place in a document, as its parent and key."""
-    pairs = document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
+    pairs = (
+        document.items()
+        if isinstance(document, dict)
+        else enumerate(document)
+        if isinstance(document, list)
+        else ()
+    )
     for key, value in list(pairs):
         yield document, key
         yield from within(value)

@@ -152,7 +152,10 @@ run: {budget: 10m, jobs: 0}
             ({"model": "{path: m.skops, threshold: 1e999}"}, "a number is asked, not '1e999'"),
             ({"model": "{path: m.skops, trust: yes}"}, "true or false is asked, not 'yes' (write true)"),
             ({"model": "{path: m.skops, sha256: abc}"}, "64 hexadecimal digits"),
-            ({"model": "{path: m.skops, task: regression, threshold: 1}", "metrics": "[r2]"}, "a regression has no classes"),
+            (
+                {"model": "{path: m.skops, task: regression, threshold: 1}", "metrics": "[r2]"},
+                "a regression has no classes",
+            ),
             ({"model": "{path: m.skops, classes: [a, b], positive: c}"}, "is not among the classes"),
             ({"model": f"{{format: python, path: m.py, {TRUST}}}"}, "the key 'entry' is missing"),
             ({"model": f"{{format: python, entry: m.py, {TRUST}}}"}, "module.py:function is asked"),
@@ -162,14 +165,23 @@ run: {budget: 10m, jobs: 0}
             ({"data": "{test: {path: 's3://b/x.csv'}}"}, "a file on this machine is asked"),
             ({"data": "{test: t.csv}"}, "data.test: keys and values are asked, not 't.csv'"),
             ({"data": "{test: {path: t.csv}, sets: {}}"}, "data.sets: not available in this version"),
-            ({"data": "{test: {path: t.csv, labels: l.csv}}"}, "data.test.labels: not available in this version"),
+            (
+                {"data": "{test: {path: t.csv, labels: l.csv}}"},
+                "data.test.labels: not available in this version",
+            ),
             ({"data": "{}"}, "data: the key 'test' is missing"),
             ({"data": "{test: {path: t.csv}, sensitive: [a, a]}"}, "stands here twice"),
             ({"data": "{test: {path: t.csv}, target: a, sensitive: [a]}"}, "is the target as well"),
             ({"data": "{test: {path: t.csv}, target: a, id: a}"}, "is the target as well"),
-            ({"data": "{test: {path: t.csv}, sensitive: [{column: a, file: t.csv}]}"}, "'file' goes with 'key'"),
+            (
+                {"data": "{test: {path: t.csv}, sensitive: [{column: a, file: t.csv}]}"},
+                "'file' goes with 'key'",
+            ),
             ({"data": "{test: {path: t.csv}, sensitive: [{column: a, bins: []}]}"}, "is empty"),
-            ({"data": "{test: {path: t.csv}, sensitive: [{column: a, bins: [x]}]}"}, "a number is asked, not 'x'"),
+            (
+                {"data": "{test: {path: t.csv}, sensitive: [{column: a, bins: [x]}]}"},
+                "a number is asked, not 'x'",
+            ),
             ({"data": "{test: {path: t.csv}, features: [a], categorical: [b]}"}, "is not among the features"),
             ({"data": "{test: {path: t.csv}, features: a}"}, "a list is asked, not 'a'"),
             ({"data": "{test: {path: 'sklearn:'}}"}, "sklearn:NAME is asked"),
@@ -179,7 +191,10 @@ run: {budget: 10m, jobs: 0}
             ({"metrics": "[{accuracy: {primary: true}}, {recall: {primary: true}}]"}, "marked primary"),
             ({"metrics": "[{accuracy: {}, as: recall}]"}, "is another method's name"),
             ({"metrics": "[{accuracy: {}, as: 'a/b'}]"}, "a name of letters, digits, _ and -"),
-            ({"metrics": "[{accuracy: {primry: true}}]"}, "accuracy: no key named 'primry'; did you mean 'primary'?"),
+            (
+                {"metrics": "[{accuracy: {primry: true}}]"},
+                "accuracy: no key named 'primry'; did you mean 'primary'?",
+            ),
             ({"metrics": "[shap]"}, "'shap' is an explainer; it stands under explainers"),
             ({"metrics": "[invalid_labels]"}, "measured in every audit"),
             ({"explainers": "[tcav]"}, "explainers: tcav: not available in this version"),
@@ -199,7 +214,9 @@ run: {budget: 10m, jobs: 0}
             ({"run": "{seed: 1_000}"}, "(write 1000)"),
         ],
     )
-    def test_a_mistake_is_one_line_that_helps(self, folder: Path, sections: dict[str, str], expected: str) -> None:
+    def test_a_mistake_is_one_line_that_helps(
+        self, folder: Path, sections: dict[str, str], expected: str
+    ) -> None:
         lines = told(with_lines(**sections))
         assert len(lines) == 1, lines
         assert expected in lines[0]
@@ -237,7 +254,13 @@ run: {budget: 10m, jobs: 0}
 
     @pytest.mark.parametrize(
         ("name", "kind"),
-        [("m.skops", "skops"), ("m.ubj", "xgboost"), ("m.json", "xgboost"), ("m.txt", "lightgbm"), ("M.ONNX", "onnx")],
+        [
+            ("m.skops", "skops"),
+            ("m.ubj", "xgboost"),
+            ("m.json", "xgboost"),
+            ("m.txt", "lightgbm"),
+            ("M.ONNX", "onnx"),
+        ],
     )
     def test_the_format_follows_from_the_suffix(self, folder: Path, name: str, kind: str) -> None:
         Path(name).write_bytes(b"x")
@@ -245,16 +268,27 @@ run: {budget: 10m, jobs: 0}
 
     def test_a_second_use_has_a_name_of_its_own(self, folder: Path) -> None:
         found = spec(with_lines(metrics="[accuracy, {accuracy: {primary: true}, as: again}]"))
-        assert [(use.method, use.name) for use in found.metrics] == [("accuracy", "accuracy"), ("accuracy", "again")]
+        assert [(use.method, use.name) for use in found.metrics] == [
+            ("accuracy", "accuracy"),
+            ("accuracy", "again"),
+        ]
         assert found.primary == "again"
 
     def test_a_column_named_like_a_part_is_a_mistake(self, folder: Path) -> None:
-        (part, method) = next((method.parts[0], name) for name, method in methods().items() if method.parts and method.kind == "explainer")
+        (part, method) = next(
+            (method.parts[0], name)
+            for name, method in methods().items()
+            if method.parts and method.kind == "explainer"
+        )
         text = with_lines(explainers=f"[{method}]", data=f"{{test: {{path: t.csv}}, sensitive: [{part}]}}")
         assert any("rename the column" in line for line in told(text))
 
     def test_words_where_words_are_asked(self, folder: Path) -> None:
-        found = spec(with_lines(system="{name: 2026, version: 2.10}", data="{test: {path: t.csv}, sensitive: [1, yes]}"))
+        found = spec(
+            with_lines(
+                system="{name: 2026, version: 2.10}", data="{test: {path: t.csv}, sensitive: [1, yes]}"
+            )
+        )
         assert (found.system.name, found.system.version) == ("2026", "2.10")
         assert [column.column for column in found.data.sensitive] == ["1", "yes"]
 
@@ -285,7 +319,9 @@ run: {budget: 10m, jobs: 0}
 class TestExtends:
     def test_keys_here_win(self, folder: Path) -> None:
         Path("base.yaml").write_text(VALID)
-        Path("audit.yaml").write_text("extends: base.yaml\nsystem: {name: Other}\nmetrics: [recall]\ndata: {train: null}\n")
+        Path("audit.yaml").write_text(
+            "extends: base.yaml\nsystem: {name: Other}\nmetrics: [recall]\ndata: {train: null}\n"
+        )
         found = read_spec("audit.yaml")
         assert found.system.name == "Other"
         assert found.system.version == "2.1"
@@ -327,7 +363,13 @@ class TestExtends:
 
 class TestOverrides:
     def test_they_win_and_are_recorded(self, folder: Path) -> None:
-        found = spec(MINIMAL, "model.threshold=1e1", "run.seed=3", "data.sensitive=[{column: a, bins: [1, 2]}]", "system.version=2026-01-02")
+        found = spec(
+            MINIMAL,
+            "model.threshold=1e1",
+            "run.seed=3",
+            "data.sensitive=[{column: a, bins: [1, 2]}]",
+            "system.version=2026-01-02",
+        )
         assert (found.model.threshold, found.run.seed) == (10, 3)
         assert found.data.sensitive[0].bins == (1, 2)
         assert found.overrides == {
@@ -379,9 +421,19 @@ class TestStatements:
         (purpose,) = found.said("intended_purpose")
         assert (purpose.text, purpose.author, purpose.date) == ("Sorts patients.", "Jo", day)
         (hardware,) = found.said("hardware")
-        assert (hardware.author, hardware.date, hardware.evidence_refs) == ("Ann", datetime.date(2026, 1, 2), ("accuracy",))
-        assert [(one.letter, one.text, one.author) for one in found.said("oversight")] == [("a", "Watch", "Ann"), ("b", "Stop", "Bea")]
-        assert [(one.letter, one.text) for one in found.said("logging")] == [("design", "Syslog"), ("retention_days", "200")]
+        assert (hardware.author, hardware.date, hardware.evidence_refs) == (
+            "Ann",
+            datetime.date(2026, 1, 2),
+            ("accuracy",),
+        )
+        assert [(one.letter, one.text, one.author) for one in found.said("oversight")] == [
+            ("a", "Watch", "Ann"),
+            ("b", "Stop", "Bea"),
+        ]
+        assert [(one.letter, one.text) for one in found.said("logging")] == [
+            ("design", "Syslog"),
+            ("retention_days", "200"),
+        ]
         assert [(one.letter, one.text, one.author) for one in found.said("risk_register")] == [
             ("1.hazard", "Fire", "Jo"), ("1.measure", "Water", "Jo"), ("2", "Plain words", "Jo"), ("3", "Flood", "Ann"),
         ]  # fmt: skip
@@ -396,13 +448,44 @@ class TestStatements:
         found = self.system("  statements: {declared_levels: [{metric: recall, at_least: 0.75}]}\n")
         assert found.system.declared_levels[0].at_least == 0.75
 
-    @pytest.mark.parametrize("text", ["TBD", "todo", "To be defined.", "lorem ipsum dolor", "xxx", "XX", "...", "…", "n/a", "N/A.", "?", "<name>", "[insert]", "TODO: ask Ann", "{{ name }}", "-"])
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "TBD",
+            "todo",
+            "To be defined.",
+            "lorem ipsum dolor",
+            "xxx",
+            "XX",
+            "...",
+            "…",
+            "n/a",
+            "N/A.",
+            "?",
+            "<name>",
+            "[insert]",
+            "TODO: ask Ann",
+            "{{ name }}",
+            "-",
+        ],
+    )
     def test_placeholders_say_nothing(self, folder: Path, text: str) -> None:
         assert placeholder(text)
         with pytest.raises(SpecError, match="holds a place and says nothing"):
             self.system(f"  statements: {{hardware: {json.dumps(text)}}}\n")
 
-    @pytest.mark.parametrize("text", ["None", "No gaps are known", "The todo list is kept in Jira", "A x86 server", "Lorem is a town", "5(a)", "See Annex"])
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "None",
+            "No gaps are known",
+            "The todo list is kept in Jira",
+            "A x86 server",
+            "Lorem is a town",
+            "5(a)",
+            "See Annex",
+        ],
+    )
     def test_other_words_say_something(self, text: str) -> None:
         assert placeholder(text) is (text == "Lorem is a town")
 
@@ -415,15 +498,24 @@ class TestStatements:
             ("  statements: {hardware: {text: x, autor: y}}", "no key named 'autor'; did you mean 'author'?"),
             ("  statements: {hardware: {author: y}}", "the key 'text' is missing"),
             ("  statements: {hardware: ''}", "is empty"),
-            ("  statements: {hardware: {text: x, date: soon}}", "a date such as 2026-11-22 is asked, not 'soon'"),
+            (
+                "  statements: {hardware: {text: x, date: soon}}",
+                "a date such as 2026-11-22 is asked, not 'soon'",
+            ),
             ("  statements: [a]", "keys and values are asked"),
             ("  intended_purpose: [a, b]", "text is asked, or {text, author, date}"),
             ("  signatories: [{name: TBD}]", "holds a place and names nothing"),
             ("  signatories: [{name: Jo, date: soon}]", "a date such as 2026-11-22 is asked"),
             ("  signatories: [Jo]", "keys and values are asked, not 'Jo'"),
             ("  waivers: [{rule: A, reason: b, approver: c}]", "the key 'expires' is missing"),
-            ("  waivers: [{rule: A, reason: b, approver: c, expires: 2027-01-01, expired: true}]", "no key named 'expired'"),
-            ("  statements: {declared_levels: [{metric: recall, at_least: high}]}", "a number is asked, not 'high'"),
+            (
+                "  waivers: [{rule: A, reason: b, approver: c, expires: 2027-01-01, expired: true}]",
+                "no key named 'expired'",
+            ),
+            (
+                "  statements: {declared_levels: [{metric: recall, at_least: high}]}",
+                "a number is asked, not 'high'",
+            ),
         ],
     )
     def test_mistakes_in_what_is_said(self, folder: Path, lines: str, expected: str) -> None:
@@ -494,7 +586,11 @@ class TestPolicy:
         assert all(line.startswith("own.yaml:") for line in lines)
 
     def test_a_convention_may_explore(self, folder: Path) -> None:
-        lines = self.read(POLICY.replace("evidence: accuracy", "evidence: sparse_probing").replace("basis: law", "basis: convention"))
+        lines = self.read(
+            POLICY.replace("evidence: accuracy", "evidence: sparse_probing").replace(
+                "basis: law", "basis: convention"
+            )
+        )
         assert lines == ["own.yaml:9:15: ONE-01: sparse_probing: not available in this version"]
 
     def test_a_name_or_a_path(self, folder: Path) -> None:

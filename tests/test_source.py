@@ -100,11 +100,17 @@ def test_every_key_and_value_knows_its_place() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("a: 1\na: 2\nb: 1\nb: 2\n", ["2:1: the key 'a' stands here twice", "4:1: the key 'b' stands here twice"]),
+        (
+            "a: 1\na: 2\nb: 1\nb: 2\n",
+            ["2:1: the key 'a' stands here twice", "4:1: the key 'b' stands here twice"],
+        ),
         ("a:\n\tb: 1\n\tc: 2\n", ["2:1: a tab in the indentation", "3:1: a tab in the indentation"]),
         ("a: &x [*x]\n", ["1:8: the alias *x stands inside what it stands for: a loop"]),
         ("a: *nowhere\n", ["1:4: no anchor &nowhere"]),
-        ("a: !!python/object/apply:os.system [ls]\nb: !mine 1\n", ["1:4: the tag '!!python", "2:4: the tag '!mine'"]),
+        (
+            "a: !!python/object/apply:os.system [ls]\nb: !mine 1\n",
+            ["1:4: the tag '!!python", "2:4: the tag '!mine'"],
+        ),
         ("a: 1\n---\nb: 2\n", ["2:1: a second document"]),
         ("", ["1:1: the file is empty"]),
         ("# only a comment\n", ["1:1: the file is empty"]),
@@ -165,7 +171,12 @@ def test_a_file_of_50_mb_is_not_parsed(tmp_path: Path) -> None:
 
 
 def test_the_largest_file_is_read_in_seconds(tmp_path: Path) -> None:
-    for content in ("a: " + "x" * 990_000, "#" * 990_000 + "\na: 1", "\n" * 990_000 + "a: 1", 'a: "' + "\\n" * 400_000 + '"'):
+    for content in (
+        "a: " + "x" * 990_000,
+        "#" * 990_000 + "\na: 1",
+        "\n" * 990_000 + "a: 1",
+        'a: "' + "\\n" * 400_000 + '"',
+    ):
         path = tmp_path / "a.yaml"
         path.write_text(content)
         start = time.process_time()
@@ -202,7 +213,8 @@ def test_what_is_no_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "meant"), [("0.4", 0.4), ("[a, b]", ["a", "b"]), ("{a: 1}", {"a": 1}), ("", None), ("x=y", "x=y")]
+    ("text", "meant"),
+    [("0.4", 0.4), ("[a, b]", ["a", "b"]), ("{a: 1}", {"a": 1}), ("", None), ("x=y", "x=y")],
 )
 def test_values_of_the_command_line(text: str, meant: object) -> None:
     mistakes: list[Mistake] = []
@@ -219,7 +231,9 @@ def test_a_mistake_of_the_command_line_has_no_line() -> None:
 
 
 words = st.text(
-    st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"], exclude_characters="\ufeff\ufffe\uffff\u2028\u2029"),
+    st.characters(
+        codec="utf-8", exclude_categories=["Cc", "Cs"], exclude_characters="\ufeff\ufffe\uffff\u2028\u2029"
+    ),
     max_size=12,
 ).filter(lambda word: not re.fullmatch(r"[-+]?[0-9.]+[eE][-+]?[0-9]+", word))  # 1e3 is a word to PyYAML alone
 documents = st.recursive(

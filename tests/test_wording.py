@@ -76,7 +76,7 @@ def test_a_count_is_told_beside_what_is_asked() -> None:
 
 def test_a_strict_threshold_is_passed_by_being_above_it() -> None:
     found = only(rule(at_least=0, strict=True), scalar("r_1", GOOD, title="Gain"))
-    assert found.message == "gain 0.90 [0.88, 0.92] is above 0 (convention, not law)"
+    assert found.message == "gain 0.900 [0.880, 0.920] is above 0 (convention, not law)"
     assert found.threshold == "more than 0"
 
 

@@ -162,7 +162,7 @@ def quantity(evidence: Evidence, *, which: str) -> str:
 
 
 def _lowered(title: str) -> str:
-    """A title inside a sentence: its capital goes, unless it begins an abbreviation or a name of the law's."""
+    """A title inside a sentence: its capital goes, unless it begins an abbreviation or a provision."""
     if title.startswith(("Annex ", "Article ", "Articles ")) or not title[1:2].islower():
         return title
     return title[0].lower() + title[1:]
@@ -306,7 +306,7 @@ def _told(rule: Rule, confidence: float, kind: FindingKind, reading: Reading) ->
 
 
 def _exact(rule: Rule, kind: FindingKind, words: str, estimate: Estimate, threshold: Threshold) -> str:
-    """A counted number beside what is asked: ``rows shared by training and test data: 0 (at most 0.001 asked)``."""
+    """A counted number beside what is asked: ``rows in both tables: 0 (at most 0.001 asked)``."""
     what = f"the declared {level(threshold.level)}" if threshold.declared else asked(threshold)
     by = " by convention, not law" if rule.basis == "convention" and not threshold.declared else ""
     seen = f"{words}: {number(estimate)}"

@@ -45,9 +45,15 @@ def test_quiet(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == ""
 
 
-def test_twelve_mistakes_are_twelve_lines_and_exit_2(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_twelve_mistakes_are_twelve_lines_and_exit_2(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     text = SPEC.replace("version: 1", "version: 3").replace("  name: Triage", "  nam: Triage")
-    text = text.replace("oversight: {a", "oversihgt: {a").replace("2026-11-22", "soon").replace("2027-03-01", "later")
+    text = (
+        text.replace("oversight: {a", "oversihgt: {a")
+        .replace("2026-11-22", "soon")
+        .replace("2027-03-01", "later")
+    )
     text = text.replace("predictions, score: s", "predictions, score: s, threshold: high")
     text = text.replace("t.csv}, target: y, sensitive: [sex]", "u.csv}, targt: y, sensitive: [sex, sex]")
     text = text.replace("[accuracy]", "[acuracy]").replace("[eu-ai-act]", "[eu-ai-at]") + "runn: {}\n"
@@ -59,7 +65,9 @@ def test_twelve_mistakes_are_twelve_lines_and_exit_2(folder: Path, capsys: pytes
     assert "audit.yaml:10:11: no metric named 'acuracy'; did you mean 'accuracy'?" in lines
 
 
-def test_mistakes_of_all_specs_and_the_worst_exit_code(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes_of_all_specs_and_the_worst_exit_code(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     Path("b.yaml").write_text(SPEC.replace("t.csv", "absent.csv"))
     assert entry(["check", "audit.yaml", "b.yaml"]) == 4
     captured = capsys.readouterr()

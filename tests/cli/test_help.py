@@ -15,12 +15,29 @@ from xai_audit import __version__
 from xai_audit.cli import COMMANDS, LATER, entry
 from xai_audit.errors import MethodError, Mistake, SpecError, UnavailableError
 
-HEAVY = {"torch", "shap", "sklearn", "weasyprint", "pandas", "numpy", "pydantic", "scipy", "lime", "matplotlib", "yaml", "rich"}
+HEAVY = {
+    "torch",
+    "shap",
+    "sklearn",
+    "weasyprint",
+    "pandas",
+    "numpy",
+    "pydantic",
+    "scipy",
+    "lime",
+    "matplotlib",
+    "yaml",
+    "rich",
+}
 
 
 def python(code: str, **environment: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, **environment}
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, **environment},
     )
     return done.stdout
 
@@ -100,7 +117,11 @@ def test_an_unknown_command_suggests_a_known_one(capsys: pytest.CaptureFixture[s
     ],
 )
 def test_what_goes_wrong_has_one_line_and_an_exit_code(
-    raised: BaseException, code: int, told: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    raised: BaseException,
+    code: int,
+    told: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     @click.command()
     def failing() -> None:
@@ -130,7 +151,9 @@ def test_debug_shows_where_it_went_wrong(
 
 def test_a_command_may_return_its_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
     for code in (0, 1, 3):
-        monkeypatch.setattr(program.Commands, "get_command", lambda *_, code=code: click.command()(lambda: code))
+        monkeypatch.setattr(
+            program.Commands, "get_command", lambda *_, code=code: click.command()(lambda: code)
+        )
         assert entry(["check"]) == code
 
 

@@ -15,8 +15,8 @@ def people(n=360, seed=3):
     frame = pd.DataFrame(
         {
             "age": rng.integers(18, 80, n),
-            "income": rng.lognormal(0, 1, n),
-            "debt": rng.normal(size=n),
+            "income": rng.lognormal(0, 1, n).astype(np.float32).astype(float),
+            "debt": rng.normal(size=n).astype(np.float32).astype(float),
             "region": rng.choice(["north", "south", "east", "west"], n),
             "job": rng.choice(["a", "b", "c"], n),
             "owner": rng.random(n) < 0.4,
@@ -39,10 +39,10 @@ def numbers():
     return frame[NUMBERS].astype(float), signal
 
 
-def decimals():
-    """Numbers with two decimals, as prices have: test values fall on the trees' thresholds."""
+def fine():
+    """Numbers that need 64 bits, some of which are thresholds of histogram boosting."""
     frame, signal = numbers()
-    return frame.round(2), signal
+    return frame + np.random.default_rng(5).normal(size=frame.shape) * 1e-9, signal
 
 
 def categories():
@@ -107,7 +107,7 @@ def build(name):
         "forest in a pipeline": (encoded(e.RandomForestClassifier(**small)), people, "two"),
         "boosting": (e.GradientBoostingClassifier(**small), numbers, "two"),
         "boosting of numbers": (e.GradientBoostingRegressor(**small), numbers, "number"),
-        "boosting of decimals": (e.GradientBoostingRegressor(**small), decimals, "number"),
+        "histogram of fine numbers": (e.HistGradientBoostingRegressor(max_iter=12, random_state=0), fine, "number"),
         "boosting, exponential": (e.GradientBoostingClassifier(loss="exponential", **small), numbers, "two"),
         "boosting of three in a pipeline": (encoded(e.GradientBoostingClassifier(**small)), people, "three"),
         "histogram": (e.HistGradientBoostingClassifier(max_iter=12, random_state=0), holes, "two"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from dataclasses import dataclass
@@ -265,9 +266,13 @@ def limits(column: Column) -> list[float]:
     """Rounded limits that cut a column of numbers into about equal thirds."""
     assert column.thirds is not None
     low, high = column.thirds
-    step = 10.0
-    while step > 1e-12 and round(low / step) == round(high / step):
-        step /= 2 if str(step).startswith(("1", "2")) else 5
+    size = max(abs(low), abs(high))
+    power, five = (math.floor(math.log10(size)) if size else 0), False
+    step = 10.0**power
+    while power > -12 and round(low / step) == round(high / step):
+        # 100, 50, 10, 5, 1 and so on, until the two are told apart.
+        power, five = (power, False) if five else (power - 1, True)
+        step = 5 * 10.0**power if five else 10.0**power
     first, second = round(low / step) * step, round(high / step) * step
     return [first, second] if first < second else [low]
 

@@ -38,11 +38,3 @@ def missing_for(name: str) -> str | None:
         return None
     reason: str | None = import_module("xai_audit.render.pdf").missing()
     return reason
-
-
-def missing_for(name: str) -> str | None:
-    """Why a format cannot be written on this machine and what to install, or None."""
-    if name != "pdf":
-        return None
-    reason: str | None = import_module("xai_audit.render.pdf").missing()
-    return reason

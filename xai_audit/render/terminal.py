@@ -39,7 +39,7 @@ def summary(
     found = front.states(audit)
     lines = [_head(audit, columns, painted=painted)]
     telling = [(key, finding) for key in ("fail", "open", "review", "waived") for finding in found[key]]
-    column = min(max((len(_clause(finding)) for _, finding in telling[:TOLD]), default=0), 22)
+    column = min(max((len(_clause(finding)) for _, finding in telling[:TOLD]), default=0), 26)
     for key, finding in telling[:TOLD]:
         lines += _line(key, finding, column, columns, painted=painted)
     if len(telling) > TOLD:
