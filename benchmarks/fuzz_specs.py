@@ -53,16 +53,37 @@ run: {seed: 0, jobs: 2, backend: loky, confidence: 0.95}
 """
 
 ODD: tuple[Any, ...] = (
-    None, True, False, 0, -1, 1, 2.5, 1e300, 10**17, "", " ", "yes", "TBD", "a", "x" * 300, "{{ 7*7 }}", "<script>", "é", "\U0001f600",
-    "../..", "/dev/zero", "/", "a\nb", "name: x", "*", "2026-02-30", "2026-11-22", ".inf", "1e999", "9" * 400, "%s", "\u202e", "&a",
-    [], {}, [[]], [None], {"": ""}, {"text": "x"}, {"text": None}, {"a": {"b": {"c": 1}}}, [1, "a", None, {}], {"as": 1}, {"shap": None},
-)  # fmt: skip
+    *(None, True, False, 0, -1, 1, 2.5, 1e300, 10**17, "", " ", "yes", "TBD", "a", "x" * 300, "{{ 7*7 }}"),
+    *(
+        "<script>",
+        "é",
+        "\U0001f600",
+        "../..",
+        "/dev/zero",
+        "/",
+        "a\nb",
+        "name: x",
+        "*",
+        "2026-02-30",
+        "2026-11-22",
+    ),
+    *(".inf", "1e999", "9" * 400, "%s", "\u202e", "&a", [], {}, [[]], [None], {"": ""}, {"text": "x"}),
+    *({"text": None}, {"a": {"b": {"c": 1}}}, [1, "a", None, {}], {"as": 1}, {"shap": None}),
+)
 """Values that stand where something else is asked."""
 
 KEYS = (
-    "name", "path", "format", "trust", "sha256", "text", "author", "date", "as", "bins", "column", "file", "key", "budget", "sets",
-    "score", "prediction", "entry", "extends", "rows", "primary", "<<", "oversight", "a", "1", "true", "modle", "tets", "classes", "url",
-)  # fmt: skip
+    *("name", "path", "format", "trust", "sha256", "text", "author", "date", "as", "bins", "column", "file"),
+    *("key", "budget", "sets", "score", "prediction", "entry", "extends", "rows", "primary", "<<"),
+    *("oversight", "a", "1", "true", "modle", "tets", "classes", "url"),
+)
+
+SIGNS = [b"\t", b"\n", b"\r", b"\x00", b"\xef\xbb\xbf", b"---\n", b"<<: *a\n"]
+SIGNS += [
+    sign.encode()
+    for sign in (": ", "- ", "[", "{", "]", "}", "'", '"', "#", "&a ", "*a", "!x ", "? ", "| ", "%", "@")
+]
+"""What means something in YAML."""
 
 
 def mutated(rng: random.Random, changes: int) -> Any:
@@ -116,7 +137,7 @@ def within(document: Any) -> Any:
 class _Plain(yaml.SafeDumper):
     """Writes shared values twice rather than as aliases."""
 
-    def ignore_aliases(self, data: Any) -> bool:
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML's own name
         return True
 
 
@@ -144,9 +165,7 @@ def mangled(rng: random.Random) -> bytes:
             case 1:
                 content[at:at] = bytes(rng.randrange(256) for _ in range(rng.randint(1, 4)))
             case 2:
-                content[at:at] = rng.choice(
-                    (b"\t", b"\n", b": ", b"- ", b"[", b"{", b"]", b"}", b"'", b'"', b"#", b"&a ", b"*a", b"!x ", b"? ", b"| ", b"---\n", b"%", b"@", b"\xef\xbb\xbf", b"\x00", b"<<: *a\n", b"\r")
-                )  # fmt: skip
+                content[at:at] = rng.choice(SIGNS)
             case 3:
                 lines = bytes(content).split(b"\n")
                 rng.shuffle(lines)
@@ -181,7 +200,7 @@ def main() -> int:
                 accepted += 1
             except (SpecError, UnavailableError):
                 refused += 1
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - what is looked for
                 failed += 1
                 Path(tempfile.gettempdir(), f"fuzz-{seed}-{number}.yaml").write_bytes(content)
                 print(f"{number}: {type(error).__name__}: {error}")

@@ -15,8 +15,11 @@ def main() -> None:
     """Linux without an NVIDIA driver, without a local CPU wheel, and with the index in reach."""
     if platform.system() != "Linux" or shutil.which("nvidia-smi"):
         return
-    found = subprocess.run(  # noqa: S603  # our own interpreter
-        [sys.executable, "-m", "pip", "config", "get", "global.find-links"], capture_output=True, text=True, check=False
+    found = subprocess.run(  # our own interpreter
+        [sys.executable, "-m", "pip", "config", "get", "global.find-links"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if found.stdout.strip():
         return  # wheels at hand decide

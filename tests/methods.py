@@ -24,7 +24,10 @@ def drawn(subject, params, piece, seed):
             raise KeyboardInterrupt
         with (folder / "log").open("a") as stream:
             stream.write(f"{piece.digest}\n")
-    draws = [np.random.default_rng([seed, int(subject.test.seed(int(row))[:64], 16)]).random() for row in piece.rows]
+    draws = [
+        np.random.default_rng([seed, int(subject.test.seed(int(row))[:64], 16)]).random()
+        for row in piece.rows
+    ]
     return {"draws": np.asarray(draws)}
 
 
@@ -32,7 +35,11 @@ def _mean_draw(subject, params, context):
     rows, sampling = context.sample(None)
     answers = context.map(drawn, context.pieces(rows))
     values = np.concatenate([answer["draws"] for answer in answers])
-    yield Measured(observation=Scalar(estimate=exactly(exact_mean(values), len(values))), arrays={"draws": values}, sampling=sampling)
+    yield Measured(
+        observation=Scalar(estimate=exactly(exact_mean(values), len(values))),
+        arrays={"draws": values},
+        sampling=sampling,
+    )
 
 
 def _half(subject, params, context):

@@ -28,7 +28,13 @@ def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> No
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.fdopen
-    monkeypatch.setattr(os, "fdopen", lambda handle, mode: (os.close(handle), real(os.open("/dev/full", os.O_WRONLY), mode, buffering=0))[1])
+    monkeypatch.setattr(
+        os,
+        "fdopen",
+        lambda handle, mode: (os.close(handle), real(os.open("/dev/full", os.O_WRONLY), mode, buffering=0))[
+            1
+        ],
+    )
     (tmp_path / "x").write_bytes(b"old")
     with pytest.raises(UnavailableError, match="No space left"):
         audit.write(tmp_path / "x", b"new")

@@ -64,6 +64,7 @@ def test_the_sample_depends_on_content_and_seed_and_not_on_order(subject) -> Non
 
     chosen = []
     for seen in (subject, shuffled):
+
         class Catch:
             rows = None
 

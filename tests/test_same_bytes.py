@@ -37,7 +37,8 @@ metrics: [accuracy, roc_auc, brier_score, expected_calibration_error, abroca]
 MODELS = {
     "logistic regression": lambda: make_pipeline(
         make_column_transformer(
-            (StandardScaler(), ["a", "b"]), (OneHotEncoder(handle_unknown="ignore", sparse_output=False), ["c"])
+            (StandardScaler(), ["a", "b"]),
+            (OneHotEncoder(handle_unknown="ignore", sparse_output=False), ["c"]),
         ),
         LogisticRegression(),
     ),
@@ -55,7 +56,12 @@ MODELS = {
 def table(n: int, seed: int) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     made = pd.DataFrame(
-        {"a": rng.normal(size=n).round(3), "b": rng.integers(0, 5, n), "c": rng.choice(list("xyz"), n), "g": rng.choice(["u", "v"], n)}
+        {
+            "a": rng.normal(size=n).round(3),
+            "b": rng.integers(0, 5, n),
+            "c": rng.choice(list("xyz"), n),
+            "g": rng.choice(["u", "v"], n),
+        }
     )
     made["y"] = (made["a"] + 0.4 * made["b"] + (made["c"] == "x") + rng.normal(size=n) > 1).astype(int)
     return made
@@ -68,7 +74,9 @@ def content(folder: Path, jobs: int) -> str:
     failed = [piece for piece in outcome.evidence if piece.status == "failed"]
     assert not failed
     card = pipeline.describe(subject, spec)
-    return digest.of_value([[piece.model_dump(mode="json") for piece in outcome.evidence], sorted(outcome.arrays), card])
+    return digest.of_value(
+        [[piece.model_dump(mode="json") for piece in outcome.evidence], sorted(outcome.arrays), card]
+    )
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -83,7 +91,9 @@ def test_shuffled_rows_and_any_number_of_workers(tmp_path: Path, name: str) -> N
         for frame, path in ((train, "train.csv"), (test, "test.csv")):
             shuffled = frame if seed is None else frame.sample(frac=1, random_state=seed)
             # Column order is no content either.
-            (shuffled if seed is None else shuffled[shuffled.columns[::-1]]).to_csv(tmp_path / path, index=False)
+            (shuffled if seed is None else shuffled[shuffled.columns[::-1]]).to_csv(
+                tmp_path / path, index=False
+            )
         seen.add(content(tmp_path, jobs))
     assert len(seen) == 1
 

@@ -132,7 +132,9 @@ def manifest(folder: Path) -> dict[str, Any]:
     files = {
         path.relative_to(folder).as_posix(): digest.of_file(path)
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != "manifest.json" and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.is_file()
+        and path.name != "manifest.json"
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     }
     return {"schema": "xai-audit/manifest/1", "signed": False, "files": files}
 

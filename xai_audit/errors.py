@@ -1,11 +1,11 @@
 """Everything this package raises on purpose.
 
-    AuditError                 told in one line, never as a traceback
-    ├── SpecError              exit 2: the spec, the policy or the command line is wrong
-    │                          (carries every mistake of the run, each with its place)
-    ├── UnavailableError       exit 4: a file is missing, unreadable, not of its digest; disk full
-    └── MethodError            a method cannot go on; recorded as evidence, never raised to the user
-        └── UnmetNeedError     a method lacks what it needs; recorded as skipped
+AuditError                 told in one line, never as a traceback
+├── SpecError              exit 2: the spec, the policy or the command line is wrong
+│                          (carries every mistake of the run, each with its place)
+├── UnavailableError       exit 4: a file is missing, unreadable, not of its digest; disk full
+└── MethodError            a method cannot go on; recorded as evidence, never raised to the user
+    └── UnmetNeedError     a method lacks what it needs; recorded as skipped
 """
 
 from __future__ import annotations

@@ -81,7 +81,9 @@ class Outcome:
     seconds: dict[str, float] = field(default_factory=dict)
 
 
-def measure(subject: Subject, steps: Sequence[Step], settings: Settings, progress: Progress | None = None) -> Outcome:
+def measure(
+    subject: Subject, steps: Sequence[Step], settings: Settings, progress: Progress | None = None
+) -> Outcome:
     """Run every step; what fails or does not apply becomes evidence with its reason."""
     from threadpoolctl import threadpool_limits
 
@@ -229,7 +231,9 @@ class _Context:
 
     def _seed(self, *piece: str) -> int:
         step = self._step
-        return digest.seed(self.seed, step.method.id, digest.of_value(step.params.model_dump(mode="json")), *piece)
+        return digest.seed(
+            self.seed, step.method.id, digest.of_value(step.params.model_dump(mode="json")), *piece
+        )
 
     def rng(self, *piece: str) -> np.random.Generator:
         return np.random.default_rng(self._seed(*piece))
@@ -246,7 +250,8 @@ class _Context:
             return np.arange(available), Sampling(available=available, used=available, how="all rows")
         # Which rows is decided by their content and the seed, so the file's order cannot matter.
         keys = [
-            digest.of_bytes(f"{self.seed}:{self._subject.test.seed(row)}".encode()) for row in range(available)
+            digest.of_bytes(f"{self.seed}:{self._subject.test.seed(row)}".encode())
+            for row in range(available)
         ]
         chosen = np.sort(np.argsort(np.asarray(keys), kind="stable")[:rows])
         how = f"the {rows} rows with the smallest sha256 of seed {self.seed} and row content"
@@ -260,7 +265,9 @@ class _Context:
     def given(self, identifier: str) -> Evidence | None:
         return next((piece for piece in self._outcome.evidence if piece.id == identifier), None)
 
-    def estimate(self, value: float, intervals: Sequence[tuple[float | None, float | None]], n: int) -> Estimate:
+    def estimate(
+        self, value: float, intervals: Sequence[tuple[float | None, float | None]], n: int
+    ) -> Estimate:
         low, high = intervals[0]
         limits = dict(zip(LEVELS, intervals[1:], strict=True)) if len(intervals) > 1 else None
         return Estimate(value=value, low=low, high=high, n=n, limits=limits)
@@ -324,7 +331,9 @@ class _Workers:
 
         shared = str(self._shared())
         tasks = (delayed(_task)(shared, work, params, pieces[index], seeds[index], index) for index in todo)
-        with parallel_config(backend=self._settings.backend, n_jobs=self._settings.jobs, inner_max_num_threads=1):
+        with parallel_config(
+            backend=self._settings.backend, n_jobs=self._settings.jobs, inner_max_num_threads=1
+        ):
             yield from Parallel(return_as="generator_unordered")(tasks)
 
     def _shared(self) -> Path:

@@ -26,7 +26,16 @@ if TYPE_CHECKING:
     from xai_audit.subject import Subject
 
 Need = Literal[
-    "model", "labels", "scores", "probabilities", "groups", "binary", "classification", "regression", "train", "features"
+    "model",
+    "labels",
+    "scores",
+    "probabilities",
+    "groups",
+    "binary",
+    "classification",
+    "regression",
+    "train",
+    "features",
 ]
 """What a method may need; checked before it runs, an unmet one is ``skipped`` with its reason."""
 
@@ -116,7 +125,9 @@ class Context(Protocol):
         """Earlier evidence of this run, or None."""
         ...
 
-    def estimate(self, value: float, intervals: Sequence[tuple[float | None, float | None]], n: int) -> Estimate:
+    def estimate(
+        self, value: float, intervals: Sequence[tuple[float | None, float | None]], n: int
+    ) -> Estimate:
         """An estimate from intervals at ``levels``, in their order."""
         ...
 

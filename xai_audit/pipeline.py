@@ -8,13 +8,13 @@ import platform
 import shutil
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xai_audit import __version__, audit, catalog, digest, records
+from xai_audit import __version__, applying, audit, catalog, digest, records
 from xai_audit.audit import Audit
 from xai_audit.errors import UnavailableError
 from xai_audit.evidence import Evidence
@@ -59,7 +59,11 @@ class Stage(Progress):
 
 
 def run(
-    spec: Spec, policies: Sequence[tuple[Policy, str]], folder: Path, options: Options, progress: Stage | None = None
+    spec: Spec,
+    policies: Sequence[tuple[Policy, str]],
+    folder: Path,
+    options: Options,
+    progress: Stage | None = None,
 ) -> Audit:
     """Carry out one audit into a folder: evidence, verdict, reports and manifest."""
     progress = progress or Stage()
@@ -91,7 +95,7 @@ def run(
         evidence += _reports(spec)
         card = describe(subject, spec)
         progress.stage("judge")
-        verdict, recorded = decide(spec, policies, evidence, card, started.date())
+        verdict, recorded = decide(spec, policies, evidence, card, today=started.date(), started=started.date())
         made = Audit(
             outcome=verdict.outcome,
             reasons=verdict.reasons,
@@ -138,12 +142,7 @@ def plan(spec: Spec, policies: Sequence[Policy], task: str) -> list[Step]:
     primary = primary_metric(spec, task)
     named = {name for _, _, name, _ in uses} | {use.name for use in spec.explainers}
     wanted = [primary, *(ALWAYS if task == "classification" else ())]
-    for policy in policies:
-        wanted += [
-            rule.evidence.split("/")[0]
-            for rule in policy.rules
-            if rule.evidence and (rule.when is None or rule.when.task in (None, task))
-        ]
+    wanted += applying.methods_read(policies, spec)
     for name in dict.fromkeys(wanted):
         method = table.get(name)
         if method is not None and method.kind == "metric" and method.selectable and name not in named:
@@ -175,19 +174,33 @@ def decide(
     policies: Sequence[tuple[Policy, str]],
     evidence: Sequence[Evidence],
     card: dict[str, Any],
+    *,
     today: datetime.date,
+    started: datetime.date,
+    fixed: Collection[str] | None = None,
 ) -> tuple[Verdict, tuple[Evidence, ...]]:
-    """The verdict, and what the run itself knows (records), which rules may read."""
+    """The verdict, and what the run itself knows (records), which rules may read.
+
+    ``fixed`` are the fingerprints of the policies that the run was made with, where others are judged by.
+    """
     rules = [policy for policy, _ in policies]
     measured = [piece for piece in evidence if piece.kind != "record" or piece.method == "report"]
-    recorded = records.observe(spec, rules, measured, card)
+    if spec.data.features is None:
+        # Which columns are inputs was found when loading; rules on sensitive inputs need to know.
+        inputs = tuple(column["name"] for column in card["columns"])
+        spec = spec.model_copy(update={"data": spec.data.model_copy(update={"features": inputs})})
+    recorded = records.observe(spec, rules, measured, card, started=started, fixed=fixed)
     return judge(rules, (*measured, *recorded), spec, today=today), tuple(recorded)
 
 
 def judge_again(made: Audit, policies: Sequence[tuple[Policy, str]], today: datetime.date) -> Audit:
     """A saved audit under these policies, without the model; nothing is written."""
     spec = Spec.model_validate(made.spec)
-    verdict, recorded = decide(spec, policies, made.evidence, made.subject, today)
+    started = datetime.datetime.fromisoformat(made.run["started"]).date()
+    fixed = [records.fingerprint(policy) for policy in policies_of(made)]
+    verdict, recorded = decide(
+        spec, policies, made.evidence, made.subject, today=today, started=started, fixed=fixed
+    )
     kept = [piece for piece in made.evidence if piece.kind != "record" or piece.method == "report"]
     return made.model_copy(
         update={
@@ -199,6 +212,16 @@ def judge_again(made: Audit, policies: Sequence[tuple[Policy, str]], today: date
             "evidence": tuple(sorted((*kept, *recorded), key=lambda piece: piece.id)),
         }
     )
+
+
+def policies_of(made: Audit) -> list[Policy]:
+    """The policies an audit was judged by, as it keeps them."""
+    from xai_audit.policy import Policy
+
+    return [
+        Policy.model_validate({key: value for key, value in rules.items() if key != "sha256"})
+        for rules in made.policies
+    ]
 
 
 def _applied(policy: Policy, sha256: str) -> dict[str, Any]:
@@ -219,7 +242,9 @@ def render(made: Audit, folder: Path, formats: Sequence[str], progress: Stage | 
     return written
 
 
-def _write(folder: Path, made: Audit, files: dict[str, bytes], formats: Sequence[str], progress: Stage) -> None:
+def _write(
+    folder: Path, made: Audit, files: dict[str, bytes], formats: Sequence[str], progress: Stage
+) -> None:
     kept = folder / "evidence"
     for name in sorted(files):
         audit.write(kept / name, files[name])
@@ -229,7 +254,9 @@ def _write(folder: Path, made: Audit, files: dict[str, bytes], formats: Sequence
     audit.write(folder / "audit.json", made.to_json().encode())
     possible = [name for name in formats if missing_for(name) is None]
     for name in FILES.keys() - {"summary", *possible}:
-        (folder / FILES[name]).unlink(missing_ok=True)  # a report of an earlier audit must not stand beside this one
+        (folder / FILES[name]).unlink(
+            missing_ok=True
+        )  # a report of an earlier audit must not stand beside this one
     render(made, folder, ["summary", *(name for name in possible if name != "summary")], progress)
     audit.write_manifest(folder)
 
@@ -297,7 +324,9 @@ def describe(subject: Subject, spec: Spec) -> dict[str, Any]:
             "details": _json(dict(model.details)),
         },
         "data": {
-            name: _table(rows) for name, rows in (("train", subject.train), ("test", subject.test)) if rows is not None
+            name: _table(rows)
+            for name, rows in (("train", subject.train), ("test", subject.test))
+            if rows is not None
         },
         "task": subject.task,
         "classes": [str(label) for label in subject.classes],
@@ -309,7 +338,8 @@ def describe(subject: Subject, spec: Spec) -> dict[str, Any]:
         "scores": subject.scores is not None,
         "probabilities": subject.probabilities,
         "columns": [
-            {"name": column.name, "kind": column.kind, "levels": len(column.levels)} for column in subject.columns
+            {"name": column.name, "kind": column.kind, "levels": len(column.levels)}
+            for column in subject.columns
         ],
         "groupings": groupings,
         "sensitive_inputs": list(subject.sensitive_inputs),
@@ -363,7 +393,9 @@ def not_examined(spec: Spec, subject: Subject, evidence: Sequence[Evidence]) -> 
     """What a reader might look for and this run did not look at."""
     notes = []
     if subject.model is None:
-        notes.append("The model itself: only its predictions were given, so nothing about explanations or unusual inputs.")
+        notes.append(
+            "The model itself: only its predictions were given, so nothing about explanations or unusual inputs."
+        )
     elif not spec.explainers:
         notes.append("Explanations: the spec names no explainer.")
     if subject.train is None:
@@ -409,7 +441,9 @@ def _rows_file(subject: Subject) -> bytes:
     if subject.scores is not None:
         for index in range(subject.scores.shape[1]):
             label = names[index] if subject.scores.shape[1] > 1 else "score"
-            columns[f"score:{label}" if subject.scores.shape[1] > 1 else "score"] = pa.array(subject.scores[:, index])
+            columns[f"score:{label}" if subject.scores.shape[1] > 1 else "score"] = pa.array(
+                subject.scores[:, index]
+            )
     for grouping in subject.groupings:
         if len(grouping.columns) == 1:
             labels = grouping.labels()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,7 +23,7 @@ class Statement(Frozen):
     """What is said."""
     author: str | None = None
     """Who says it; without one it satisfies no rule."""
-    date: datetime.date | None = None
+    date: dt.date | None = None
     """When it was said."""
     language: str | None = None
     """The language it is written in, as `en` or `el`."""
@@ -45,7 +45,7 @@ class Person(Frozen):
     name: Text
     function: str | None = None
     """What the person does there."""
-    date: datetime.date | None = None
+    date: dt.date | None = None
     """When the person signed."""
     statement: str | None = None
     """What the signature stands for."""
@@ -287,10 +287,10 @@ class Spec(Frozen):
         return self.system.statements.get(key, ())
 
     def lacks(self, key: str) -> tuple[str, ...]:
-        """What is absent of a statement: the key, or the letters of it (``oversight.a``); nothing where it is whole.
+        """What is absent of a statement: the key, or its letters (``oversight.a``); nothing where it is whole.
 
-        What nobody is named for is absent. ``signatories``, ``declared_levels``, ``classification`` and ``provider``
-        are asked in the same way; a signatory counts with name, function and date.
+        What nobody is named for is absent. ``signatories``, ``declared_levels``, ``classification`` and
+        ``provider`` are asked in the same way; a signatory counts with name, function and date.
         """
         system = self.system
         there = {
@@ -315,4 +315,3 @@ class Spec(Frozen):
     def resolve(self, path: str) -> Path:
         """A path of the spec, relative to the spec's folder."""
         return Path(self.file).parent / path
-

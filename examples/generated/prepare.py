@@ -53,7 +53,9 @@ def main() -> None:
         SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore", sparse_output=False)
     )
     model = make_pipeline(
-        ColumnTransformer([("numbers", logs, [f"log_{name}" for name in NUMBERS]), ("levels", levels, ["housing"])]),
+        ColumnTransformer(
+            [("numbers", logs, [f"log_{name}" for name in NUMBERS]), ("levels", levels, ["housing"])]
+        ),
         LogisticRegression(max_iter=1000),
     )
     for table in (train, test):

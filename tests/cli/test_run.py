@@ -58,16 +58,27 @@ def folder(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
     y = rng.integers(0, 2, 400)
     score = np.clip(0.5 + (y - 0.5) * 0.6 + rng.normal(scale=0.2, size=400), 0, 1).round(3)
-    pd.DataFrame({"score": score, "y": y, "g": rng.choice(["a", "b"], 400)}).to_csv(tmp_path / "rows.csv", index=False)
+    pd.DataFrame({"score": score, "y": y, "g": rng.choice(["a", "b"], 400)}).to_csv(
+        tmp_path / "rows.csv", index=False
+    )
     for name, level in (("easy", 0.5), ("hard", 0.999), ("even", 0.93)):
         (tmp_path / f"{name}.yaml").write_text(POLICY.format(level=level))
-    for name, policies in (("pass", "[easy.yaml]"), ("fail", "[hard.yaml]"), ("open", "[even.yaml]"), ("none", "[]")):
+    for name, policies in (
+        ("pass", "[easy.yaml]"),
+        ("fail", "[hard.yaml]"),
+        ("open", "[even.yaml]"),
+        ("none", "[]"),
+    ):
         (tmp_path / f"{name}-audit.yaml").write_text(SPEC.format(policies=policies))
     return tmp_path
 
 
-@pytest.mark.parametrize(("name", "code", "outcome"), [("pass", 0, "pass"), ("fail", 1, "fail"), ("none", 3, "review")])
-def test_each_outcome_has_its_code_and_a_whole_folder(folder: Path, name: str, code: int, outcome: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "code", "outcome"), [("pass", 0, "pass"), ("fail", 1, "fail"), ("none", 3, "review")]
+)
+def test_each_outcome_has_its_code_and_a_whole_folder(
+    folder: Path, name: str, code: int, outcome: str
+) -> None:
     done = run("run", f"{name}-audit.yaml", "-o", "out", cwd=folder)
     assert (done.returncode, done.stderr) == (code, "")
     made = audit.read(folder / "out")
@@ -119,7 +130,9 @@ def test_a_mistake_exits_two_and_runs_nothing(folder: Path) -> None:
 
 
 def test_a_missing_model_exits_four(folder: Path) -> None:
-    text = SPEC.format(policies="[easy.yaml]").replace("{format: predictions, score: score, positive: 1}", "{path: gone.skops}")
+    text = SPEC.format(policies="[easy.yaml]").replace(
+        "{format: predictions, score: score, positive: 1}", "{path: gone.skops}"
+    )
     (folder / "gone.yaml").write_text(text)
     done = run("run", "gone.yaml", "-o", "out", cwd=folder)
     assert done.returncode == 4
@@ -129,7 +142,9 @@ def test_a_missing_model_exits_four(folder: Path) -> None:
 
 
 def test_set_changes_a_key_and_stands_in_the_audit(folder: Path) -> None:
-    assert run("run", "pass-audit.yaml", "-o", "out", "--set", "model.threshold=0.9", cwd=folder).returncode in (0, 1, 3)
+    assert run(
+        "run", "pass-audit.yaml", "-o", "out", "--set", "model.threshold=0.9", cwd=folder
+    ).returncode in (0, 1, 3)
     made = audit.read(folder / "out")
     assert made.subject["threshold"] == 0.9
     assert made.spec["overrides"] == {"model.threshold": 0.9}
@@ -174,7 +189,9 @@ report: {{formats: [html]}}
 def modelled(folder: Path) -> Path:
     rng = np.random.default_rng(3)
     a, b = rng.normal(size=200).round(3), rng.normal(size=200).round(3)
-    table = pd.DataFrame({"a": a, "b": b, "g": rng.choice(["x", "y"], 200), "y": (a + 0.5 * b > 0).astype(int)})
+    table = pd.DataFrame(
+        {"a": a, "b": b, "g": rng.choice(["x", "y"], 200), "y": (a + 0.5 * b > 0).astype(int)}
+    )
     table.to_csv(folder / "table.csv", index=False)
     (folder / "model.py").write_text(MODEL)
     digest = hashlib.sha256(MODEL.encode()).hexdigest()

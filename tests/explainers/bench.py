@@ -14,7 +14,6 @@ from xai_audit.evidence import LEVELS, Estimate, Sampling
 from xai_audit.method import PIECE, Piece
 from xai_audit.subject import Column, Rows, Subject
 
-
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # shap's import warns of matplotlib's plans
     import shap  # noqa: F401

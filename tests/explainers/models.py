@@ -107,7 +107,11 @@ def build(name):
         "forest in a pipeline": (encoded(e.RandomForestClassifier(**small)), people, "two"),
         "boosting": (e.GradientBoostingClassifier(**small), numbers, "two"),
         "boosting of numbers": (e.GradientBoostingRegressor(**small), numbers, "number"),
-        "histogram of fine numbers": (e.HistGradientBoostingRegressor(max_iter=12, random_state=0), fine, "number"),
+        "histogram of fine numbers": (
+            e.HistGradientBoostingRegressor(max_iter=12, random_state=0),
+            fine,
+            "number",
+        ),
         "boosting, exponential": (e.GradientBoostingClassifier(loss="exponential", **small), numbers, "two"),
         "boosting of three in a pipeline": (encoded(e.GradientBoostingClassifier(**small)), people, "three"),
         "histogram": (e.HistGradientBoostingClassifier(max_iter=12, random_state=0), holes, "two"),
@@ -116,10 +120,18 @@ def build(name):
             categories,
             "two",
         ),
-        "histogram, gamma": (e.HistGradientBoostingRegressor(max_iter=12, loss="gamma", random_state=0), numbers, "positive"),
+        "histogram, gamma": (
+            e.HistGradientBoostingRegressor(max_iter=12, loss="gamma", random_state=0),
+            numbers,
+            "positive",
+        ),
         "xgboost": (_xgb("XGBClassifier"), holes, "two"),
         "xgboost of numbers": (_xgb("XGBRegressor"), numbers, "number"),
-        "xgboost with categories": (_xgb("XGBClassifier", enable_categorical=True, max_cat_to_onehot=1), categories, "two"),
+        "xgboost with categories": (
+            _xgb("XGBClassifier", enable_categorical=True, max_cat_to_onehot=1),
+            categories,
+            "two",
+        ),
         "xgboost of three": (_xgb("XGBClassifier"), numbers, "three"),
         "lightgbm": (_lgb("LGBMClassifier"), holes, "two"),
         "lightgbm with categories": (
@@ -127,14 +139,27 @@ def build(name):
             categories,
             "two",
         ),
-        "neural net in a pipeline": (encoded(MLPClassifier((8,), max_iter=40, random_state=0)), people, "two"),
+        "neural net in a pipeline": (
+            encoded(MLPClassifier((8,), max_iter=40, random_state=0)),
+            people,
+            "two",
+        ),
         "neighbours": (KNeighborsRegressor(7), numbers, "number"),
-        "linear over products": (make_pipeline(PolynomialFeatures(2), lm.LinearRegression()), numbers, "number"),
-        "linear over components": (make_pipeline(PCA(2, random_state=0), lm.LinearRegression()), numbers, "number"),
+        "linear over products": (
+            make_pipeline(PolynomialFeatures(2), lm.LinearRegression()),
+            numbers,
+            "number",
+        ),
+        "linear over components": (
+            make_pipeline(PCA(2, random_state=0), lm.LinearRegression()),
+            numbers,
+            "number",
+        ),
         "voting in a pipeline": (
             encoded(
                 e.VotingClassifier(
-                    [("l", lm.LogisticRegression()), ("t", e.RandomForestClassifier(max_depth=3, **small))], voting="soft"
+                    [("l", lm.LogisticRegression()), ("t", e.RandomForestClassifier(max_depth=3, **small))],
+                    voting="soft",
                 )
             ),
             people,
@@ -157,7 +182,11 @@ def _search():
     from sklearn.ensemble import GradientBoostingClassifier
     from sklearn.model_selection import GridSearchCV
 
-    return GridSearchCV(encoded(GradientBoostingClassifier(n_estimators=8, random_state=0)), {"gradientboostingclassifier__max_depth": [2]}, cv=2)
+    return GridSearchCV(
+        encoded(GradientBoostingClassifier(n_estimators=8, random_state=0)),
+        {"gradientboostingclassifier__max_depth": [2]},
+        cv=2,
+    )
 
 
 @functools.cache

@@ -99,7 +99,7 @@ class TestEveryFormat:
 
     @pytest.mark.parametrize(("name", "rows"), [("iris", 150), ("wine", 178), ("breast_cancer", 569)])
     def test_other_tables_of_sklearn(self, desk, name, rows):
-        subject = desk.load({"format": "predictions", "prediction": "target"}, test=f"sklearn:{name}", target="target")
+        subject = desk.load({"format": "predictions", "prediction": "target", "task": "classification"}, test=f"sklearn:{name}", target="target")
         assert subject.test.n == rows
 
     def test_unknown_name(self, desk):

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from xai_audit.measure import Settings, Step, measure
 from xai_audit import catalog
 from xai_audit.evidence import Evidence
+from xai_audit.measure import Settings, Step, measure
 from xai_audit.subject import Grouping, Rows, Subject
 
 
@@ -79,9 +79,13 @@ def rows(n: int, target: Any, **more: Any) -> Rows:
     )
 
 
-def observed(subject: Subject, *names: str, settings: Settings | None = None, **params: Mapping[str, Any]) -> dict[str, Evidence]:
+def observed(
+    subject: Subject, *names: str, settings: Settings | None = None, **params: Mapping[str, Any]
+) -> dict[str, Evidence]:
     """Run methods by name and give their evidence by id."""
     table = catalog.methods()
-    steps = [Step(table[name], table[name].params.model_validate(params.get(name, {})), name) for name in names]
+    steps = [
+        Step(table[name], table[name].params.model_validate(params.get(name, {})), name) for name in names
+    ]
     outcome = measure(subject, steps, settings or Settings(debug=True))
     return {piece.id: piece for piece in outcome.evidence}

@@ -15,7 +15,9 @@ def test_the_confusion_matrix_counts_and_withholds_small_cells() -> None:
 
 
 def test_a_model_equal_to_the_baseline_gains_nothing_and_does_not_pass() -> None:
-    gain = observed(classifier([0] * 60 + [1] * 40, [0] * 100), "baseline_improvement")["baseline_improvement"]
+    gain = observed(classifier([0] * 60 + [1] * 40, [0] * 100), "baseline_improvement")[
+        "baseline_improvement"
+    ]
     estimate = gain.observation.estimate
     assert (estimate.value, estimate.low < 0 < estimate.high) == (0.0, True)
 
@@ -35,7 +37,9 @@ def test_a_good_model_gains_and_a_random_one_does_not(metric: str) -> None:
 def test_the_sweep_falls_with_the_threshold() -> None:
     rng = np.random.default_rng(2)
     scores = rng.random(500)
-    found = observed(classifier((scores > 0.4).astype(int), (scores >= 0.5).astype(int), scores=scores), "threshold_sweep")
+    found = observed(
+        classifier((scores > 0.4).astype(int), (scores >= 0.5).astype(int), scores=scores), "threshold_sweep"
+    )
     for series in found["threshold_sweep"].observation.series:
         values = [point.estimate.value for point in series.points]
         assert values == sorted(values, reverse=True)

@@ -56,9 +56,14 @@ def test_a_ratio_never_exceeds_one_and_a_difference_is_never_negative(people) ->
 def test_wider_levels_hold_narrower_ones(people) -> None:
     true, predicted, group = people
     subject = classifier(true, predicted, [grouping("g", group.tolist())])
-    gap = observed(subject, "equal_opportunity_difference")["equal_opportunity_difference/g"].observation.summary.difference
+    gap = observed(subject, "equal_opportunity_difference")[
+        "equal_opportunity_difference/g"
+    ].observation.summary.difference
     limits = list(gap.limits.values())
-    assert all(outer[0] <= inner[0] and inner[1] <= outer[1] for inner, outer in zip(limits, limits[1:], strict=False))
+    assert all(
+        outer[0] <= inner[0] and inner[1] <= outer[1]
+        for inner, outer in zip(limits, limits[1:], strict=False)
+    )
 
 
 def test_resume_callbacks_and_ricci_give_their_published_ratios(shared_data: Path) -> None:
@@ -78,10 +83,16 @@ def test_ricci_and_adult_base_rates(shared_data: Path) -> None:
     table = observed(subject, "demographic_parity_ratio")["demographic_parity_ratio/race"].observation
     assert table.summary.ratio.value == pytest.approx(0.4976, abs=5e-5)
     adult = pd.read_csv(shared_data / "adult" / "adult.csv.gz")
-    subject = classifier(None, (adult["income"] == ">50K").astype(int), [grouping("sex", adult["sex"].tolist())])
+    subject = classifier(
+        None, (adult["income"] == ">50K").astype(int), [grouping("sex", adult["sex"].tolist())]
+    )
     found = observed(subject, "demographic_parity_ratio", "demographic_parity_difference")
-    assert found["demographic_parity_ratio/sex"].observation.summary.ratio.value == pytest.approx(0.3597, abs=5e-5)
-    assert found["demographic_parity_difference/sex"].observation.summary.difference.value == pytest.approx(0.1945, abs=5e-5)
+    assert found["demographic_parity_ratio/sex"].observation.summary.ratio.value == pytest.approx(
+        0.3597, abs=5e-5
+    )
+    assert found["demographic_parity_difference/sex"].observation.summary.difference.value == pytest.approx(
+        0.1945, abs=5e-5
+    )
 
 
 def _encoded(table: pd.DataFrame) -> pd.DataFrame:
@@ -101,8 +112,12 @@ def _encoded(table: pd.DataFrame) -> pd.DataFrame:
         ("student-por", "student_performance/student_portuguese.csv", "sex", "F", 0),
     ],
 )
-def test_le_quy_published_models_are_reproduced(shared_data: Path, key, file, column, protected, positive) -> None:
-    published = json.loads((shared_data / "lequy2022_published_metrics" / "published_lequy2022.json").read_text())[key]
+def test_le_quy_published_models_are_reproduced(
+    shared_data: Path, key, file, column, protected, positive
+) -> None:
+    published = json.loads(
+        (shared_data / "lequy2022_published_metrics" / "published_lequy2022.json").read_text()
+    )[key]
     raw = pd.read_csv(shared_data / file)
     table = _encoded(raw)
     target = table.columns[-1]
@@ -125,7 +140,9 @@ def test_le_quy_published_models_are_reproduced(shared_data: Path, key, file, co
     )  # fmt: skip
     odds, parity = published["equalized_odds_block"], published["statistical_parity_block"]
     assert found["accuracy"].observation.estimate.value == pytest.approx(odds["accuracy"], abs=1e-6)
-    assert found["balanced_accuracy"].observation.estimate.value == pytest.approx(odds["balanced_accuracy"], abs=1e-6)
+    assert found["balanced_accuracy"].observation.estimate.value == pytest.approx(
+        odds["balanced_accuracy"], abs=1e-6
+    )
     for metric, name in (("recall", "TPR"), ("true_negative_rate", "TNR")):
         for group in found[f"{metric}/{column}"].observation.groups:
             side = "protected" if group.key[column] == protected else "non_protected"

@@ -19,7 +19,9 @@ def test_scikit_learn_gives_the_same_numbers(scored) -> None:
     true, scores, groups = scored
     predicted = (scores >= 0.5).astype(int)
     subject = classifier(true, predicted, [grouping("g", groups)], scores=scores)
-    found = observed(subject, "roc_auc", "brier_score", "log_loss", "balanced_accuracy", "f1", "matthews_corrcoef")
+    found = observed(
+        subject, "roc_auc", "brier_score", "log_loss", "balanced_accuracy", "f1", "matthews_corrcoef"
+    )
     expected = {
         "roc_auc": sk.roc_auc_score(true, scores),
         "brier_score": sk.brier_score_loss(true, scores),
@@ -34,7 +36,9 @@ def test_scikit_learn_gives_the_same_numbers(scored) -> None:
         assert estimate.low < estimate.value < estimate.high
     inside = np.asarray(groups) == "a"
     table = found["roc_auc/g"].observation
-    assert table.groups[0].estimate.value == pytest.approx(sk.roc_auc_score(true[inside], scores[inside]), abs=1e-12)
+    assert table.groups[0].estimate.value == pytest.approx(
+        sk.roc_auc_score(true[inside], scores[inside]), abs=1e-12
+    )
     assert table.summary.difference.low == 0
 
 
@@ -55,7 +59,9 @@ def test_calibration_error_stands_beside_its_value_under_perfect_calibration() -
     rng = np.random.default_rng(1)
     scores = rng.uniform(0.05, 0.95, 2000)
     true = (rng.random(2000) < scores).astype(int)
-    found = observed(classifier(true, (scores >= 0.5).astype(int), scores=scores), "expected_calibration_error")
+    found = observed(
+        classifier(true, (scores >= 0.5).astype(int), scores=scores), "expected_calibration_error"
+    )
     plain = found["expected_calibration_error"].observation.estimate
     perfect = found["expected_calibration_error/perfect"].observation.estimate
     assert plain.low == 0
@@ -70,7 +76,9 @@ def test_a_miscalibrated_model_is_found() -> None:
     scores = rng.uniform(0.3, 0.9, 3000)
     true = (rng.random(3000) < scores - 0.25).astype(int)
     found = observed(
-        classifier(true, (scores >= 0.5).astype(int), scores=scores), "expected_calibration_error", "calibration_gap"
+        classifier(true, (scores >= 0.5).astype(int), scores=scores),
+        "expected_calibration_error",
+        "calibration_gap",
     )
     assert found["expected_calibration_error"].observation.estimate.low > 0.2
     assert found["calibration_gap"].observation.estimate.value == pytest.approx(0.25, abs=0.03)

@@ -31,7 +31,9 @@ def values(evidence, by):
 
 def test_compas_gives_propublicas_error_rates_with_intervals(compas: pd.DataFrame) -> None:
     subject = classifier(
-        compas["two_year_recid"], (compas["decile_score"] >= 5).astype(int), [grouping("race", compas["race"])]
+        compas["two_year_recid"],
+        (compas["decile_score"] >= 5).astype(int),
+        [grouping("race", compas["race"])],
     )
     found = observed(subject, "false_positive_rate", "false_negative_rate")
     fpr, fnr = values(found, "false_positive_rate/race"), values(found, "false_negative_rate/race")
@@ -45,7 +47,9 @@ def test_compas_gives_propublicas_error_rates_with_intervals(compas: pd.DataFram
 
 def test_compas_tiny_groups_are_insufficient_and_never_a_reference(compas: pd.DataFrame) -> None:
     subject = classifier(
-        compas["two_year_recid"], (compas["decile_score"] >= 5).astype(int), [grouping("race", compas["race"])]
+        compas["two_year_recid"],
+        (compas["decile_score"] >= 5).astype(int),
+        [grouping("race", compas["race"])],
     )
     found = observed(subject, "false_positive_rate", "false_negative_rate")
     for metric in ("false_positive_rate", "false_negative_rate"):
@@ -112,7 +116,9 @@ def test_missing_values_are_shown_and_never_a_reference() -> None:
     rng = np.random.default_rng(4)
     labels = rng.choice(["a", "b"], 300).tolist()
     labels[:60] = [None] * 60
-    subject = classifier(rng.integers(0, 2, 300), [1] * 60 + rng.integers(0, 2, 240).tolist(), [grouping("g", labels)])
+    subject = classifier(
+        rng.integers(0, 2, 300), [1] * 60 + rng.integers(0, 2, 240).tolist(), [grouping("g", labels)]
+    )
     found = observed(subject, "selection_rate")["selection_rate/g"].observation
     shown = {group.key["g"]: group for group in found.groups}
     assert shown["missing"].estimate.value == 1.0
@@ -164,9 +170,15 @@ def test_row_order_changes_nothing(seed: int) -> None:
 def test_with_three_classes_the_class_is_one_more_key() -> None:
     rng = np.random.default_rng(0)
     true, predicted = rng.integers(0, 3, 600), rng.integers(0, 3, 600)
-    subject = classifier(true, predicted, [grouping("g", rng.choice(["a", "b"], 600).tolist())], classes=("x", "y", "z"))
+    subject = classifier(
+        true, predicted, [grouping("g", rng.choice(["a", "b"], 600).tolist())], classes=("x", "y", "z")
+    )
     found = observed(subject, "recall", "equal_opportunity_difference")
-    assert [group.key for group in found["recall"].observation.groups] == [{"class": "x"}, {"class": "y"}, {"class": "z"}]
+    assert [group.key for group in found["recall"].observation.groups] == [
+        {"class": "x"},
+        {"class": "y"},
+        {"class": "z"},
+    ]
     table = found["recall/g"].observation
     assert table.by == ("g", "class")
     for group in table.groups:
@@ -181,6 +193,8 @@ def test_weights_change_the_rate_and_widen_the_interval() -> None:
     true, predicted = rng.integers(0, 2, 400), rng.integers(0, 2, 400)
     weights = rng.choice([1.0, 9.0], 400)
     plain = observed(classifier(true, predicted), "accuracy")["accuracy"].observation.estimate
-    weighted = observed(classifier(true, predicted, weights=weights), "accuracy")["accuracy"].observation.estimate
+    weighted = observed(classifier(true, predicted, weights=weights), "accuracy")[
+        "accuracy"
+    ].observation.estimate
     assert weighted.value == pytest.approx(np.average(true == predicted, weights=weights))
     assert weighted.high - weighted.low > plain.high - plain.low

@@ -20,7 +20,9 @@ def test_scikit_learn_gives_the_same_numbers() -> None:
     true = rng.normal(size=500)
     predicted = true + rng.normal(scale=0.5, size=500)
     subject = regressor(true, predicted, [grouping("g", rng.choice(["a", "b"], 500).tolist())])
-    found = observed(subject, "mean_absolute_error", "root_mean_squared_error", "r2", "baseline_improvement", "accuracy")
+    found = observed(
+        subject, "mean_absolute_error", "root_mean_squared_error", "r2", "baseline_improvement", "accuracy"
+    )
     expected = {
         "mean_absolute_error": sk.mean_absolute_error(true, predicted),
         "root_mean_squared_error": sk.root_mean_squared_error(true, predicted),

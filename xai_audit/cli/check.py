@@ -111,25 +111,55 @@ def _attested(spec: Spec, policies: Sequence[Policy]) -> Iterator[str]:
 
 
 def _undecidable(spec: Spec, policies: Sequence[Policy]) -> Iterator[str]:
-    """Rules that could not pass with so few rows even for a perfectly fair model."""
-    from xai_audit import judge
+    """Rules that could not pass with so few rows even for a model that treats groups alike."""
+    from xai_audit import foresight
 
-    found = getattr(judge, "undecidable", None)
-    rows = _rows(spec) if found is not None else None
-    if found is None or rows is None:
-        return
-    for told in found(spec, policies, rows):
+    rows, groups = _tables(spec)
+    for told in foresight.undecidable(spec, policies, rows, groups):
         yield f"undecidable here: {told}"
 
 
-def _rows(spec: Spec) -> int | None:
-    """How many rows data.test holds; None where the table cannot be read, which run tells in full."""
-    from xai_audit.errors import AuditError
+def _tables(spec: Spec) -> tuple[int, dict[str, dict[str, int]]]:
+    """Rows of data.test, and of each group in it; SpecError with what is wrong in the tables.
+
+    The model stays closed, so what only the model can tell (its features, its classes) is told by run.
+    """
+    import numpy as np
+
+    from xai_audit.errors import SpecError
+    from xai_audit.loaders import outcome, predictions, roles
+    from xai_audit.loaders.deciding import Decided
     from xai_audit.loaders.mistakes import Mistakes
     from xai_audit.loaders.tables import read_table
 
-    mistakes = Mistakes(spec)
-    try:
-        return read_table(spec.data.test, "data.test", mistakes).n
-    except AuditError:
-        return None
+    found: list[Mistake] = []
+    tables = []
+    for key, table in (("data.test", spec.data.test), ("data.train", spec.data.train)):
+        if table is not None:
+            try:
+                tables.append(read_table(table, key, Mistakes(spec)))
+            except SpecError as error:
+                found += error.mistakes
+    if found:
+        raise SpecError(found)
+    mistakes, decided = Mistakes(spec), Decided(tables)
+    roles.taken(mistakes, tables[0])
+    if spec.model.format == "predictions":
+        predictions.columns(mistakes, tables[0].columns)
+    outcome.target_columns(mistakes, decided)
+    mistakes.check()
+    groupings, _ = roles.groupings(mistakes, decided, np.arange(tables[0].n))
+    mistakes.check()
+    groups = {
+        grouping.columns[0]: {
+            label: int(size)
+            for label, size, missing in zip(
+                grouping.labels(), np.bincount(grouping.codes, minlength=len(grouping.keys)), grouping.missing,
+                strict=True,
+            )
+            if not missing
+        }
+        for grouping in groupings
+        if len(grouping.columns) == 1
+    }  # fmt: skip
+    return tables[0].n, groups

@@ -9,7 +9,13 @@ import click
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--policy", "names", multiple=True, metavar="P", help="Judge by these policies instead of the audit's own.")
+@click.option(
+    "--policy",
+    "names",
+    multiple=True,
+    metavar="P",
+    help="Judge by these policies instead of the audit's own.",
+)
 @click.option("--baseline", metavar="OLD_DIR", default=None, hidden=True)
 @click.option("--format", "formats", multiple=True, hidden=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead of the summary.")
@@ -28,8 +34,7 @@ def command(
     import datetime
 
     from xai_audit import audit, judge, pipeline
-    from xai_audit.errors import SpecError, Mistake
-    from xai_audit.policy import Policy
+    from xai_audit.errors import Mistake, SpecError
     from xai_audit.reading import read_policies
     from xai_audit.render import terminal
 
@@ -41,12 +46,12 @@ def command(
         policies = read_policies(names, Path())
     else:
         try:
-            policies = [
-                (Policy.model_validate({k: v for k, v in rules.items() if k != "sha256"}), str(rules["sha256"]))
-                for rules in made.policies
-            ]
+            kept = [str(rules["sha256"]) for rules in made.policies]
+            policies = list(zip(pipeline.policies_of(made), kept, strict=True))
         except ValueError as error:
-            raise SpecError([Mistake(str(folder / "audit.json"), 0, 0, f"its policies cannot be read: {error}")]) from None
+            raise SpecError(
+                [Mistake(str(folder / "audit.json"), 0, 0, f"its policies cannot be read: {error}")]
+            ) from None
     judged = pipeline.judge_again(made, policies, datetime.datetime.now(datetime.UTC).date())
     if as_json:
         click.echo(terminal.line(judged, str(folder)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -104,25 +104,15 @@ def _formats() -> list[Row]:
 
 
 def _loaders() -> list[Row]:
-    from xai_audit.loaders.tables import SUFFIXES as TABLE_SUFFIXES
-    from xai_audit.reading.checks import CODE, SUFFIXES
-    from xai_audit.spec import ModelFormat
+    from xai_audit.loaders import DATA, MODELS
 
     rows = []
-    for name in get_args(ModelFormat):
-        suffixes = [suffix for suffix, kind in SUFFIXES.items() if kind == name]
-        title = "model"
-        if suffixes:
-            title += f" {' '.join(suffixes)}"
-        if name in CODE:
-            title += "; runs code: needs trust: true and a sha256"
-        rows.append({"name": name, "title": title, "kind": "model", "suffixes": suffixes})
-    for name in dict.fromkeys(TABLE_SUFFIXES.values()):
-        suffixes = [suffix for suffix, kind in TABLE_SUFFIXES.items() if kind == name]
-        rows.append(
-            {"name": name, "title": f"data {' '.join(suffixes)}", "kind": "data", "suffixes": suffixes}
-        )
-    rows.append({"name": "sklearn", "title": "data sklearn:NAME", "kind": "data", "suffixes": []})
+    for kind, table in (("model", MODELS), ("data", DATA)):
+        for item in table.values():
+            title = " ".join([f"{kind}:", *item.suffixes, item.title])
+            title += "; runs code, so it needs trust: true and a sha256" if item.code else ""
+            title += f"; needs pip install 'xai-audit[{item.needs}]'" if item.needs else ""
+            rows.append({"name": item.id, "title": title, "kind": kind, "suffixes": list(item.suffixes)})
     return rows
 
 

@@ -20,7 +20,9 @@ class _Bar(Stage):
         self._done = 0
 
     def stage(self, name: str) -> None:
-        self._bar.update(self._task, description={"load": "loading", "judge": "judging"}.get(name, f"writing {name}"))
+        self._bar.update(
+            self._task, description={"load": "loading", "judge": "judging"}.get(name, f"writing {name}")
+        )
 
     def step(self, name: str, number: int, of: int) -> None:
         # A step counts as 100 so that its pieces move the bar too.

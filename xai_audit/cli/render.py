@@ -9,7 +9,13 @@ import click
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--format", "formats", multiple=True, metavar="FORMAT", help="html, pdf or summary; default: those of the spec.")
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    metavar="FORMAT",
+    help="html, pdf or summary; default: those of the spec.",
+)
 def command(folder: Path, formats: tuple[str, ...]) -> None:
     """Write the reports of a saved audit again, without its model."""
     from xai_audit import audit, pipeline
@@ -17,7 +23,9 @@ def command(folder: Path, formats: tuple[str, ...]) -> None:
 
     for name in formats:
         if name not in FILES:
-            raise click.UsageError(f"--format {name}: not available in this version; one of {', '.join(sorted(FILES))}")
+            raise click.UsageError(
+                f"--format {name}: not available in this version; one of {', '.join(sorted(FILES))}"
+            )
     made = audit.read(folder)
     asked = list(formats) or ["summary", *made.spec["report"]["formats"]]
     pipeline.check_formats(asked)

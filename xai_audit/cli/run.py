@@ -16,12 +16,37 @@ SEVERITY = ("pass", "review", "fail", "error")
 
 @click.command()
 @click.argument("specs", nargs=-1, required=True, metavar="SPEC...")
-@click.option("-o", "--out", default="out", show_default=True, metavar="DIR", help="Where the audit is written; several specs get a folder each.")
-@click.option("--jobs", type=click.IntRange(min=1), default=None, metavar="N", help="Worker processes; never changes a number.")
-@click.option("--resume/--fresh", default=False, help="Go on with what an interrupted run finished, or start over (the default).")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key of every spec: --set model.threshold=0.4")
+@click.option(
+    "-o",
+    "--out",
+    default="out",
+    show_default=True,
+    metavar="DIR",
+    help="Where the audit is written; several specs get a folder each.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=None,
+    metavar="N",
+    help="Worker processes; never changes a number.",
+)
+@click.option(
+    "--resume/--fresh",
+    default=False,
+    help="Go on with what an interrupted run finished, or start over (the default).",
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a key of every spec: --set model.threshold=0.4",
+)
 @click.option("--quiet", is_flag=True, help="No progress and no summary.")
-@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each audit instead of the summary.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one line of JSON for each audit instead of the summary."
+)
 @click.pass_context
 def command(
     context: click.Context,
@@ -49,7 +74,9 @@ def command(
     folders = _folders(out, specs)
     for (spec, policies), folder in zip(with_policies, folders, strict=True):
         if (folder / ".work").is_dir() and not resume and not quiet:
-            click.echo(f"{folder}: an unfinished run is discarded; --resume would have gone on with it", err=True)
+            click.echo(
+                f"{folder}: an unfinished run is discarded; --resume would have gone on with it", err=True
+            )
         try:
             with shown(spec.system.name, quiet=quiet) as progress:
                 made = pipeline.run(spec, policies, folder, options, progress)

@@ -53,6 +53,7 @@ def asked_through(
 
 
 def in_encoded_blocks(call: Any, matrix: NDArray[np.float64], positive: int) -> NDArray[np.float64]:
+    """The number explained for encoded rows, asked in padded blocks of one size."""
     parts = []
     for start in range(0, len(matrix), ENCODED_BLOCK):
         block = matrix[start : start + ENCODED_BLOCK]
@@ -67,12 +68,13 @@ def in_encoded_blocks(call: Any, matrix: NDArray[np.float64], positive: int) -> 
 
 
 def asker(subject: Subject, output: Output, note: dict[str, Any], pool: pd.DataFrame) -> Ask:
+    """Who answers for mixtures of the pool's rows: the last estimator on encoded parts, or the whole model."""
     if note["encoded"] is None:
         return lambda index: subject.output(assembled(pool, index), output)
     assert subject.model is not None
     native = subject.model.native
     encoding = Encoding(
-        last_estimator(native), encode(native, pool), np.asarray(note["player"]), direct=False
+        last_estimator(native), encode(subject.model, pool), np.asarray(note["player"]), direct=False
     )
     call = getattr(encoding.estimator, note["encoded"])
     return lambda index: in_encoded_blocks(call, encoding.mixed(index), subject.positive)
@@ -89,6 +91,11 @@ def different(pool: pd.DataFrame, n: int) -> NDArray[np.bool_]:
 def all_subsets(
     ask: Ask, different: NDArray[np.bool_], n: int, fx: NDArray[np.float64], fb: NDArray[np.float64]
 ) -> NDArray[np.float64]:
+    """Exact values of each row against each reference row, from every mixture of the two: (rows, reference, inputs).
+
+    ``fx`` and ``fb`` are the outputs of the rows and of the reference rows, ``different`` where two rows differ; mixture
+    indices count the rows first and the reference after them.
+    """
     rows, size, count = different.shape
     out = np.zeros((rows, size, count))
     weights = pairs.size_weights(count)

@@ -53,13 +53,14 @@ def last_estimator(native: Any) -> Any:
             return native
 
 
-def encode(native: Any, frame: pd.DataFrame) -> NDArray[np.float64]:
-    """Rows of the user's columns as the last estimator's matrix of numbers; ValueError where that cannot be told."""
-    data: Any = frame
-    names = _names(native)
-    data = frame[list(names)] if names is not None and set(names) <= set(frame.columns) else frame
-    if names is None and not _tabular(last_estimator(native)):
-        data = data.to_numpy()
+def encode(model: Any, frame: pd.DataFrame) -> NDArray[np.float64]:
+    """Rows of the user's columns as the matrix of numbers that the last estimator of a model's ``native`` sees.
+
+    An adapter that says how it hands rows over (``inputs.of``, as the loaders' do) is asked for that; ValueError,
+    TypeError or KeyError where the rows cannot be read as numbers.
+    """
+    native = model.native
+    data = _given(model, frame)
     while True:
         if hasattr(native, "best_estimator_"):
             native = native.best_estimator_
@@ -71,6 +72,16 @@ def encode(native: Any, frame: pd.DataFrame) -> NDArray[np.float64]:
         else:
             break
     return _matrix(native, data)
+
+
+def _given(model: Any, frame: pd.DataFrame) -> Any:
+    inputs = getattr(model, "inputs", None)
+    if hasattr(inputs, "of"):
+        return inputs.of(frame)
+    names = _names(model.native)
+    if names is None and not _tabular(last_estimator(model.native)):
+        return frame.to_numpy()
+    return frame[list(names)] if names is not None and set(names) <= set(frame.columns) else frame
 
 
 def _names(native: Any) -> Any:
@@ -116,11 +127,11 @@ def _codes(estimator: Any, frame: pd.DataFrame) -> NDArray[np.float64]:
     return out
 
 
-def taken_apart(native: Any, pool: pd.DataFrame) -> Encoding | str:
+def taken_apart(model: Any, pool: pd.DataFrame) -> Encoding | str:
     """The encoding of a pool of rows with the input behind each column, or in words why there is none."""
     try:
-        matrix = encode(native, pool)
-        players = _players(native, pool, matrix)
+        matrix = encode(model, pool)
+        players = _players(model, pool, matrix)
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, NotImplementedError) as error:
         return f"the model could not be taken apart ({type(error).__name__}: {' '.join(str(error).split())[:120]})"
     if isinstance(players, str):
@@ -129,11 +140,11 @@ def taken_apart(native: Any, pool: pd.DataFrame) -> Encoding | str:
     direct = len(numbers) == pool.shape[1] == matrix.shape[1] and np.array_equal(
         matrix, pool.to_numpy(dtype=np.float64, na_value=np.nan), equal_nan=True
     )
-    found = Encoding(last_estimator(native), matrix, np.arange(pool.shape[1]) if direct else players, direct)
-    return _tried(native, pool, found)
+    found = Encoding(last_estimator(model.native), matrix, np.arange(pool.shape[1]) if direct else players, direct)
+    return _tried(model, pool, found)
 
 
-def _players(native: Any, pool: pd.DataFrame, matrix: NDArray[np.float64]) -> NDArray[np.int64] | str:
+def _players(model: Any, pool: pd.DataFrame, matrix: NDArray[np.float64]) -> NDArray[np.int64] | str:
     import pandas as pd
 
     player = np.full(matrix.shape[1], -1, dtype=np.int64)
@@ -144,7 +155,7 @@ def _players(native: Any, pool: pd.DataFrame, matrix: NDArray[np.float64]) -> ND
         index[:, j] = first
         blocks.append(index)
         owners.append(np.full(len(first), j))
-    encoded = encode(native, assembled(pool, np.concatenate(blocks)))
+    encoded = encode(model, assembled(pool, np.concatenate(blocks)))
     moved = ~((encoded == matrix[0]) | (np.isnan(encoded) & np.isnan(matrix[0])))
     owner = np.concatenate(owners)
     for column in range(matrix.shape[1]):
@@ -156,9 +167,9 @@ def _players(native: Any, pool: pd.DataFrame, matrix: NDArray[np.float64]) -> ND
     return player
 
 
-def _tried(native: Any, pool: pd.DataFrame, encoding: Encoding) -> Encoding | str:
+def _tried(model: Any, pool: pd.DataFrame, encoding: Encoding) -> Encoding | str:
     index = generator("encoding", *pool.shape).integers(0, len(pool), size=(PROBES, pool.shape[1]))
-    whole = encode(native, assembled(pool, index))
+    whole = encode(model, assembled(pool, index))
     if not np.array_equal(whole, encoding.mixed(index), equal_nan=True):
         return "mixtures of rows are not encoded column by column"
     return encoding

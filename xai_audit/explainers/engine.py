@@ -60,7 +60,7 @@ def plan(
     reasons: list[str] = []
     encoding: Encoding | str = "the model shows nothing of its inside"
     if native is not None:
-        encoding = taken_apart(native, pool)
+        encoding = taken_apart(subject.model, pool)
     if isinstance(encoding, str):
         reasons.append(f"computed by asking the model: {encoding}")
         found = None
@@ -169,9 +169,7 @@ def _spot(
     fx, fb = told[:SPOT], told[SPOT:]
     movers = different(frame, SPOT)
     movers[:, 1:] = False  # only the first reference row shares inputs with the rows
-    asked = all_subsets(
-        lambda mixed: subject.output(assembled(frame, mixed), output), movers, SPOT, fx, fb
-    )
+    asked = all_subsets(lambda mixed: subject.output(assembled(frame, mixed), output), movers, SPOT, fx, fb)
     own = _read_pairs(ensemble, encoding.estimator, encoding.mixed(index), SPOT, count, note)
     return float(np.max(np.abs(asked[:, 0] - own[:, 0]), initial=0.0))
 
@@ -247,7 +245,7 @@ def solve(
     exact = np.zeros((n, count))
     if note["engine"] in {"trees", "linear"}:
         assert subject.model is not None
-        matrix = encode(subject.model.native, pool)
+        matrix = encode(subject.model, pool)
         estimator = last_estimator(subject.model.native)
         ensemble = _ensemble(estimator, subject.positive) if note["engine"] == "trees" else None
         values = _read_pairs(ensemble, estimator, matrix, n, count, note)

@@ -327,7 +327,9 @@ def _fidelity(values: NDArray[np.float64], context: Context, common: dict[str, A
         )
     value, limits = mean(usable.tolist(), context.levels)
     cut = [(low, None if high is None else min(high, 1.0)) for low, high in limits]
-    said: tuple[str, ...] = ("measured on neighbours of other draws than the fit's, weighted as in the fit; mean over rows",)
+    said: tuple[str, ...] = (
+        "measured on neighbours of other draws than the fit's, weighted as in the fit; mean over rows",
+    )
     if len(usable) < len(values):
         said += (f"{len(values) - len(usable)} rows have neighbours whose answers do not vary: no R2",)
     return Measured(

@@ -20,7 +20,17 @@ if TYPE_CHECKING:
 
     from xai_audit.subject import Subject
 
-LAYOUTS = ((True, 9), (True, 7), (True, 5), (False, 13), (False, 11), (False, 9), (False, 7), (False, 5), (False, 3))
+LAYOUTS = (
+    (True, 9),
+    (True, 7),
+    (True, 5),
+    (False, 13),
+    (False, 11),
+    (False, 9),
+    (False, 7),
+    (False, 5),
+    (False, 3),
+)
 """Whether inputs are cut into thirds and how many bins there are, richest first."""
 HIDDEN = 0.1
 """The share of people that may stand in cells too small to show."""
@@ -96,7 +106,9 @@ def by_third(column: pd.Series[Any], contributions: NDArray[np.float64], min_cel
     }
 
 
-def swarm(frame: pd.DataFrame, contributions: NDArray[np.float64], order: Sequence[int], min_cell: int) -> Measured:
+def swarm(
+    frame: pd.DataFrame, contributions: NDArray[np.float64], order: Sequence[int], min_cell: int
+) -> Measured:
     """How contributions are spread, as counts: a row for each input or third of its values, a column for each bin.
 
     Cells with fewer than ``min_cell`` people are not shown (None), nor is a second one that would give the first
@@ -112,7 +124,9 @@ def swarm(frame: pd.DataFrame, contributions: NDArray[np.float64], order: Sequen
             for name, inside in (thirds(frame.iloc[:, j]) if cut else [("", np.ones(len(frame), dtype=bool))])
         ]
         edges = _edges(contributions, bins)
-        counts = np.stack([np.histogram(contributions[inside, j], bins=edges)[0] for _, _, j, inside in parts])
+        counts = np.stack(
+            [np.histogram(contributions[inside, j], bins=edges)[0] for _, _, j, inside in parts]
+        )
         shown, withheld = _covered(counts.astype(np.float64), min_cell)
         if withheld <= HIDDEN * counts.sum():
             break
@@ -131,7 +145,9 @@ def swarm(frame: pd.DataFrame, contributions: NDArray[np.float64], order: Sequen
         limits=(said,) if withheld else (),
         params={
             "edges": edges.tolist(),
-            "layout": [{"name": name, "part": part, "n": int(inside.sum())} for name, part, _, inside in parts],
+            "layout": [
+                {"name": name, "part": part, "n": int(inside.sum())} for name, part, _, inside in parts
+            ],
             "withheld": withheld,
         },
     )

@@ -213,7 +213,7 @@ def _tree_sums(rows, reference, left, right, owner, value, roots, players, most,
     return out
 
 
-def _tree_tables(  # type: ignore[no-untyped-def]  # noqa: ANN202, C901, PLR0912, PLR0914, PLR0915
+def _tree_tables(  # type: ignore[no-untyped-def]  # noqa: ANN202, C901, PLR0912, PLR0915
     rows, reference, left, right, owner, value, roots, outputs, offset, players, depth, leaves, link, sign, output, weights  # noqa: ANN001
 ):  # fmt: skip
     """Contributions where leaves add up to raw numbers behind a link."""

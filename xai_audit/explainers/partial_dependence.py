@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from xai_audit.errors import MethodError
-from xai_audit.evidence import Curve, Frozen, Point, Series, exactly
+from xai_audit.evidence import Curve, Estimate, Frozen, Point, Series, exactly
 from xai_audit.explainers.rows import Share, assembled, plain, pooled, reference_table, shared
 from xai_audit.intervals_ranked import mean
 from xai_audit.method import Measured, Method, Skipped
@@ -122,7 +122,9 @@ def run(subject: Subject, params: PartialDependenceParams, context: Context) -> 
         cells = [
             plain(table.frame[frame.columns[names.index(name)]].iloc[position]) for position in positions
         ]
-        said: tuple[str, ...] = ("the intervals are over rows; the input is set regardless of what goes with it",)
+        said: tuple[str, ...] = (
+            "the intervals are over rows; the input is set regardless of what goes with it",
+        )
         if hidden:
             said += (f"{hidden} less frequent levels are not shown",)
         yield Measured(
@@ -150,7 +152,8 @@ def _series(cells: list[Any], answers: NDArray[np.float64], context: Context) ->
     points = []
     for x, column in zip(xs, answers.T.tolist(), strict=True):
         value, limits = mean(column, context.levels[:1])
-        points.append(Point(x=x, estimate=context.estimate(value, limits, n)))
+        low, high = limits[0]
+        points.append(Point(x=x, estimate=Estimate(value=value, low=low, high=high, n=n)))
     series = [Series(name="mean", points=tuple(points))]
     if n >= max(20, 2 * context.min_cell):  # a quantile of few rows would be one person's
         for share, name in zip(QUANTILES, ("a tenth of rows below", "a tenth of rows above"), strict=True):

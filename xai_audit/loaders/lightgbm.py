@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from xai_audit.errors import SpecError
 from xai_audit.loaders.mistakes import content
 from xai_audit.loaders.opened import Opened, Output, pair, two_sided
+from xai_audit.loaders.trial import survives
 from xai_audit.loaders.xgboost import required, version_of
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def open_model(mistakes: Mistakes) -> Opened:
     lightgbm = required("lightgbm", "boosting", mistakes)
     try:
         text = data.decode("utf-8")
-        _check_frame(text)
+        _check(text, data)
         booster = lightgbm.Booster(model_str=text)
         header = dict(
             line.split("=", 1) for line in text.partition("\nTree=0")[0].splitlines() if "=" in line
@@ -91,11 +92,14 @@ def open_model(mistakes: Mistakes) -> Opened:
     )
 
 
-def _check_frame(text: str) -> None:
-    """Raise ValueError where beginning or end is missing: LightGBM ends the process on some damaged files."""
+def _check(text: str, data: bytes) -> None:
+    """Raise ValueError where the file is no whole model; LightGBM would end the process on some."""
     if not text.startswith("tree") or "\nend of trees" not in text:
         message = "it does not run from 'tree' to 'end of trees'"
         raise ValueError(message)
+    refused = survives("lightgbm", data)
+    if refused is not None:
+        raise ValueError(refused)
 
 
 def _meaning(objective: str, k: int, mistakes: Mistakes) -> tuple[str, Output, int]:

@@ -21,6 +21,7 @@ BUILT_IN = {
     "sklearn.calibration._CalibratedClassifier": "plain Python around an estimator that is checked itself",
     "sklearn.calibration._SigmoidCalibration": "two numbers",
     "sklearn.compose._column_transformer._RemainderColsList": "a list of columns",
+    "sklearn.compose._column_transformer.make_column_selector": "a pattern that only fitting reads",
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer": "numbers that only fitting reads",
     "sklearn.neural_network._stochastic_optimizers.SGDOptimizer": "numbers that only fitting reads",
     "sklearn.utils.validation.check_array": "a function that checks an array; histogram boosting keeps it",

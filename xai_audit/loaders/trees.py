@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _TREE = ("sklearn.tree._tree", "Tree")
+_NAMES = ("TypeNode", "CachedNode")
+"""How a type is named, and how a thing that was told before is pointed at."""
 
 
 class FaultyTreeError(ValueError):
@@ -27,17 +29,14 @@ def check_archive(data: bytes) -> None:
     """Raise FaultyTreeError where a scikit-learn tree of a skops archive, not yet built, is out of bounds."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         schema = json.loads(archive.read("schema.json"))
-        known = {
-            item["__id__"]: item
-            for item in _mappings(schema)
-            if "__id__" in item and item.get("__loader__") != "CachedNode"
-        }
+        known: dict[Any, list[Mapping[str, Any]]] = {}
         for item in _mappings(schema):
-            tree = (item.get("__module__"), item.get("__class__")) == _TREE or item.get(
-                "__loader__"
-            ) == "TreeNode"
+            if item.get("__id__") and item.get("__loader__") != "CachedNode":
+                known.setdefault(item["__id__"], []).append(item)
+        for item in _mappings(schema):
+            tree = (item.get("__module__"), item.get("__class__")) == _TREE
             # The type's own name stands in the file too, as a type, never with a state.
-            if tree and item.get("__loader__") != "TypeNode" and item.get("__loader__") != "CachedNode":
+            if (tree or item.get("__loader__") == "TreeNode") and item.get("__loader__") not in _NAMES:
                 _check_tree(item, known, archive)
 
 
@@ -52,9 +51,19 @@ def _mappings(value: Any) -> Iterator[Mapping[str, Any]]:
             stack.extend(item)
 
 
-def _check_tree(item: Mapping[str, Any], known: Mapping[Any, Any], archive: zipfile.ZipFile) -> None:
+def _check_tree(
+    item: Mapping[str, Any], known: Mapping[Any, list[Mapping[str, Any]]], archive: zipfile.ZipFile
+) -> None:
+    def told(node: Any) -> Any:
+        """The node that skops will take for this one: the first of its id, so all of an id must be equal."""
+        same = known.get(node.get("__id__"), [node])
+        if any(other != same[0] for other in same):
+            message = "two parts of the file share one identity"
+            raise FaultyTreeError(message)
+        return same[0]
+
     def value(node: Any) -> Any:
-        node = known.get(node.get("__id__"), node) if node.get("__loader__") == "CachedNode" else node
+        node = told(node)
         if node.get("__loader__") == "JsonNode":
             return json.loads(node["content"])
         if node.get("__loader__") == "NdArrayNode" and node.get("type") == "numpy":
@@ -63,8 +72,8 @@ def _check_tree(item: Mapping[str, Any], known: Mapping[Any, Any], archive: zipf
         raise FaultyTreeError(message)
 
     try:
-        n_features, n_classes, n_outputs = (value(part) for part in item["__reduce__"]["args"]["content"])
-        state = {name: value(part) for name, part in item["content"]["content"].items()}
+        n_features, n_classes, n_outputs = (value(part) for part in told(item["__reduce__"]["args"])["content"])
+        state = {name: value(part) for name, part in told(item["content"])["content"].items()}
         nodes, values, count = state["nodes"], state["values"], state["node_count"]
         shape = np.asarray(n_classes).shape
         sizes = (nodes.shape, values.shape)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from xai_audit.errors import SpecError
 from xai_audit.loaders.mistakes import content
 from xai_audit.loaders.opened import Opened, Output, one_hot, pair, two_sided
+from xai_audit.loaders.trial import survives
 
 if TYPE_CHECKING:
     from xai_audit.loaders.mistakes import Mistakes
@@ -67,16 +68,14 @@ def open_model(mistakes: Mistakes) -> Opened:
     assert spec.path is not None
     data, sha256 = content(mistakes.spec.resolve(spec.path), spec.path, spec.sha256, "model.path", mistakes)
     xgboost = required("xgboost", "boosting", mistakes)
+    refused = survives("xgboost", data)
+    if refused is not None:
+        what = f"{spec.path} cannot be read as an XGBoost model: {refused}"
+        mistakes.at("model.path", what, missing=True)
+        raise SpecError(mistakes.told())
     booster = xgboost.Booster()
-    try:
-        if data.lstrip().startswith(b"{") and not data.startswith(b"{L"):
-            json.loads(data)  # a broken text is told in Python's words, not with a stack from C++
-        booster.load_model(bytearray(data))
-        learner = json.loads(booster.save_config())["learner"]
-    except (xgboost.core.XGBoostError, ValueError, KeyError) as error:
-        reason = (str(error).splitlines() or [""])[0][:150]
-        mistakes.at("model.path", f"{spec.path} cannot be read as an XGBoost model: {reason}", missing=True)
-        raise SpecError(mistakes.told()) from None
+    booster.load_model(bytearray(data))
+    learner = json.loads(booster.save_config())["learner"]
     booster.set_param({"nthread": 1})
     objective = str(learner["learner_train_param"]["objective"])
     k = max(int(learner["learner_model_param"]["num_class"]), 0)

@@ -23,7 +23,11 @@ def _train_test_overlap(subject: Subject, _: NoParams, __: Context) -> Iterator[
     if shared is None:
         yield Skipped(reason="the tables could not be compared")
         return
-    yield Measured(observation=Scalar(estimate=exactly(shared["count"] / shared["rows"], shared["rows"]), unit="share of test rows"))
+    yield Measured(
+        observation=Scalar(
+            estimate=exactly(shared["count"] / shared["rows"], shared["rows"]), unit="share of test rows"
+        )
+    )
 
 
 def _invalid_labels(subject: Subject, _: NoParams, __: Context) -> Iterator[Measured | Skipped]:
@@ -51,7 +55,9 @@ def _artefact_safety(subject: Subject, _: NoParams, __: Context) -> Iterator[Mea
         limits.append("This format can carry code; it was opened because the spec trusts it by its digest.")
     limits += [f"{name} is outside the short list of expected imports." for name in suspicious[:10]]
     yield Measured(
-        observation=Scalar(estimate=exactly(count, max(len(artefact.get("globals", [])), count)), unit="imports"),
+        observation=Scalar(
+            estimate=exactly(count, max(len(artefact.get("globals", [])), count)), unit="imports"
+        ),
         limits=tuple(limits),
     )
 
@@ -135,7 +141,9 @@ def _unusual_input_failures(subject: Subject, _: NoParams, context: Context) -> 
             items.append((f"{column.name} {kind}", float(bool(reason))))
     items.sort(key=lambda item: (-item[1], item[0]))
     yield Measured(
-        observation=Scalar(estimate=exactly(failures / asked if asked else 0.0, asked), unit="share of kinds of input"),
+        observation=Scalar(
+            estimate=exactly(failures / asked if asked else 0.0, asked), unit="share of kinds of input"
+        ),
         sampling=sampling,
         limits=tuple(notes[:20]) + ((f"and {len(notes) - 20} more",) if len(notes) > 20 else ()),
     )
@@ -144,7 +152,9 @@ def _unusual_input_failures(subject: Subject, _: NoParams, context: Context) -> 
             Item(name=name, estimate=exactly(value, 1), rank_low=1, rank_high=failures)
             for name, value in items[:failures]
         )
-        yield Measured(name="inputs", title="Inputs the model cannot score", observation=Ranking(items=ranking))
+        yield Measured(
+            name="inputs", title="Inputs the model cannot score", observation=Ranking(items=ranking)
+        )
 
 
 def _unusual(frame: pd.DataFrame, name: str, kind: str) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -161,7 +171,10 @@ def _unusual(frame: pd.DataFrame, name: str, kind: str) -> Iterator[tuple[str, p
     if kind == "numeric":
         values = frame[name].astype(float)
         spread = float(values.max() - values.min()) or 1.0
-        for word, value in (("far above its range", values.max() + 1000 * spread), ("far below its range", values.min() - 1000 * spread)):
+        for word, value in (
+            ("far above its range", values.max() + 1000 * spread),
+            ("far below its range", values.min() - 1000 * spread),
+        ):
             extreme = frame.copy()
             extreme[name] = np.full(len(frame), float(value))
             yield word, extreme
@@ -177,7 +190,14 @@ def _failure(subject: Subject, frame: pd.DataFrame) -> str:
 
 def _check(identifier: str, title: str, measures: str, run: Any, **more: Any) -> Method[Any]:
     return Method(
-        id=identifier, kind="metric", title=title, measures=measures, params=NoParams, run=run, selectable=False, **more
+        id=identifier,
+        kind="metric",
+        title=title,
+        measures=measures,
+        params=NoParams,
+        run=run,
+        selectable=False,
+        **more,
     )
 
 
@@ -227,7 +247,9 @@ METHODS: tuple[Method[Any], ...] = (
         "The share of unusual inputs (a column missing, a number far outside its range) that crash the model or give no number.",
         _unusual_input_failures,
         needs=("model", "features"),
-        limits=("A score without a warning on such input may be worse than a refusal; it does not count as a failure here.",),
+        limits=(
+            "A score without a warning on such input may be worse than a refusal; it does not count as a failure here.",
+        ),
         parts=("inputs",),
     ),
 )

@@ -30,11 +30,14 @@ def _confusion_matrix(subject: Subject, _: NoParams, context: Context) -> Iterat
     np.add.at(counts, (subject.test.target[valid], subject.prediction[valid]), 1)
     small = int(((counts > 0) & (counts < context.min_cell)).sum())
     values = tuple(
-        tuple(float(count) if count == 0 or count >= context.min_cell else None for count in row) for row in counts
+        tuple(float(count) if count == 0 or count >= context.min_cell else None for count in row)
+        for row in counts
     )
     notes = (f"{small} cells of under {context.min_cell} rows are withheld.",) if small else ()
     yield Measured(
-        observation=Matrix(rows=names, columns=names, values=values, row_title="true", column_title="predicted"),
+        observation=Matrix(
+            rows=names, columns=names, values=values, row_title="true", column_title="predicted"
+        ),
         sampling=labelled_sampling(subject),
         limits=notes,
     )
@@ -65,7 +68,9 @@ def _threshold_sweep(subject: Subject, _: NoParams, context: Context) -> Iterato
         observation=Curve(
             x="threshold",
             y="share",
-            series=tuple(Series(name=name, points=tuple(points)) for name, points in series.items() if points),
+            series=tuple(
+                Series(name=name, points=tuple(points)) for name, points in series.items() if points
+            ),
         ),
         sampling=labelled_sampling(subject),
     )
@@ -80,7 +85,9 @@ class BaselineParams(Frozen):
 Gain = tuple[float, "Limits", str]
 
 
-def _baseline_improvement(subject: Subject, params: BaselineParams, context: Context) -> Iterator[Measured | Skipped]:
+def _baseline_improvement(
+    subject: Subject, params: BaselineParams, context: Context
+) -> Iterator[Measured | Skipped]:
     rows = np.flatnonzero(known(subject))
     if not len(rows):
         yield Skipped(reason="no row has a valid label")
@@ -158,7 +165,9 @@ def _above_chance(subject: Subject, metric: str, context: Context) -> Gain | Non
     if given is None or given.observation is None or given.observation.shape != "scalar":
         return None
     estimate = given.observation.estimate
-    level = {"roc_auc": 0.5, "matthews_corrcoef": 0.0, "balanced_accuracy": 1 / max(len(subject.classes), 1)}[metric]
+    level = {"roc_auc": 0.5, "matthews_corrcoef": 0.0, "balanced_accuracy": 1 / max(len(subject.classes), 1)}[
+        metric
+    ]
     limits: Limits = [(estimate.low, estimate.high), *(estimate.limits or {}).values()]
     shifted: Limits = [
         (None if low is None else low - level, None if high is None else high - level) for low, high in limits

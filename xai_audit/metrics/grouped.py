@@ -108,8 +108,21 @@ def table(
     groups = []
     for cell in cells:
         peers = families.get(_family(cell), []) if cell in able else []
-        groups.append(_group(context, cell, peers, better, overall if CLASS not in cell.key and RATE not in cell.key else None, ratio=ratio))
-    left_out = sum(1 for cell in cells if not cell.missing and not cell.hidden and not cell.undefined and cell not in able)
+        groups.append(
+            _group(
+                context,
+                cell,
+                peers,
+                better,
+                overall if CLASS not in cell.key and RATE not in cell.key else None,
+                ratio=ratio,
+            )
+        )
+    left_out = sum(
+        1
+        for cell in cells
+        if not cell.missing and not cell.hidden and not cell.undefined and cell not in able
+    )
     return Groups(
         by=by,
         groups=tuple(groups),
@@ -137,19 +150,31 @@ def _enough(context: Context, cell: Cell) -> bool:
 
 
 def _group(
-    context: Context, cell: Cell, peers: Sequence[Cell], better: Better, overall: Estimate | None, *, ratio: bool
+    context: Context,
+    cell: Cell,
+    peers: Sequence[Cell],
+    better: Better,
+    overall: Estimate | None,
+    *,
+    ratio: bool,
 ) -> Group:
     if cell.hidden:
         return Group(key=cell.key, n=None, status="suppressed", reason=cell.hidden, missing=cell.missing)
     if cell.undefined or cell.value is None or cell.at is None:
-        reason = cell.undefined or "no value"
-        return Group(key=cell.key, n=cell.n, status="undefined", reason=reason, count=cell.count, missing=cell.missing)
+        why = cell.undefined or "no value"
+        return Group(
+            key=cell.key, n=cell.n, status="undefined", reason=why, count=cell.count, missing=cell.missing
+        )
     estimate = context.estimate(cell.value, cell.at(context.levels[:1]), cell.count)
     enough = _enough(context, cell)
-    reason = None
+    reason: str | None = None
     if not enough:
         short = min(cell.labels, default=cell.n)
-        reason = f"n < {context.min_n}" if cell.n < context.min_n else f"{short} of a label, under {context.min_label}"
+        reason = (
+            f"n < {context.min_n}"
+            if cell.n < context.min_n
+            else f"{short} of a label, under {context.min_label}"
+        )
     return Group(
         key=cell.key,
         n=cell.n,
@@ -163,7 +188,13 @@ def _group(
 
 
 def _contrasts(
-    context: Context, cell: Cell, peers: Sequence[Cell], better: Better, overall: Estimate | None, *, ratio: bool
+    context: Context,
+    cell: Cell,
+    peers: Sequence[Cell],
+    better: Better,
+    overall: Estimate | None,
+    *,
+    ratio: bool,
 ) -> dict[Literal["best", "worst", "overall"], Contrast]:
     found: dict[Literal["best", "worst", "overall"], Contrast] = {}
     if len(peers) > 1:
@@ -221,11 +252,14 @@ def _to_overall(context: Context, cell: Cell, rest: tuple[float, float], familie
     counts = cell.counts or (0.0, 1.0)
     between = iv.rate_difference(*counts, *rest, context.levels[:1])
     scaled: Limits = [
-        (None if low is None else low * scale, None if high is None else high * scale) for low, high in between
+        (None if low is None else low * scale, None if high is None else high * scale)
+        for low, high in between
     ]
     value = scale * ((cell.value or 0.0) - rest[0] / rest[1])
     p = min(1.0, families * iv.difference_p(*counts, *rest))
-    return Contrast(to="overall", difference=context.estimate(value, scaled, cell.count + round(rest[1])), p=p)
+    return Contrast(
+        to="overall", difference=context.estimate(value, scaled, cell.count + round(rest[1])), p=p
+    )
 
 
 def difference(one: Cell, other: Cell, levels: Sequence[float]) -> tuple[float, Limits]:
@@ -238,8 +272,16 @@ def difference(one: Cell, other: Cell, levels: Sequence[float]) -> tuple[float, 
     assert other.at is not None
     found: Limits = []
     for (low1, high1), (low2, high2) in zip(one.at(levels), other.at(levels), strict=True):
-        down = None if low1 is None or high2 is None else first - second - math.hypot(first - low1, high2 - second)
-        up = None if high1 is None or low2 is None else first - second + math.hypot(high1 - first, second - low2)
+        down = (
+            None
+            if low1 is None or high2 is None
+            else first - second - math.hypot(first - low1, high2 - second)
+        )
+        up = (
+            None
+            if high1 is None or low2 is None
+            else first - second + math.hypot(high1 - first, second - low2)
+        )
         found.append((down, up))
     return first - second, found
 
@@ -256,7 +298,10 @@ def _summary(context: Context, families: Sequence[Sequence[Cell]], left_out: int
     made = context.estimate(
         worst.difference,
         [
-            (_most(gap.differences[i][0] for gap in gaps), _most_or_none(gap.differences[i][1] for gap in gaps))
+            (
+                _most(gap.differences[i][0] for gap in gaps),
+                _most_or_none(gap.differences[i][1] for gap in gaps),
+            )
             for i in range(len(context.levels))
         ],
         n,

@@ -39,8 +39,8 @@ def tally(subject: Subject, event: NDArray[np.bool_], among: NDArray[np.bool_]) 
         return None
     weights, clusters = subject.test.weights, subject.test.clusters
     if weights is None and clusters is None:
-        successes = int(np.count_nonzero(event & among))
-        return Tally(successes / count, successes, count, count)
+        hits = int(np.count_nonzero(event & among))
+        return Tally(hits / count, hits, count, count)
     chosen = event[among].astype(float)
     weight = None if weights is None else weights[among]
     if weight is not None and not weight.any():

@@ -94,7 +94,9 @@ def _run(parity: Parity) -> Callable[[Subject, MetricParams, Context], Iterator[
             if summary is not None and parity.ratio:
                 # One id, one number: the ratio alone, so that no rule reads the other by mistake.
                 table = table.model_copy(update={"summary": summary.model_copy(update={"difference": None})})
-            yield Measured(observation=table, columns=grouping.columns, sampling=sampling, params=stated(context))
+            yield Measured(
+                observation=table, columns=grouping.columns, sampling=sampling, params=stated(context)
+            )
 
     return run
 
@@ -146,13 +148,20 @@ def _sum(context: Context, cells: list[Cell], summary: Summary) -> Summary:
         ]
         if len(able) < 2:
             return Summary(insufficient=summary.insufficient)
-        both.append(([cell.counts[0] for cell in able if cell.counts], [cell.counts[1] for cell in able if cell.counts]))
+        both.append(
+            (
+                [cell.counts[0] for cell in able if cell.counts],
+                [cell.counts[1] for cell in able if cell.counts],
+            )
+        )
     (tp, p), (fp, n) = both
     gaps = [
         max(x / m for x, m in zip(xs, ns, strict=True)) - min(x / m for x, m in zip(xs, ns, strict=True))
         for xs, ns in both
     ]
-    value = context.estimate(sum(gaps), iv.sum_of_differences([(tp, p), (fp, n)], context.levels), round(sum(p) + sum(n)))
+    value = context.estimate(
+        sum(gaps), iv.sum_of_differences([(tp, p), (fp, n)], context.levels), round(sum(p) + sum(n))
+    )
     return summary.model_copy(update={"difference": value, "between": None})
 
 

@@ -30,7 +30,7 @@ BINS = 15
 def _score(subject: Subject, rows: NDArray[np.int64], index: int) -> NDArray[np.float64]:
     assert subject.scores is not None
     column = index if subject.scores.shape[1] > 1 else 0
-    return subject.scores[rows, column]
+    return np.asarray(subject.scores[rows, column], dtype=np.float64)
 
 
 def _true(subject: Subject, rows: NDArray[np.int64], index: int) -> NDArray[np.bool_]:
@@ -51,7 +51,9 @@ def _roc_auc(subject: Subject, rows: NDArray[np.int64], index: int) -> Found:
     positive, negative = _split(subject, rows, index)
     if not positive or not negative:
         return Undefined("no positives" if not positive else "no negatives")
-    return ranked.auc(positive, negative, (0.95,))[0], lambda levels: ranked.auc(positive, negative, levels)[1]
+    return ranked.auc(positive, negative, (0.95,))[0], lambda levels: ranked.auc(positive, negative, levels)[
+        1
+    ]
 
 
 def _brier(subject: Subject, rows: NDArray[np.int64], index: int) -> Found:
@@ -70,7 +72,7 @@ def losses(subject: Subject, rows: NDArray[np.int64]) -> NDArray[np.float64]:
     small = float(np.finfo(np.float64).eps)
     chosen = np.clip(scores[rows], small, 1 - small)
     chosen = chosen / chosen.sum(axis=1, keepdims=True)
-    return -np.log(chosen[np.arange(len(rows)), subject.test.target[rows]])
+    return np.asarray(-np.log(chosen[np.arange(len(rows)), subject.test.target[rows]]), dtype=np.float64)
 
 
 def _log_loss(subject: Subject, rows: NDArray[np.int64], _: int) -> Found:
@@ -125,12 +127,18 @@ _ECE = Statistic(
 )
 
 
-def _calibration_error(subject: Subject, params: MetricParams, context: Context) -> Iterator[Measured | Skipped]:
+def _calibration_error(
+    subject: Subject, params: MetricParams, context: Context
+) -> Iterator[Measured | Skipped]:
     from xai_audit import intervals_ranked as ranked
 
     yield from run(_ECE)(subject, params, context)
     rows = np.flatnonzero(known(subject))
-    if not subject.binary or len(rows) < 2 * BINS or isinstance(_ece(subject, rows, subject.positive), Undefined):
+    if (
+        not subject.binary
+        or len(rows) < 2 * BINS
+        or isinstance(_ece(subject, rows, subject.positive), Undefined)
+    ):
         return
     scores, labels = _lists(subject, rows, subject.positive)
     sampling = labelled_sampling(subject)
@@ -152,7 +160,9 @@ def _calibration_error(subject: Subject, params: MetricParams, context: Context)
     yield Measured(
         name="perfect",
         title="Expected calibration error of a perfectly calibrated model with these scores",
-        observation=Scalar(estimate=context.estimate(perfect, [(perfect, perfect)] * len(context.levels), len(rows))),
+        observation=Scalar(
+            estimate=context.estimate(perfect, [(perfect, perfect)] * len(context.levels), len(rows))
+        ),
         sampling=sampling,
     )
 
@@ -174,7 +184,9 @@ def _calibration_curve(subject: Subject, _: NoParams, context: Context) -> Itera
         yield Skipped(reason=f"fewer than {context.min_cell} rows in every bin")
         return
     yield Measured(
-        observation=Curve(x="mean score", y="share positive", series=(Series(name="observed", points=tuple(points)),)),
+        observation=Curve(
+            x="mean score", y="share positive", series=(Series(name="observed", points=tuple(points)),)
+        ),
         sampling=labelled_sampling(subject),
     )
 
@@ -184,7 +196,9 @@ def cut(ordered: NDArray[np.float64], bins: int) -> list[NDArray[np.int64]]:
     edges = np.linspace(0, len(ordered), bins + 1).round().astype(int)[1:-1]
     starts = [0]
     for edge in edges:
-        place = int(np.searchsorted(ordered, ordered[edge], side="left")) if edge < len(ordered) else len(ordered)
+        place = (
+            int(np.searchsorted(ordered, ordered[edge], side="left")) if edge < len(ordered) else len(ordered)
+        )
         if place > starts[-1]:
             starts.append(place)
     starts.append(len(ordered))
@@ -241,7 +255,9 @@ def _largest_area(
     if not pairs:
         return Summary(insufficient=left_out)
     levels = iv.bonferroni(context.levels, len(pairs))
-    drawn = {label: ranked.roc_distances(*sides[label], context.rng("abroca", label)) for label in sorted(sides)}
+    drawn = {
+        label: ranked.roc_distances(*sides[label], context.rng("abroca", label)) for label in sorted(sides)
+    }
     found = []
     for one, other in pairs:
         value, limits = ranked.abroca(sides[one], sides[other], levels, distances=(drawn[one], drawn[other]))
@@ -256,7 +272,10 @@ def _largest_area(
     ]
     n = sum(len(side) for label in between for side in sides[label])
     return Summary(
-        difference=context.estimate(value, combined, n), between=between, pairs=len(pairs), insufficient=left_out
+        difference=context.estimate(value, combined, n),
+        between=between,
+        pairs=len(pairs),
+        insufficient=left_out,
     )
 
 

@@ -148,7 +148,9 @@ def _run(rate: Rate) -> Callable[[Subject, MetricParams, Context], Iterator[Meas
             table = grouped.table(
                 context, by, cells, better=rate.better, overall=whole if subject.binary else None, ratio=True
             )
-            yield Measured(observation=table, columns=grouping.columns, sampling=sampling, params=stated(context))
+            yield Measured(
+                observation=table, columns=grouping.columns, sampling=sampling, params=stated(context)
+            )
 
     return run
 
@@ -166,7 +168,17 @@ def _accuracy(subject: Subject, _: MetricParams, context: Context) -> Iterator[M
     yield Measured(observation=Scalar(estimate=whole), sampling=sampling)
     for grouping in subject.groupings:
         cells = [
-            rate_cell(subject, key, inside, event, valid, "no rows", conditioned=False, missing=missing, covered=covered)
+            rate_cell(
+                subject,
+                key,
+                inside,
+                event,
+                valid,
+                "no rows",
+                conditioned=False,
+                missing=missing,
+                covered=covered,
+            )
             for key, inside, missing, covered in each_group(subject, grouping, context)
         ]
         table = grouped.table(context, grouping.columns, cells, better="higher", overall=whole)

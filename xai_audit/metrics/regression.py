@@ -35,10 +35,13 @@ def _root_mean_squared_error(subject: Subject, rows: NDArray[np.int64], _: int) 
     errors = _errors(subject, rows)
     if _plain(subject):
         values = errors.tolist()
-        return ranked.root_mean_square(values, (0.95,))[0], lambda levels: ranked.root_mean_square(values, levels)[1]
+        return ranked.root_mean_square(values, (0.95,))[0], lambda levels: ranked.root_mean_square(
+            values, levels
+        )[1]
     value, at = by_rows(subject, errors**2, rows)
     return value**0.5, lambda levels: [
-        (0.0 if low is None else max(low, 0.0) ** 0.5, None if high is None else high**0.5) for low, high in at(levels)
+        (0.0 if low is None else max(low, 0.0) ** 0.5, None if high is None else high**0.5)
+        for low, high in at(levels)
     ]
 
 
@@ -53,7 +56,9 @@ def _r2(subject: Subject, rows: NDArray[np.int64], _: int) -> Found:
     if len(truth) < 2 or min(truth) == max(truth):
         return Undefined("the target does not vary")
     predicted = subject.prediction[rows].tolist()
-    return ranked.r_squared(truth, predicted, (0.95,))[0], lambda levels: ranked.r_squared(truth, predicted, levels)[1]
+    return ranked.r_squared(truth, predicted, (0.95,))[0], lambda levels: ranked.r_squared(
+        truth, predicted, levels
+    )[1]
 
 
 METHODS: tuple[Method[Any], ...] = tuple(

@@ -101,8 +101,12 @@ def run(statistic: Statistic) -> Callable[[Subject, MetricParams, Context], Iter
                 for key, inside, missing, covered in each_group(subject, grouping, context)
             ]  # fmt: skip
             by = (*grouping.columns, grouped.CLASS) if several else grouping.columns
-            table = grouped.table(context, by, cells, better=statistic.better, overall=None if several else whole)
-            yield Measured(observation=table, columns=grouping.columns, sampling=sampling, params=stated(context))
+            table = grouped.table(
+                context, by, cells, better=statistic.better, overall=None if several else whole
+            )
+            yield Measured(
+                observation=table, columns=grouping.columns, sampling=sampling, params=stated(context)
+            )
 
     return body
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xai_audit import catalog, digest
-from xai_audit.loaders import tables
+from xai_audit.loaders import MODELS, tables
 from xai_audit.reading.fit import UNAVAILABLE, fit, meant
 from xai_audit.reading.said import placeholder
 from xai_audit.source import shown
@@ -20,16 +20,7 @@ if TYPE_CHECKING:
     from xai_audit.source import Node
     from xai_audit.spec import Use
 
-SUFFIXES = {
-    ".skops": "skops",
-    ".joblib": "joblib",
-    ".pkl": "pickle",
-    ".pickle": "pickle",
-    ".json": "xgboost",
-    ".ubj": "xgboost",
-    ".txt": "lightgbm",
-    ".onnx": "onnx",
-}
+SUFFIXES = {suffix: item.id for item in MODELS.values() for suffix in item.suffixes}
 """Model formats by the suffix of the file."""
 
 FORMATS_LATER = ("catboost", "torch", "transformers", "mlflow", "http")
@@ -38,7 +29,7 @@ SUFFIXES_LATER = {".cbm": "catboost", ".pt": "torch", ".pth": "torch", ".safeten
 REPORTS = ("html", "pdf")
 REPORTS_LATER = ("sarif", "junit", "github", "gitlab", "json", "card", "letter", "docx", "oscal")
 
-CODE = ("joblib", "pickle", "python")
+CODE = tuple(item.id for item in MODELS.values() if item.code)
 """Formats that run code when they are opened."""
 
 _LATER_MODEL = ("url", "headers", "batch", "timeout", "concurrency", "preprocess", "checkpoints")
@@ -47,11 +38,16 @@ _LATER_TABLE = ("labels", "column", "sql", "query", "images", "text")
 
 def format_of(model: Node) -> str | None:
     """The model's format: as written, else by the suffix of its file."""
-    written = model.text("format")
+    written, path = model.text("format"), model.text("path")
     if written is not None:
         return written
-    path = model.text("path")
-    return SUFFIXES.get(Path(path).suffix.lower()) if path else None
+    if model.get("entry") is not None:
+        return "python"
+    if path is None:
+        columns = model.get("score") is not None or model.get("prediction") is not None
+        return "predictions" if columns else None
+    # module.py:function is a path as well.
+    return SUFFIXES.get(Path(re.sub(r"\.py:\w*$", ".py", path)).suffix.lower())
 
 
 def model(node: Node, folder: Path, mistakes: list[Mistake]) -> Model | None:
@@ -82,7 +78,7 @@ def model(node: Node, folder: Path, mistakes: list[Mistake]) -> Model | None:
     if kind != "predictions":
         mistakes.extend(
             child.place.mistake(
-                f"model.{key}: names a column of format predictions, and this is {shown(kind) if kind else 'a file'}"
+                f"model.{key}: names a column of format predictions; this is {shown(kind) if kind else 'a file'}"
             )
             for key in ("score", "prediction")
             if (child := node.get(key)) is not None
@@ -117,17 +113,18 @@ def _predictions(node: Node) -> Iterator[Mistake]:
 
 
 def _python(node: Node, folder: Path) -> Iterator[Mistake]:
-    entry = node.get("entry")
+    key = "entry" if node.get("entry") is not None else "path"
+    entry = node.get(key)
     if entry is None:
         yield node.place.mistake("model: the key 'entry' is missing; format python names module.py:function")
         return
     file, colon, function = entry.raw.rpartition(":")
     if not colon or not function.isidentifier() or not file:
-        yield entry.place.mistake(f"model.entry: module.py:function is asked, not {shown(entry.raw)}")
+        yield entry.place.mistake(f"model.{key}: module.py:function is asked, not {shown(entry.raw)}")
     elif file.endswith(".py"):
-        yield from _file(entry, folder, "model.entry", file)
+        yield from _file(entry, folder, f"model.{key}", file)
     elif not all(part.isidentifier() for part in file.split(".")):
-        yield entry.place.mistake(f"model.entry: {shown(file)} is neither a .py file nor a module")
+        yield entry.place.mistake(f"model.{key}: {shown(file)} is neither a .py file nor a module")
 
 
 def _untrusted(node: Node, folder: Path, kind: str) -> Iterator[Mistake]:
@@ -138,7 +135,9 @@ def _untrusted(node: Node, folder: Path, kind: str) -> Iterator[Mistake]:
     trusted = trust is not None and trust.value is True
     if trusted and node.get("sha256") is not None:
         return
-    source = node.text("path") if kind != "python" else (node.text("entry") or "").rpartition(":")[0]
+    source = node.text("path")
+    if kind == "python":
+        source = (node.text("entry") or source or "").rpartition(":")[0]
     known = _digest(folder, source)
     lines = [] if trusted else ["trust: true"]
     if node.get("sha256") is None:

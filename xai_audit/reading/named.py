@@ -121,7 +121,7 @@ def _use(
     return _checked(name, entry.keys[name], entry.get(name), entry.get("as"), kind, where, mistakes)
 
 
-def _checked(  # noqa: PLR0917
+def _checked(
     name: str,
     place: Place,
     params: Node | None,

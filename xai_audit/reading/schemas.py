@@ -56,22 +56,19 @@ def spec_schema() -> Schema:
         },
     }
     properties = schema["properties"]
-    needed = {key: properties[key].pop("required", []) for key in ("system", "data")}
     for key, description in descriptions.items():
         properties.get(key, {})["description"] = description
-    schema["properties"] = {
-        key: inner if key in needed or key == "model" else _or_null(inner)
-        for key, inner in properties.items()
-    }
+    asked = _required({"type": "object", "properties": properties, "required": ["system", "model", "data"]})
+    schema["properties"] = {key: _or_null(inner) for key, inner in properties.items()}
+    # A file that is extended may hold what is asked here, so it is asked only of a spec that stands alone.
     schema["if"] = {"not": {"required": ["extends"], "properties": {"extends": SCALAR}}}
     schema["then"] = {
-        "required": ["system", "model", "data"],
-        "properties": {key: {"type": "object", "required": names} for key, names in needed.items()},
+        **asked,
+        "properties": {
+            **asked["properties"],
+            **{key: {"type": "object", **asked["properties"].get(key, {})} for key in asked["required"]},
+        },
     }
-    for key in (*needed, "model"):
-        # Under extends an empty section takes nothing away but what it extends holds.
-        properties[key]["type"] = ["object", "null"]
-    schema["then"]["properties"]["model"] = {"type": "object"}
     schema["$defs"] = {"saying": _saying()}
     return schema
 
@@ -99,6 +96,19 @@ def audit_schema() -> Schema:
     schema = Audit.model_json_schema(mode="serialization", by_alias=True)
     schema["properties"]["schema"] = {"const": SCHEMA}
     return {"$schema": DRAFT, "$id": SCHEMA, **schema, "title": "xai-audit audit.json"}
+
+
+def _required(schema: Schema) -> Schema:
+    """What a mapping must have, taken out of its schema; so with the mappings in it, but not with lists."""
+    asked: Schema = {"required": schema.pop("required")} if schema.get("required") else {}
+    within = {}
+    for key, inner in schema.get("properties", {}).items():
+        if key == "statements":
+            continue  # each may be said in several ways, only one of which asks for a key
+        for part in (inner, *inner.get("anyOf", ())):
+            if part.get("type") == "object" and (found := _required(part)):
+                within[key] = found
+    return {**asked, **({"properties": within} if within else {})}
 
 
 def _written(model: type[BaseModel]) -> Schema:
@@ -183,7 +193,7 @@ def _system() -> Schema:
     saying = {"$ref": "#/$defs/saying"}
     properties = schema["properties"]
     properties["intended_purpose"] = {
-        **_or_null({"anyOf": [SCALAR, _attributed(SCALAR)]}),
+        "anyOf": [SCALAR, _attributed(SCALAR), {"type": "null"}],
         "description": properties["intended_purpose"].get("description", ""),
     }
     stated: Schema = {"declared_levels": properties["declared_levels"]}

@@ -70,15 +70,14 @@ def _read(path: Path, overrides: Sequence[str], mistakes: list[Mistake]) -> Spec
     if root.kind != "mapping":
         mistakes.append(root.place.mistake(f"a spec is keys and values: {', '.join(TOP)}"))
         return None
-    for key, place in root.keys.items():
-        if key not in TOP:
-            mistakes.append(place.mistake(f"no key named {shown(key)}{meant(key, TOP)}"))
+    hints = {key: meant(key, TOP) for key in root.keys if key not in TOP}
+    mistakes.extend(root.keys[key].mistake(f"no key named {shown(key)}{hint}") for key, hint in hints.items())
     for key in ("system", "model", "data"):
-        if root.get(key) is None:
+        if root.get(key) is None and f"; did you mean {key!r}?" not in hints.values():
             place = root.keys.get(key, root.place)
             mistakes.append(place.mistake(f"the key {key!r} is missing"))
     version = root.get("version")
-    if version is not None and version.value != 1:
+    if version is not None and (version.kind != "number" or version.value != 1):
         what = f"version: this program reads version 1, not {shown(version.raw)}"
         mistakes.append(version.place.mistake(what))
     return _spec(root, path, changed, mistakes)
@@ -113,7 +112,7 @@ def _spec(root: Node, path: Path, changed: dict[str, Any], mistakes: list[Mistak
 
 
 def _places(root: Node, file: str) -> dict[str, tuple[int, int]]:
-    """Where each key path stands in the spec's own file: ``data.target``, ``data.sensitive[0].bins``."""
+    """Where each key path stands in the spec's own file: ``data.target``, ``data.sensitive.0.bins``."""
     found: dict[str, tuple[int, int]] = {}
 
     def walk(node: Node, path: str) -> None:
@@ -123,7 +122,7 @@ def _places(root: Node, file: str) -> dict[str, tuple[int, int]]:
             for key, child in node.value.items():
                 walk(child, f"{path}.{key}" if path else key)
         for index, child in enumerate(node.items()):
-            walk(child, f"{path}[{index}]")
+            walk(child, f"{path}.{index}")
 
     walk(root, "")
     return found

@@ -47,11 +47,15 @@ def label(item: Mapping[str, Any]) -> str:
 def _arrows(case: Mapping[str, Any], title: str, width: float) -> Markup:
     narrow = width == NARROW
     base, score, threshold = float(case["base"]), float(case["score"]), case.get("threshold")
+    fitted_here = case.get("fitted")
+    first, last = "Average score", "Score of this row"
+    if fitted_here is not None:
+        first, last, score = "Base of the local fit", "Fitted here", float(fitted_here)
     moved = steps(case)
     places = [base]
     for _, change, _, _ in moved:
         places.append(places[-1] + change)
-    left, right = (6.0, width - 8.0) if narrow else (160.0, width - 104.0)
+    left, right = (6.0, width - 8.0) if narrow else (160.0, width - 134.0)
     values = [*places, score, *([float(threshold)] if threshold is not None else [])]
     scale = axes.linear(values, left, right)
     pitch = PITCH * 1.8 if narrow else float(PITCH)
@@ -75,7 +79,7 @@ def _arrows(case: Mapping[str, Any], title: str, width: float) -> Markup:
         marks.append(words(0, base_line, fitted(text, 190 if narrow else 152, SIZE), semibold=bold))
         marks.append(words(width, base_line, number, anchor="end"))
 
-    row("Average score", numbers.plain(base, 2))
+    row(first, numbers.plain(base, 2))
     marks.append(dot(scale.at(base), y + (4 if narrow else 0), ink="context"))
     for index, (text, change, low, high) in enumerate(moved):
         below = y + (4 if narrow else 0)
@@ -101,7 +105,7 @@ def _arrows(case: Mapping[str, Any], title: str, width: float) -> Markup:
         )
         row(text, _change(change, low, high, digits))
     y += pitch
-    row("Score of this row", numbers.plain(score, 2), bold=True)
+    row(last, numbers.plain(score, 2), bold=True)
     marks.append(dot(scale.at(score), y + (4 if narrow else 0), ink="accent"))
     return drawing(width, bottom + 20, title, marks)
 

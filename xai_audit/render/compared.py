@@ -43,7 +43,7 @@ def by_group(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
             first = piece.method == leading
             made.append(
                 Exhibit(
-                    table=table if first else replace(table, folded=True),
+                    table=table if first else replace(table, folded=True, screen=True),
                     margin=margin(audit, [piece]),
                     lead=_lead(piece) if first else "",
                 )
@@ -51,10 +51,40 @@ def by_group(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
     return [*made, *performance(audit, [piece for piece in pieces if piece not in grouped])]
 
 
+def described(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
+    """Section 6: single numbers, then what the data hold by group in one table, without a picture."""
+    plain = [p for p in pieces if isinstance(p.observation, Groups) and len(p.observation.by) == 1]
+    crossed = [p for p in pieces if isinstance(p.observation, Groups) and p not in plain]
+    made = performance(audit, [p for p in pieces if not isinstance(p.observation, Groups)])
+    methods = list(dict.fromkeys(piece.method for piece in plain))
+    for start in range(0, len(methods), tables.AT_ONCE):
+        chosen = methods[start : start + tables.AT_ONCE]
+        made.append(_tabled(audit, [p for p in plain if p.method in chosen], chosen))
+    for piece in crossed:
+        if (table := listings.crossing(piece)) is not None:
+            made.append(
+                Exhibit(table=replace(table, folded=True, screen=True), margin=margin(audit, [piece]))
+            )
+    return made
+
+
 def _lead(piece: Evidence) -> str:
     if isinstance(piece.observation, Groups):
         return claims.sentence(claims.gap(tables.rate_title(piece), piece.observation))
     return ""
+
+
+def _leads(pieces: Sequence[Evidence]) -> str:
+    """The gaps that are larger than chance, a sentence each; how many others there are, in one."""
+    told = [lead for piece in pieces if (lead := _lead(piece))]
+    sure = [lead for lead in told if "larger than chance" in lead]
+    rest = len(told) - len(sure)
+    if not rest:
+        return " ".join(sure)
+    if not sure:
+        return told[0] if rest == 1 else f"Chance alone could make each of the {rest} gaps in this table."
+    others = "the one other gap" if rest == 1 else f"the {rest} other gaps"
+    return f"{' '.join(sure)} Chance alone could make {others} in this table."
 
 
 def _blocks(
@@ -127,26 +157,17 @@ def _tabled(audit: Audit, pieces: Sequence[Evidence], methods: Sequence[str]) ->
     over = {p.method: e for p in pieces if (e := whole(audit, p)) is not None}
     titles = [tables.rate_title(next(p for p in pieces if p.method == m)) for m in methods]
     table = tables.by_group(f"{_listed(titles)} by group, lowest first", _blocks(pieces, methods), over)
-    notes = (
-        *table.notes,
-        *(f"{title}: {text}" if len(methods) > 1 else text for title, text in _limits(pieces)),
-    )
-    table = replace(table, full=len(table.columns) > 4, notes=notes)
-    leads = [_lead(piece) for piece in pieces]
-    return Exhibit(table=table, margin=margin(audit, pieces), lead=" ".join(lead for lead in leads if lead))
-
-
-def _limits(pieces: Sequence[Evidence]) -> list[tuple[str, str]]:
-    """What each method cannot show, with its title, each once."""
-    return list(
-        dict.fromkeys((tables.rate_title(piece), text) for piece in pieces for text in limits([piece]))
-    )
+    table = replace(table, full=len(table.columns) > 4, notes=(*table.notes, *limits(pieces)))
+    return Exhibit(table=table, margin=margin(audit, pieces), lead=_leads(pieces))
 
 
 def _listed(titles: Sequence[str]) -> str:
     """Titles in a row, small letters after the first but for abbreviations."""
     rest = [title[0].lower() + title[1:] if title[1:2].islower() else title for title in titles[1:]]
     return numbers.joined([titles[0], *rest])
+
+
+_ODDS = {"equal_opportunity_difference", "false_positive_rate_difference"}
 
 
 def fairness(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
@@ -170,16 +191,20 @@ def fairness(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
             continue
         told.add(method)
         found = tables.contrasts(own)
-        leads = " ".join(lead for piece in own if (lead := _lead(piece)))
+        leads = _leads(own)
         if found is not None:
             made.append(Exhibit(table=found, lead=leads, margin=margin(audit, own)))
     for piece in compared:
         twin = piece.id.replace("_difference", "_ratio", 1)
         doubled = piece.method.endswith("_difference") and any(other.id == twin for other in compared)
+        # Both rates of equalized odds have tables of their own where both were asked for.
+        doubled = doubled or (piece.method.startswith("equalized_odds") and _ODDS <= set(methods))
         if piece in simple or doubled:
             continue
         if (found := listings.crossing(piece)) is not None:
-            made.append(Exhibit(table=replace(found, folded=True), margin=margin(audit, [piece])))
+            selected = piece.method.startswith("demographic_parity")
+            table = found if selected else replace(found, folded=True, screen=True)
+            made.append(Exhibit(table=table, margin=margin(audit, [piece])))
     others = [piece for piece in pieces if piece not in compared]
     scalars = [piece for piece in others if isinstance(piece.observation, Scalar)]
     made += performance(audit, scalars)

@@ -49,7 +49,7 @@ def _strips(observation: Matrix, title: str, width: float) -> Markup:
                 height = 14 * value / most
                 marks.append(box(x + 0.5, y - height, step - 1, height, ink="context"))
     bottom = y
-    for k in _sample(len(columns), 3 if narrow else 4):
+    for k in _sample(len(columns), 2 if narrow else 3):
         anchor: Anchor = "start" if k == 0 else "end" if k == len(columns) - 1 else "middle"
         x = left if k == 0 else right if anchor == "end" else left + step * (k + 0.5)
         marks.append(

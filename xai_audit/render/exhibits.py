@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
-from xai_audit.evidence import Cases, Curve, Evidence, Graph, Groups, Matrix, Ranking, Scalar
+from xai_audit.evidence import Cases, Curve, Evidence, Graph, Groups, Matrix, Ranking, Scalar, encoded
 from xai_audit.render import arrows, charts, claims, listings, numbers, tables, thresholds
 from xai_audit.render import findings as told
 from xai_audit.render.shown import Cell, Column, Exhibit, Figure, Line, Note, Table
 from xai_audit.render.visible import name, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from xai_audit.audit import Audit
 
+LIMITS = 6
+"""Sentences on what numbers cannot show, below one table."""
+CURVES = 6
+"""Effects of single inputs that are on paper."""
 CASES = 6
 """Single decisions that are drawn; audit.json holds all that may be shown."""
 SMALL = 8
@@ -23,9 +27,18 @@ SMALL = 8
 
 
 def limits(pieces: Sequence[Evidence]) -> tuple[str, ...]:
-    """What the methods behind some numbers cannot show, each once."""
-    said = dict.fromkeys(limit for piece in pieces for limit in piece.limits)
-    return tuple(visible(limit) for limit in said)
+    """What the methods behind some numbers cannot show, as one note; annex G lists what does not fit."""
+    said = [
+        visible(text)[:200] for text in dict.fromkeys(limit for piece in pieces for limit in piece.limits)
+    ]
+    if not said:
+        return ()
+    text = " ".join(claims.sentence(one) for one in said[:LIMITS])
+    rest = len(said) - LIMITS
+    return (
+        f"What cannot be read from this: {text}"
+        + (f" {rest} more limits stand in audit.json." if rest > 0 else ""),
+    )
 
 
 def margin(audit: Audit, pieces: Sequence[Evidence], *notes: str) -> tuple[Note, ...]:
@@ -62,6 +75,9 @@ def any_shape(audit: Audit, piece: Evidence) -> Exhibit | None:
             return Exhibit(table=table, margin=margin(audit, [piece]))
         case Groups():
             return Exhibit(table=listings.crossing(piece), margin=margin(audit, [piece]), lead=_lead(piece))
+        case Ranking() if piece.kind != "explainer":
+            # A list of faults, not of inputs in order of what they do.
+            return Exhibit(table=noted(listings.ranking(seen, title), notes), margin=margin(audit, [piece]))
         case Ranking():
             said = claims.leaders(seen)
             unit = f"{seen.unit}, " if seen.unit else ""
@@ -84,21 +100,7 @@ def any_shape(audit: Audit, piece: Evidence) -> Exhibit | None:
                     table=noted(listings.matrix(seen, title), notes), margin=margin(audit, [piece])
                 )
             figure = Figure(title=title, subtitle=piece.measures, drawing=charts.draw(seen, title))
-            table = Table(
-                caption=f"{title}: all counts",
-                columns=(
-                    Column(head=name(seen.row_title or "Row", 40)),
-                    Column(head="Rows counted", numeric=True),
-                ),
-                rows=tuple(
-                    Line(
-                        cells=(Cell(text=name(r, 80)), Cell(text=numbers.plain(sum(v or 0.0 for v in vs), 0)))
-                    )
-                    for r, vs in zip(seen.rows, seen.values, strict=True)
-                ),
-                folded=True,
-                notes=notes,
-            )
+            table = replace(noted(listings.matrix(seen, title), notes), folded=True, screen=True, full=False)
             return Exhibit(figure=figure, table=table, margin=margin(audit, [piece]))
         case Cases():
             return None  # told in pictures of their own, see performance
@@ -151,7 +153,7 @@ def _cases(audit: Audit, piece: Evidence, seen: Cases) -> list[Exhibit]:
         title = f"{why[0].upper()}{why[1:]}: {first} moves the score most, {way}"
         figure = Figure(
             title=title,
-            subtitle=f"{name(piece.title, 80)}. Change in score by input, from the average score to this one. Grey: the interval holds 0.",
+            subtitle=_told(piece, case),
             drawing=charts.draw(Cases(cases=(case,)), title),
         )
         made.append(Exhibit(figure=figure, margin=margin(audit, [piece])))
@@ -165,12 +167,26 @@ def performance(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
     table = tables.overall(audit, scalars)
     if table is not None:
         made.append(Exhibit(table=noted(table, limits(scalars)), margin=margin(audit, scalars)))
+    effects = 0
     for piece in pieces:
         if isinstance(piece.observation, Cases):
             made += _cases(audit, piece, piece.observation)
         elif piece not in scalars and (found := any_shape(audit, piece)) is not None:
+            if piece.kind == "explainer" and isinstance(piece.observation, Curve):
+                # Effects of single inputs, the leading ones first: paper holds the pictures of some.
+                effects += 1
+                table = replace(found.table, screen=True) if found.table else None
+                found = replace(found, table=table, screen=effects > CURVES)
             made.append(found)
     return made
+
+
+def _told(piece: Evidence, case: Mapping[str, Any]) -> str:
+    text = f"{name(piece.title, 80)}: change in score by input. Grey: the interval holds 0."
+    if case.get("fitted") is not None:
+        # A local fit adds up to its own value, which need not be the model's.
+        text += f" The model's own score is {numbers.plain(float(case['score']), 2)}."
+    return text
 
 
 QUESTIONS = {
@@ -200,7 +216,7 @@ def passport(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
                 cells=(
                     Cell(
                         text=QUESTIONS.get(part, name(piece.title, 80)),
-                        sub=name(piece.measures if part not in QUESTIONS else piece.title, 90),
+                        sub=name(piece.measures if part not in QUESTIONS else piece.title, 200),
                     ),
                     Cell(text=name(method, 40)),
                     Cell(
@@ -224,6 +240,7 @@ def passport(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
             ),
             rows=tuple(rows),
             full=True,
+            kind="passport",
             notes=limits(pieces),
         )
         made.append(Exhibit(table=table))
@@ -235,7 +252,25 @@ def passport(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
 
 def general(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
     """Single numbers in one table, then rankings, then everything else as its shape is drawn."""
-    order = ("scalar", "groups", "ranking", "matrix", "curve", "cases", "graph")
-    return performance(
-        audit, sorted(pieces, key=lambda p: order.index(p.observation.shape) if p.observation else len(order))
-    )
+    shapes = ("scalar", "groups", "ranking", "matrix", "curve", "graph", "cases")
+    asked = [use.get("name") for use in audit.spec.get("explainers", ())]
+    leading = _leading(pieces)
+
+    def order(piece: Evidence) -> tuple[int, int, int, str]:
+        method, _, part = piece.id.partition("/")
+        return (
+            shapes.index(piece.observation.shape) if piece.observation else len(shapes),
+            asked.index(method) if method in asked else len(asked),
+            leading.get(part, len(leading)),
+            piece.id,
+        )
+
+    return performance(audit, sorted(pieces, key=order))
+
+
+def _leading(pieces: Sequence[Evidence]) -> dict[str, int]:
+    """The place of each input, as it stands in evidence ids, in the first ranking."""
+    for piece in pieces:
+        if isinstance(piece.observation, Ranking) and piece.kind == "explainer":
+            return {encoded(item.name): place for place, item in enumerate(piece.observation.items)}
+    return {}

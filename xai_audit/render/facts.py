@@ -222,24 +222,23 @@ def _register(audit: Audit) -> Table:
                     else VERDICTS["review" if piece.status == "failed" else "absent"],
                 ),
                 Cell(text=piece.observation.shape if piece.observation else name(piece.reason or "", 160)),
-                Cell(text=str(piece.seed)),
-                Cell(text=name(brief(piece.params), 160) or "–"),
+                Cell(text=printed.count(len(piece.arrays)) if piece.arrays else "–", muted=not piece.arrays),
             ),
             anchor=anchor("evidence", piece.id),
         )
         for piece in audit.evidence
     )
     return Table(
-        caption="Register of evidence, each piece as audit.json holds it",
+        caption="Register of evidence; seeds, parameters and digests of each piece stand in audit.json",
         columns=(
             Column(head="Evidence"),
             Column(head="Status"),
             Column(head="Shape or reason"),
-            Column(head="Seed", numeric=True),
-            Column(head="Parameters"),
+            Column(head="Arrays", numeric=True),
         ),
         rows=rows,
         full=True,
+        kind="register",
     )
 
 
@@ -252,8 +251,13 @@ def _rules(audit: Audit) -> Table:
                 cells=(
                     Cell(text=judged.rule, sub=judged.policy),
                     Cell(text=judged.title),
-                    Cell(text=judged.clause, sub=judged.basis),
-                    Cell(text=judged.threshold, sub=judged.applies),
+                    Cell(
+                        text=judged.clause,
+                        sub=f"{judged.basis}; {judged.applies[:1].lower()}{judged.applies[1:]}"
+                        if judged.applies
+                        else judged.basis,
+                    ),
+                    Cell(text=judged.threshold),
                     Cell(text=judged.word, mark=judged.mark, sub=judged.level, href=f"#{judged.anchor}"),
                 ),
                 anchor=anchor("rule", f"{finding.policy}-{finding.rule}"),
@@ -270,17 +274,23 @@ def _rules(audit: Audit) -> Table:
         ),
         rows=tuple(rows),
         full=True,
+        kind="rules",
     )
+
+
+def _engine(piece: Evidence) -> str:
+    """Which libraries did the work."""
+    return name(", ".join(f"{library} {version}" for library, version in sorted(piece.versions.items())), 80)
 
 
 def _methods(audit: Audit) -> Table:
     rows: dict[str, Line] = {}
     for piece in audit.evidence:
-        if piece.method in rows:
+        if piece.method in rows or piece.kind == "record":
             continue
         rows[piece.method] = Line(
             cells=(
-                Cell(text=name(piece.title, 80), sub=name(piece.method, 60)),
+                Cell(text=name(piece.method, 60), sub=_engine(piece)),
                 Cell(text=name(piece.measures, 300) or "–"),
                 Cell(text=name(" ".join(piece.limits), 400) or "–"),
                 Cell(text=name("; ".join(piece.cites), 200) or "–"),
@@ -296,6 +306,7 @@ def _methods(audit: Audit) -> Table:
         ),
         rows=tuple(rows[key] for key in sorted(rows)),
         full=True,
+        kind="methods",
     )
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 FAILED = 6
 UNDECIDED = 6
 """Rows on page 1; the sections tell the rest."""
+OPENING = 240
+"""Characters of the purpose on page 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +83,7 @@ def page(audit: Audit) -> Front:
     return Front(
         eyebrow=f"Audit of {stands}. Run on {numbers.day(audit.run.get('finished', ''))}.",
         clauses=clauses(audit),
-        purpose=_first_sentence(purpose),
+        purpose=_opening(purpose),
         tested=_tested(audit),
         sums=_sums(audit, found),
         missing=audit.counts.statements_missing,
@@ -91,12 +93,13 @@ def page(audit: Audit) -> Front:
     )
 
 
-def _first_sentence(text: str) -> str:
-    """Enough of the purpose to know what is judged; section 4 has the rest."""
-    first = text.split("\n", 1)[0]
-    stop = first.find(". ")
-    first = first[: stop + 1] if stop >= 0 else first
-    return first if len(first) <= 220 else first[:220].rstrip() + "…"
+def _opening(text: str) -> str:
+    """As many whole sentences of the purpose as fit three lines; section 4 has the rest."""
+    flat = " ".join(text.split())
+    if len(flat) <= OPENING:
+        return flat
+    stop = flat.rfind(". ", 0, OPENING)
+    return flat[: stop + 1] if stop > 0 else f"{flat[:OPENING].rstrip()}…"
 
 
 def _tested(audit: Audit) -> str:

@@ -43,6 +43,15 @@ class Ledger:
     """Statements beyond Annex IV that were made, or that a rule misses."""
 
 
+CHECKS = frozenset(
+    {
+        "artefact_safety", "baseline_improvement", "invalid_labels", "protected_flip_rate", "target_leak",
+        "train_test_overlap", "unusual_input_failures",
+    }
+)  # fmt: skip
+"""Checks of the data and the model file, which no deployer is told as a level of accuracy."""
+
+
 def clause(point: str) -> str:
     """``Annex IV(1)(b)`` for ``1.b``."""
     first, _, second = point.partition(".")
@@ -235,7 +244,7 @@ def instructions(audit: Audit) -> Table:
 def _levels(audit: Audit) -> Sequence[Line]:
     rows = []
     for piece in audit.evidence:
-        if piece.kind != "metric" or not isinstance(piece.observation, Scalar):
+        if piece.kind != "metric" or piece.method in CHECKS or not isinstance(piece.observation, Scalar):
             continue
         estimate = piece.observation.estimate
         held = thresholds.declared(audit, piece.method)

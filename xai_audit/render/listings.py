@@ -30,7 +30,9 @@ def crossing(piece: Evidence) -> Table | None:
     groups = piece.observation.groups
     keys = [key for key in piece.observation.by if any(key in group.key for group in groups)]
     places = numbers.shared_decimals(group.estimate for group in groups)
-    title = f"{rate_title(piece)} where {numbers.joined(name(key, 40) for key in keys)} meet"
+    columns = [name(key, 40) for key in keys if key not in {"class", "rate"}]
+    meet = f"where {numbers.joined(columns)} meet" if len(columns) > 1 else f"by {numbers.joined(columns)}"
+    title = f"{rate_title(piece)} {meet if columns else 'of each class'}"
     if len(keys) != 2:
         return _listed(piece, keys, places)
     down = list(dict.fromkeys(group.key[keys[0]] for group in groups))
@@ -180,7 +182,7 @@ def curve(observation: Curve, caption: str) -> Table:
         rows.append(Line(cells=(head, *cells, *size)))
     notes = []
     if step > 1:
-        notes.append(f"Every {step}th point is printed; audit.json holds all {len(xs):,}.")
+        notes.append(f"One point in {step} is printed; audit.json holds all {len(xs):,}.")
     if len(observation.series) > AT_ONCE:
         notes.append(f"{len(observation.series) - AT_ONCE} more series stand in audit.json.")
     if not alone:

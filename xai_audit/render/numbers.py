@@ -27,7 +27,7 @@ def decimals(estimate: Estimate) -> int:
     if estimate.exact or low is None or high is None or high <= low:
         if estimate.exact:
             # Trailing zeros of an exact number claim nothing.
-            return next((d for d in range(3) if abs(round(estimate.value, d) - estimate.value) < 1e-12), 3)
+            return next((d for d in range(3) if round(estimate.value, d) == estimate.value), 3)
         return 3 if bound < 10 else 1
     places = math.ceil(-math.log10((high - low) / 5) - 1e-9)
     # A rate with two decimals is what people compare, however wide the interval.

@@ -29,6 +29,7 @@ BUILDERS = {
     "general": exhibits.general,
     "performance": exhibits.performance,
     "by_group": compared.by_group,
+    "described": compared.described,
     "fairness": compared.fairness,
     "passport": exhibits.passport,
 }
@@ -110,11 +111,14 @@ def _sections(audit: Audit, plan: Mapping[str, Any]) -> list[Section]:
     placed = place(audit, plan)
     ruled = place_rules(audit, plan, placed)
     wanted = people.asked(audit)
+    read = {identifier for finding in audit.findings for identifier in finding.evidence}
     made = []
     for entry in plan["sections"]:
         pieces = placed[entry["id"]]
         judged = [told.judged(audit, finding) for finding in ruled[entry["id"]]]
-        measured = [piece for piece in pieces if piece.status == "measured"]
+        # A record is told by the rule that reads it; the register lists it all the same.
+        shown = [piece for piece in pieces if piece.kind != "record" or piece.id not in read]
+        measured = [piece for piece in shown if piece.status == "measured"]
         section = Section(
             id=entry["id"],
             number=str(entry["number"]),
@@ -131,7 +135,7 @@ def _sections(audit: Audit, plan: Mapping[str, Any]) -> list[Section]:
                 if key in wanted
                 for said in people.said(audit, key)
             ],
-            unmeasured=[facts.unmeasured(piece) for piece in pieces if piece.status != "measured"],
+            unmeasured=[facts.unmeasured(piece) for piece in shown if piece.status != "measured"],
         )
         section.mark = _mark(section)
         made.append(section)

@@ -60,6 +60,10 @@ class Table:
     number: str = ""
     folded: bool = False
     """Whether a screen shows it folded; paper never does."""
+    screen: bool = False
+    """Whether paper leaves it out; the section then says that something was left out."""
+    kind: str = ""
+    """A CSS class that sets its column widths."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,8 +91,13 @@ class Exhibit:
     figure: Figure | None = None
     table: Table | None = None
     margin: tuple[Note, ...] = ()
-    head: str = ""
-    """A subsection head that begins here."""
+    screen: bool = False
+    """Whether paper leaves all of it out."""
+
+    @property
+    def on_paper(self) -> bool:
+        """Whether anything of it is on paper."""
+        return not self.screen and bool(self.lead or self.figure or (self.table and not self.table.screen))
 
     @property
     def beside(self) -> bool:
@@ -200,6 +209,13 @@ class Section:
     statements: list[Said] = field(default_factory=list)
     unmeasured: list[Line] = field(default_factory=list)
     """Evidence that was skipped or failed, with the reason."""
+
+    @property
+    def left_out(self) -> int:
+        """Tables and pictures that paper leaves to the HTML report."""
+        whole = [exhibit for exhibit in self.exhibits if not exhibit.on_paper]
+        tables = [e for e in self.exhibits if e.on_paper and e.table is not None and e.table.screen]
+        return len(whole) + len(tables)
 
     @property
     def margin(self) -> tuple[Note, ...]:

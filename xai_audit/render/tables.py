@@ -9,7 +9,7 @@ from xai_audit.render import findings as told
 from xai_audit.render import numbers, thresholds
 from xai_audit.render.palette import VERDICTS
 from xai_audit.render.shown import Cell, Column, Line, Table
-from xai_audit.render.visible import anchor, name
+from xai_audit.render.visible import anchor, name, visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +43,9 @@ RATE_OF = {
     "false_positive_rate_difference": "False positive rate",
     "predictive_parity_difference": "Precision",
     "calibration_gap": "Score minus share positive",
+    "equalized_odds_difference": "True and false positive rate",
+    "equalized_odds_sum": "True and false positive rate",
+    "abroca": "Area under the ROC curve",
 }
 """The rate that a comparison compares, by method."""
 NOT_ENOUGH = "†"
@@ -71,12 +74,15 @@ def overall(audit: Audit, pieces: Sequence[Evidence]) -> Table | None:
             continue
         estimate = piece.observation.estimate
         held = thresholds.held(audit, piece.id) or thresholds.declared(audit, piece.method)
-        unit = f" {piece.observation.unit}" if piece.observation.unit else ""
         rows.append(
             Line(
                 cells=(
-                    Cell(text=name(piece.title, 60), sub=piece.measures),
-                    Cell(text=f"{numbers.number(estimate)}{unit}", sort=str(estimate.value)),
+                    Cell(text=name(piece.title, 140), sub=visible(piece.measures)),
+                    Cell(
+                        text=numbers.number(estimate),
+                        sub=name(piece.observation.unit or "", 40),
+                        sort=str(estimate.value),
+                    ),
                     Cell(text=f"{estimate.n:,}", sort=str(estimate.n)),
                     demand(held),
                     mark_of(audit, piece.id),
@@ -88,13 +94,15 @@ def overall(audit: Audit, pieces: Sequence[Evidence]) -> Table | None:
     return Table(
         caption="Measured over all rows",
         columns=(
-            Column(head="Measure", width="w-measure"),
+            Column(head="Measure"),
             Column(head="Observed", numeric=True),
             Column(head="n", numeric=True),
             Column(head="Threshold"),
             Column(head="Verdict"),
         ),
         rows=tuple(rows),
+        full=True,
+        kind="overall",
     )
 
 
@@ -256,6 +264,7 @@ def gaps(audit: Audit, pieces: Sequence[Evidence]) -> Table | None:
         ),
         rows=tuple(rows),
         full=True,
+        kind="gaps",
     )
 
 
