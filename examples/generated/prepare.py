@@ -5,6 +5,7 @@ Nobody here exists. Income, debt, savings and years in work decide whether a loa
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +47,7 @@ def people(count: int, seed: int) -> pd.DataFrame:
 
 
 def main() -> None:
-    """Write train.csv, test.csv and model.skops beside this file."""
+    """Write train.csv, test.csv, model.skops and its digest (prepared.yaml) beside this file."""
     train, test = people(5000, seed=1), people(5000, seed=2)
     logs = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
     levels = make_pipeline(
@@ -66,6 +67,9 @@ def main() -> None:
     train.to_csv(HERE / "train.csv", index=False)
     test.to_csv(HERE / "test.csv", index=False)
     skops.io.dump(model, HERE / "model.skops")
+    # The digest of a skops file differs from one writing to the next, so the spec takes it from here.
+    digest = hashlib.sha256((HERE / "model.skops").read_bytes()).hexdigest()
+    (HERE / "prepared.yaml").write_text(f"model: {{sha256: {digest}}}\n")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def test_without_a_minimum_all_people_are_counted():
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"a": rng.normal(size=50)})
     found = swarm(frame, rng.normal(size=(50, 1)), [0], 0)
-    assert sum(cell for row in found.observation.values for cell in row) == 50
+    assert sum(cell for row in dict(found.observation)["values"] for cell in row) == 50
     assert found.limits == ()
 
 

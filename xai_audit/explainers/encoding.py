@@ -75,7 +75,7 @@ def encode(model: Any, frame: pd.DataFrame) -> NDArray[np.float64]:
 
 
 def _given(model: Any, frame: pd.DataFrame) -> Any:
-    inputs = getattr(model, "inputs", None)
+    inputs: Any = getattr(model, "inputs", None)
     if hasattr(inputs, "of"):
         return inputs.of(frame)
     names = _names(model.native)
@@ -140,7 +140,9 @@ def taken_apart(model: Any, pool: pd.DataFrame) -> Encoding | str:
     direct = len(numbers) == pool.shape[1] == matrix.shape[1] and np.array_equal(
         matrix, pool.to_numpy(dtype=np.float64, na_value=np.nan), equal_nan=True
     )
-    found = Encoding(last_estimator(model.native), matrix, np.arange(pool.shape[1]) if direct else players, direct)
+    found = Encoding(
+        last_estimator(model.native), matrix, np.arange(pool.shape[1]) if direct else players, direct
+    )
     return _tried(model, pool, found)
 
 

@@ -92,7 +92,8 @@ def plan(
     chosen = rounds if rounds is not None else int(min(max(max_evals // max(each, 1), 2), 10))
     if rounds is None and each * chosen > max_evals:
         reasons.append(
-            f"two sampled orders a pair of rows, the fewest that show an error, take {each * chosen:,} answers, over max_evals {max_evals:,}"
+            f"two sampled orders a pair of rows, the fewest that show an error, take {each * chosen:,} answers, "
+            f"over max_evals {max_evals:,}"
         )
     return Plan({**note, "engine": "permutation", "rounds": chosen}, tuple(reasons))
 
@@ -139,9 +140,8 @@ def structure(
                 off = _spot(subject, output, note, ensemble, encoding, pool)
                 if off <= tolerance:
                     return {**note, "spot_check": off}, []
-                return None, [
-                    f"the {engine} engine was REJECTED: on {SPOT} rows it differs by {off:.3g} from all subsets asked of the model"
-                ]
+                off_by = f"on {SPOT} rows it differs by {off:.3g} from all subsets asked of the model"
+                return None, [f"the {engine} engine was REJECTED: {off_by}"]
     kind = "trees" if ensemble is not None else "weights"
     return None, [f"{kind} were read from the model but do not reproduce its output; they were not used"]
 

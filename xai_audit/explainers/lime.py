@@ -242,7 +242,8 @@ def _common(
         )
     if bitten:
         said.append(
-            f"lime {REPRODUCED} would draw 0 where a bin holds one value only ({', '.join(bitten)}); that value is drawn here"
+            f"lime {REPRODUCED} would draw 0 where a bin holds one value only ({', '.join(bitten)}); "
+            "that value is drawn here"
         )
     if missing:
         said.append(f"missing numbers are a bin of their own, where lime fails ({', '.join(missing)})")

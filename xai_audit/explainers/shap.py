@@ -268,7 +268,10 @@ def _observed(
         subject, params, context, frame, phi, found["background_error"][finite], outputs, base, common
     )
     worst = exactly(float(relative.max()), len(relative))
-    measure = "largest |sum of contributions + base - output| / max(|output - base|, range of outputs over rows and background)"
+    measure = (
+        "largest |sum of contributions + base - output| / max(|output - base|, range of outputs), "
+        "the range over rows and background"
+    )
     yield Measured(
         name="additivity",
         title="Largest relative residual of additivity",

@@ -73,30 +73,22 @@ def read(estimator: Any, positive: int) -> Ensemble | None:
     caller's to check: compare ``raw`` with the model's own output.
     """
     module = type(estimator).__module__.split(".")[0]
-    if module == "xgboost":
-        return _xgboost(estimator)
-    if module == "lightgbm":
-        return _lightgbm(estimator)
+    if module in {"xgboost", "lightgbm"}:
+        return _xgboost(estimator) if module == "xgboost" else _lightgbm(estimator)
     if hasattr(estimator, "_predictors") and hasattr(estimator, "_baseline_prediction"):
         return _histogram(estimator)
     if hasattr(estimator, "tree_"):
         return _forest([estimator], positive)
-    if (
-        hasattr(estimator, "estimators_")
-        and hasattr(estimator, "learning_rate")
-        and hasattr(estimator, "init_")
-    ):
-        return _gradient(estimator)
     members = getattr(estimator, "estimators_", None)
+    if members is not None and hasattr(estimator, "learning_rate") and hasattr(estimator, "init_"):
+        return _gradient(estimator)
     forests = {
         "RandomForestClassifier",
         "RandomForestRegressor",
         "ExtraTreesClassifier",
         "ExtraTreesRegressor",
     }
-    if type(estimator).__name__ in forests and members is not None:
-        return _forest(members, positive)
-    return None
+    return _forest(members, positive) if members is not None and type(estimator).__name__ in forests else None
 
 
 def _numeric(

@@ -194,6 +194,9 @@ def _noticed(
             notes.append(
                 f"{found['count']:,} rows of {path} have no valid label ({examples}) and count in no rate"
             )
+    if truths and len(case.decided.tables) > 1 and 1 not in truths:
+        path = case.decided.tables[1].path
+        notes.append(f"{path} has no column {case.mistakes.spec.data.target!r}: its labels are not known")
     if case.mistakes.spec.data.train is None:
         notes.append("there is no training data: what compares with it is left out")
     return notes

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def taken(mistakes: Mistakes, test: Cells) -> set[str]:
     """Columns that have a role other than feature; those that are not there are mistakes."""
     data, model = mistakes.spec.data, mistakes.spec.model
-    for key in ("id", "cluster", "weight"):
+    for key in ("target", "id", "cluster", "weight"):
         _present(mistakes, f"data.{key}", getattr(data, key), test)
     for place, item in enumerate(data.sensitive):
         key = f"data.sensitive.{place}"

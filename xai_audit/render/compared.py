@@ -121,7 +121,7 @@ def rows_of(audit: Audit, pieces: Sequence[Evidence], held: Threshold | None) ->
             measured = group.status == "measured" and group.estimate is not None
             rows.append(
                 charts.Row(
-                    label=tables.label(group, piece.observation.by),
+                    label=tables.short_label(group, piece.observation.by),
                     estimate=group.estimate,
                     word=name(group.reason or group.status, 40),
                     n=f"{counted:,}" if counted is not None and group.n is not None else "",
@@ -231,7 +231,7 @@ def _ratios(audit: Audit, pieces: Sequence[Evidence]) -> Exhibit | None:
             word = "the highest" if highest else name(group.reason or "not compared", 40)
             rows.append(
                 charts.Row(
-                    label=tables.label(group, piece.observation.by),
+                    label=tables.short_label(group, piece.observation.by),
                     estimate=ratio,
                     word=word,
                     n=f"{group.n:,}" if group.n is not None else "",

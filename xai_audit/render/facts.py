@@ -10,7 +10,7 @@ from xai_audit.render import numbers as printed
 from xai_audit.render import people
 from xai_audit.render.palette import VERDICTS
 from xai_audit.render.shown import Cell, Column, Line, Table
-from xai_audit.render.visible import anchor, name, visible
+from xai_audit.render.visible import anchor, name, prose
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -193,7 +193,7 @@ def unmeasured(piece: Evidence) -> Line:
             Cell(
                 text=piece.status, mark=VERDICTS["review"] if piece.status == "failed" else VERDICTS["absent"]
             ),
-            Cell(text=visible(piece.reason or "")[:600]),
+            Cell(text=prose(piece.reason or "", 600)),
         )
     )
 

@@ -12,7 +12,7 @@ from xai_audit.render.palette import VERDICTS
 from xai_audit.render.people import asks
 from xai_audit.render.shown import Cell, Judged, Line, Note
 from xai_audit.render.thresholds import BASES
-from xai_audit.render.visible import anchor, name, visible
+from xai_audit.render.visible import anchor, name, prose
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -90,23 +90,23 @@ def judged(audit: Audit, finding: Finding) -> Judged:
     return Judged(
         anchor=place(finding),
         rule=finding.rule,
-        title=visible(finding.title),
+        title=name(finding.title, 240),
         clause=finding.clause,
         basis=BASES[finding.basis],
         mark=mark,
         word=mark.word,
         blocking=finding.blocking,
         level={"error": "blocks", "warning": "warns", "note": "note"}[finding.level],
-        message=sentence(visible(finding.message)),
+        message=sentence(prose(finding.message)),
         observed=_observed(part),
         quantity=_quantity(finding, part),
         threshold=finding.threshold or _asked(finding),
         affected=_affected(audit, finding, part),
         sure=_sure(finding, part),
         settle=settle(audit, finding),
-        why=sentence(visible(finding.why or "")),
-        note=sentence(visible(finding.note or "")),
-        todo=sentence(visible(finding.tip or "")),
+        why=sentence(prose(finding.why or "")),
+        note=sentence(prose(finding.note or "")),
+        todo=sentence(prose(finding.tip or "")),
         applies=f"Applies from {numbers.day(finding.applies_from)}" if finding.applies_from else "",
         policy=finding.policy,
         waiver=_waiver(finding),
@@ -155,7 +155,7 @@ def _group(audit: Audit, identifier: str, label: str) -> Group | None:
 
 def _affected(audit: Audit, finding: Finding, part: Part | None) -> str:
     if finding.affected:
-        return visible(finding.affected)
+        return prose(finding.affected)
     who = people(audit)
     if part is None or part.estimate is None:
         return ""
@@ -190,7 +190,7 @@ def chance(p: float) -> str:
 def settle(audit: Audit, finding: Finding) -> str:
     """What would decide an undecided finding, with its if."""
     if finding.settle:
-        return sentence(visible(finding.settle))
+        return sentence(prose(finding.settle))
     if finding.missing:
         what = [asks(key) for key in finding.missing]
         rest = len(what) - 2
@@ -211,7 +211,7 @@ def settle(audit: Audit, finding: Finding) -> str:
     reasons = list(dict.fromkeys(p.reason for p in undecided if p.reason))
     if reasons:
         return sentence(name("; ".join(reasons), 240))
-    return sentence(visible(finding.tip or "A person has to look at it"))
+    return sentence(prose(finding.tip or "A person has to look at it"))
 
 
 def _waiver(finding: Finding) -> str:
@@ -219,7 +219,7 @@ def _waiver(finding: Finding) -> str:
     if waiver is None:
         return ""
     until = f"{'expired on' if waiver.expired else 'until'} {numbers.day(waiver.expires)}"
-    return f"Waived by {name(waiver.approver)}, {until}: {visible(waiver.reason)}"
+    return f"Waived by {name(waiver.approver)}, {until}: {prose(waiver.reason)}"
 
 
 def _parts(finding: Finding) -> tuple[Line, ...]:

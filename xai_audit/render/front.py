@@ -117,7 +117,7 @@ def _sums(audit: Audit, found: dict[str, list[Finding]]) -> str:
     """How the rules add up."""
     blocking = sum(finding.blocking for finding in found["fail"])
     words = [
-        (blocking, "failed and block"),
+        (blocking, "failed and blocks" if blocking == 1 else "failed and block"),
         (len(found["fail"]) - blocking, "failed without blocking"),
         (len(found["open"]), "could not be decided"),
         (len(found["review"]), "needs a person" if len(found["review"]) == 1 else "need a person"),

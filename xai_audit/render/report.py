@@ -16,7 +16,7 @@ from xai_audit.render import numbers as printed
 from xai_audit.render.palette import VERDICTS
 from xai_audit.render.shown import Section, Table
 from xai_audit.render.thresholds import matches, primary
-from xai_audit.render.visible import name, visible
+from xai_audit.render.visible import name, prose
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -230,9 +230,9 @@ def texts(audit: Audit) -> dict[str, Any]:
     subject = audit.subject
     return {
         "who": told.people(audit),
-        "reasons": tuple(visible(reason) for reason in audit.reasons),
-        "not_examined": tuple(visible(text) for text in audit.not_examined),
-        "notes": tuple(visible(text) for text in subject.get("notes") or ()),
+        "reasons": tuple(prose(reason) for reason in audit.reasons),
+        "not_examined": tuple(prose(text) for text in audit.not_examined),
+        "notes": tuple(prose(text) for text in subject.get("notes") or ()),
         "sensitive_inputs": tuple(name(column) for column in subject.get("sensitive_inputs") or ()),
         "min_cell": audit.spec.get("report", {}).get("min_cell", 10),
         "examples": bool(audit.spec.get("report", {}).get("examples")),

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from xai_audit.evidence import Estimate, Evidence, Group
     from xai_audit.render.ink import Threshold
 
+SHORT = 12
+"""Letters of column names that a picture's labels still carry."""
 AT_ONCE = 3
 """Rates beside each other in a table by group."""
 
@@ -117,6 +119,14 @@ def label(group: Group, columns: Sequence[str]) -> str:
         level if key == "rate" else f"{name(key, 30)} {name(level, 60)}"
         for key, level in ((key, group.key.get(key, "")) for key in columns)
     )
+
+
+def short_label(group: Group, columns: Sequence[str]) -> str:
+    """The same for a picture's narrow column: long column names leave the room to the levels."""
+    known = [key for key in columns if key in group.key]
+    if sum(map(len, known)) > SHORT:
+        return ", ".join(name(group.key[key], 60) for key in known)
+    return label(group, columns)
 
 
 def ordered(groups: Sequence[Group]) -> list[Group]:

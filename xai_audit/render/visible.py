@@ -48,6 +48,11 @@ def name(text: object, cap: int = CAP) -> str:
     return f"{visible(whole[:cap])}… ({len(whole):,} characters)"
 
 
+def prose(text: object, cap: int = 1200) -> str:
+    """A sentence or a paragraph as printed: literal, and cut where nobody would read on."""
+    return name(text, cap)
+
+
 def fitted(text: str, width: float, size: float) -> str:
     """A label cut with an ellipsis so that it fits a width, by the faces' average advance."""
     room = width / size
