@@ -110,7 +110,7 @@ def not_applicable(rule: Rule, spec: Spec, task: Task) -> str | None:
         return None
     placed = spec.system.classification
     point = (placed.annex_iii_point or "").strip() if placed else ""
-    special = any(column.special_category for column in spec.data.sensitive)
+    special = any(column.special_category for column in spec.data.protected)
     exempt = bool(placed and placed.art6_3)
     uses = {use.method for use in (*spec.explainers, *spec.metrics)}
     checks: list[tuple[bool, str]] = []
@@ -170,7 +170,7 @@ def predictions_only(spec: Spec) -> bool:
 def sensitive_inputs(spec: Spec) -> tuple[str, ...]:
     """Sensitive columns that are model inputs; by default none is."""
     features = spec.data.features or ()
-    return tuple(column.column for column in spec.data.sensitive if column.column in features)
+    return tuple(column.column for column in spec.data.protected if column.column in features)
 
 
 def primary_of(spec: Spec, task: Task) -> str:
@@ -189,7 +189,7 @@ def evidence_read(rule: Rule, pattern: str, spec: Spec, task: Task) -> tuple[lis
         names = [use.name for use in (*spec.explainers, *spec.metrics) if use.method == method] or [method]
     if part != "*":
         return [f"{name}{slash}{part}" for name in names], ""
-    columns = [column.column for column in spec.data.sensitive]
+    columns = [column.column for column in spec.data.protected]
     if rule.when is not None and rule.when.sensitive_input:
         columns = list(sensitive_inputs(spec))
     if not columns:

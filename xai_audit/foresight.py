@@ -69,7 +69,7 @@ def _too_few(
     if ordinary is None or part != "*" or not isinstance(level, int | float):
         return []
     lines = []
-    for column in spec.data.sensitive:
+    for column in spec.data.protected:
         sizes = _sizes(column, rows, groups)
         able = sorted(
             size for size in sizes if size >= policy.min_n and _label(ordinary, size) >= policy.min_label

@@ -310,6 +310,7 @@ def describe(subject: Subject, spec: Spec) -> dict[str, Any]:
                 ],
                 "missing": list(grouping.missing),
                 "special_category": grouping.special_category,
+                "explanatory": grouping.explanatory,
             }
         )
     model = subject.model

@@ -291,7 +291,7 @@ def _model_digest(spec: Spec, subject: Mapping[str, Any]) -> Evidence:
 
 def _by_group(spec: Spec, by_id: Mapping[str, Evidence], task: applying.Task) -> Evidence:
     name = "group_performance_reported"
-    columns = [column.column for column in spec.data.sensitive]
+    columns = [column.column for column in spec.data.protected]
     if not columns:
         return _record(name, None, reason="the spec names no sensitive column")
     primary = applying.primary_of(spec, task)
@@ -308,7 +308,7 @@ def _by_group(spec: Spec, by_id: Mapping[str, Evidence], task: applying.Task) ->
 
 
 def _sizes(spec: Spec, evidence: Sequence[Evidence]) -> Evidence:
-    columns = {column.column for column in spec.data.sensitive}
+    columns = {column.column for column in spec.data.protected}
     known: set[tuple[str, str]] = set()
     small: set[tuple[str, str]] = set()
     withheld: set[tuple[str, str]] = set()
@@ -339,7 +339,7 @@ def _sizes(spec: Spec, evidence: Sequence[Evidence]) -> Evidence:
 
 def _representation(spec: Spec, subject: Mapping[str, Any]) -> Iterator[Evidence]:
     shares = _reference(spec)
-    for column in (column.column for column in spec.data.sensitive):
+    for column in (column.column for column in spec.data.protected):
         sizes = _counted(column, subject)
         reference = shares.get(column)
         if reference is None:
@@ -378,7 +378,7 @@ def _reference(spec: Spec) -> dict[str, dict[str, float]]:
         before, found, after = (said.letter or "").partition("reference_population.shares.")
         if not found or not said.author or before.strip("0123456789."):
             continue
-        for column in (column.column for column in spec.data.sensitive):
+        for column in (column.column for column in spec.data.protected):
             label = after.removeprefix(f"{column}.")
             if label == after:
                 continue

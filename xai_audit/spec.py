@@ -176,6 +176,8 @@ class Sensitive(Frozen):
     """The column both tables share."""
     special_category: bool = False
     """Whether it is special-category data (GDPR Article 9(1))."""
+    explanatory: bool = False
+    """Whether groups are compared within it (a department, a grade) and rules do not ask it to be equal."""
 
 
 def _sensitive(value: object) -> object:
@@ -205,6 +207,11 @@ class Data(Frozen):
     """A column that says which rows belong together (one person's visits)."""
     weight: str | None = None
     """A column of row weights."""
+
+    @property
+    def protected(self) -> tuple[Sensitive, ...]:
+        """The sensitive columns that rules compare groups by: all but the explanatory ones."""
+        return tuple(column for column in self.sensitive if not column.explanatory)
 
 
 class Use(Frozen):

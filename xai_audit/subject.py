@@ -98,6 +98,8 @@ class Grouping:
     missing: tuple[bool, ...]
     """Whether a key holds a missing value."""
     special_category: bool = False
+    explanatory: bool = False
+    """Whether groups are compared within it and not by it."""
 
     def labels(self) -> tuple[str, ...]:
         """A printable name for each group."""

@@ -63,6 +63,7 @@ def grouping(sensitive: Sensitive, column: Typed, key: str, mistakes: Mistakes) 
         codes=renumbered[codes],
         missing=tuple(bool(code == len(labels) - 1) for code in used),
         special_category=sensitive.special_category,
+        explanatory=sensitive.explanatory,
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai_audit.errors import SpecError
+from xai_audit.loaders.boosted import check_lightgbm
 from xai_audit.loaders.mistakes import content
 from xai_audit.loaders.opened import Opened, Output, pair, two_sided
 from xai_audit.loaders.trial import survives
@@ -63,7 +64,7 @@ def open_model(mistakes: Mistakes) -> Opened:
         names = tuple(str(name) for name in booster.feature_name())
         named = None if all(re.fullmatch(r"Column_\d+", name) for name in names) else names
         kinds = categories(booster, named or names)
-    except (lightgbm.basic.LightGBMError, ValueError, KeyError) as error:
+    except (lightgbm.basic.LightGBMError, ValueError, KeyError, OverflowError, TypeError) as error:
         reason = (str(error).splitlines() or [""])[0][:150]
         mistakes.at("model.path", f"{spec.path} cannot be read as a LightGBM model: {reason}", missing=True)
         raise SpecError(mistakes.told()) from None
@@ -97,6 +98,7 @@ def _check(text: str, data: bytes) -> None:
     if not text.startswith("tree") or "\nend of trees" not in text:
         message = "it does not run from 'tree' to 'end of trees'"
         raise ValueError(message)
+    check_lightgbm(text)
     refused = survives("lightgbm", data)
     if refused is not None:
         raise ValueError(refused)

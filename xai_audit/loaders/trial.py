@@ -29,8 +29,22 @@ import ctypes, sys
 data = sys.stdin.buffer.read()
 library = ctypes.CDLL(sys.argv[1])
 library.LGBM_GetLastError.restype = ctypes.c_char_p
-model, trees = ctypes.c_void_p(), ctypes.c_int()
+model, trees, width = ctypes.c_void_p(), ctypes.c_int(), ctypes.c_int()
 failed = library.LGBM_BoosterLoadModelFromString(data, ctypes.byref(trees), ctypes.byref(model))
+if not failed:
+    # What the Python package asks of every model it reads, and one answer.
+    space, length = ctypes.create_string_buffer(1 << 20), ctypes.c_int64()
+    failed = library.LGBM_BoosterGetLoadedParam(model, ctypes.c_int64(1 << 20), ctypes.byref(length), space)
+if not failed:
+    failed = library.LGBM_BoosterGetNumFeature(model, ctypes.byref(width))
+if not failed:
+    row = (ctypes.c_double * max(width.value, 1))()
+    outputs = ctypes.c_int()
+    library.LGBM_BoosterGetNumClasses(model, ctypes.byref(outputs))
+    answer = (ctypes.c_double * max(outputs.value, 1))()
+    failed = library.LGBM_BoosterPredictForMat(
+        model, row, 1, ctypes.c_int32(1), ctypes.c_int32(width.value), 1, 0, 0, -1, b"", ctypes.byref(length), answer
+    )
 if failed:
     print(library.LGBM_GetLastError().decode("utf-8", "replace"))
 sys.exit(1 if failed else 0)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai_audit.errors import SpecError
+from xai_audit.loaders.boosted import check_xgboost
 from xai_audit.loaders.mistakes import content
 from xai_audit.loaders.opened import Opened, Output, one_hot, pair, two_sided
 from xai_audit.loaders.trial import survives
@@ -76,6 +77,11 @@ def open_model(mistakes: Mistakes) -> Opened:
     booster = xgboost.Booster()
     booster.load_model(bytearray(data))
     learner = json.loads(booster.save_config())["learner"]
+    try:
+        check_xgboost(json.loads(bytes(booster.save_raw("json")))["learner"])
+    except (ValueError, KeyError, TypeError) as error:
+        mistakes.at("model.path", f"{spec.path} cannot be read as an XGBoost model: {error}", missing=True)
+        raise SpecError(mistakes.told()) from None
     booster.set_param({"nthread": 1})
     objective = str(learner["learner_train_param"]["objective"])
     k = max(int(learner["learner_model_param"]["num_class"]), 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from xai_audit.method import Method
-from xai_audit.metrics import checks, composite, decisions, parity, probability, rates, regression
+from xai_audit.metrics import checks, composite, conditional, decisions, parity, probability, rates, regression
 
 METRICS: tuple[Method[Any], ...] = (
     *rates.METHODS,
@@ -13,6 +13,7 @@ METRICS: tuple[Method[Any], ...] = (
     *probability.METHODS,
     *regression.METHODS,
     *parity.METHODS,
+    *conditional.METHODS,
     *decisions.METHODS,
     *checks.METHODS,
 )

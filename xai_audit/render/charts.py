@@ -54,7 +54,9 @@ class Row:
     rank: tuple[int, int] | None = None
 
 
-def draw(observation: Observation, title: str, threshold: Threshold | None = None) -> Drawing:
+def draw(  # noqa: PLR0911  # a return for each shape
+    observation: Observation, title: str, threshold: Threshold | None = None
+) -> Drawing:
     """The picture of any observation."""
     match observation:
         case Scalar():

@@ -198,7 +198,7 @@ def fairness(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
         twin = piece.id.replace("_difference", "_ratio", 1)
         doubled = piece.method.endswith("_difference") and any(other.id == twin for other in compared)
         # Both rates of equalized odds have tables of their own where both were asked for.
-        doubled = doubled or (piece.method.startswith("equalized_odds") and _ODDS <= set(methods))
+        doubled = doubled or (piece.method.startswith("equalized_odds") and _ODDS.issubset(methods))
         if piece in simple or doubled:
             continue
         if (found := listings.crossing(piece)) is not None:

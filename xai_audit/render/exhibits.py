@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, assert_never
 
 from xai_audit.evidence import Cases, Curve, Evidence, Graph, Groups, Matrix, Ranking, Scalar, encoded
-from xai_audit.render import arrows, charts, claims, listings, numbers, tables, thresholds
+from xai_audit.render import arrows, charts, claims, curves, listings, numbers, tables, thresholds
 from xai_audit.render import findings as told
 from xai_audit.render.shown import Cell, Column, Exhibit, Figure, Line, Note, Table
 from xai_audit.render.visible import name, visible
@@ -62,7 +62,7 @@ def columns_of(piece: Evidence) -> tuple[str, ...]:
     return tuple(key for key in piece.observation.by if key not in {"class", "rate"})
 
 
-def any_shape(audit: Audit, piece: Evidence) -> Exhibit | None:
+def any_shape(audit: Audit, piece: Evidence) -> Exhibit | None:  # noqa: PLR0911  # a return for each shape
     """A piece of evidence of any shape, in the general way."""
     if piece.observation is None:
         return None
@@ -131,7 +131,7 @@ def _curve(audit: Audit, piece: Evidence, seen: Curve) -> Exhibit:
         if calibrated
         else piece.measures
     )
-    figure = Figure(title=title, subtitle=sub, drawing=charts.curve(seen, title, diagonal=calibrated))
+    figure = Figure(title=title, subtitle=sub, drawing=curves.curve(seen, title, diagonal=calibrated))
     return Exhibit(
         figure=figure,
         table=noted(listings.curve(seen, name(piece.title, 80)), limits([piece])),

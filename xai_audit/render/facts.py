@@ -158,7 +158,7 @@ def _levels(levels: Any) -> str:
 
 
 def _groupings(audit: Audit) -> Table:
-    rows = []
+    rows: list[Line] = []
     for grouping in audit.subject.get("groupings") or ():
         if len(grouping["columns"]) > 1:
             continue

@@ -204,7 +204,8 @@ def settle(audit: Audit, finding: Finding) -> str:
         (part.quantity or "") if part else "", "value"
     )
     if any(p.hopeless for p in undecided):
-        return f"More {who} will not settle it while the {kind} stays so near the threshold: over 100 times as many would be needed."
+        near = f"while the {kind} stays so near the threshold"
+        return f"More {who} will not settle it {near}: over 100 times as many would be needed."
     if rows:
         most = max(rows)
         return f"About {numbers.about(most)} more {who} would probably settle it, if the {kind} stays where it is."

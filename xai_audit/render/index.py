@@ -61,6 +61,5 @@ def html(audits: Sequence[tuple[str, Audit]]) -> bytes:
     template = templates().get_template("index.html.j2")
     bare = template.render(table=table, style=Markup(style), faces="", media="screen")  # noqa: S704
     faces = Markup(fonts.embedded(bare))  # noqa: S704
-    return template.render(table=table, style=Markup(style), faces=faces, media="screen").encode(
-        "utf-8", "backslashreplace"
-    )  # noqa: S704
+    whole = template.render(table=table, style=Markup(style), faces=faces, media="screen")  # noqa: S704
+    return whole.encode("utf-8", "backslashreplace")

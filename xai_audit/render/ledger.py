@@ -124,7 +124,8 @@ def _identity(audit: Audit) -> Held:
 
 def _software(audit: Audit) -> Held:
     packages = audit.environment.get("packages") or {}
-    text = f"This audit ran on Python {audit.environment.get('python', 'of unknown version')} and {len(packages)} packages, listed in annex G."
+    python = name(audit.environment.get("python") or "of unknown version", 40)
+    text = f"This audit ran on Python {python} and {len(packages)} packages, listed in annex G."
     return (text,), (_section("G", "reproduction"),)
 
 
@@ -176,14 +177,14 @@ def _data(audit: Audit) -> Held:
         for label, table in (("Test data", data.get("test")), ("Training data", data.get("train")))
         if table and table.get("rows") is not None
     ]
-    return (tuple([". ".join(said) + "."]) if said else ()), (_section("6", "data"),)
+    return ((". ".join(said) + ".",) if said else ()), (_section("6", "data"),)
 
 
 def _testing(audit: Audit) -> Held:
     measured = sum(piece.status == "measured" for piece in audit.evidence)
-    return (
-        f"{numbers.some(measured, 'measurement')} under rules fixed before the run; this report is dated {numbers.day(audit.run.get('finished', ''))}.",
-    ), (_section("7", "performance"),)
+    many = f"{numbers.some(measured, 'measurement')} under rules fixed before the run"
+    dated = f"this report is dated {numbers.day(audit.run.get('finished', ''))}"
+    return (f"{many}; {dated}.",), (_section("7", "performance"),)
 
 
 def _artefact(audit: Audit) -> Held:

@@ -101,12 +101,14 @@ def day(moment: object) -> str:
     """A date as printed, ``14 November 2026``, from a date, a datetime or ISO text; the text itself otherwise."""
     if isinstance(moment, str):
         try:
-            moment = datetime.fromisoformat(moment)
+            read: object = datetime.fromisoformat(moment)
         except ValueError:
             return moment
-    if isinstance(moment, date):
-        return f"{moment.day}{NBSP}{MONTHS[moment.month - 1]}{NBSP}{moment.year}"
-    return str(moment)
+    else:
+        read = moment
+    return (
+        f"{read.day}{NBSP}{MONTHS[read.month - 1]}{NBSP}{read.year}" if isinstance(read, date) else str(read)
+    )
 
 
 def joined(words: Iterable[str]) -> str:

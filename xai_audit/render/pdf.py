@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from markupsafe import Markup
 
@@ -102,7 +102,7 @@ def _fetcher() -> Any:
 class _Strict(logging.Handler):
     """Turns any warning of WeasyPrint into an error: what it ignores, the reader would not see."""
 
-    def __enter__(self) -> _Strict:
+    def __enter__(self) -> Self:
         self.said: list[str] = []
         self.setLevel(logging.WARNING)
         self._logger = logging.getLogger("weasyprint")
@@ -137,7 +137,8 @@ def _finish(_: Any, pdf: Any) -> None:
 # PDF/A allows a schema of another standard only if it is described: ISO 19005-3, 6.6.2.3.
 _UA = b"""<rdf:Description xmlns:pdfuaid="http://www.aiim.org/pdfua/ns/id/" rdf:about="" pdfuaid:part="1"/>
 <rdf:Description xmlns:pdfaExtension="http://www.aiim.org/pdfa/ns/extension/"
- xmlns:pdfaSchema="http://www.aiim.org/pdfa/ns/schema#" xmlns:pdfaProperty="http://www.aiim.org/pdfa/ns/property#" rdf:about="">
+ xmlns:pdfaSchema="http://www.aiim.org/pdfa/ns/schema#"
+ xmlns:pdfaProperty="http://www.aiim.org/pdfa/ns/property#" rdf:about="">
 <pdfaExtension:schemas><rdf:Bag><rdf:li rdf:parseType="Resource">
 <pdfaSchema:schema>PDF/UA Universal Accessibility Schema</pdfaSchema:schema>
 <pdfaSchema:namespaceURI>http://www.aiim.org/pdfua/ns/id/</pdfaSchema:namespaceURI>

@@ -78,7 +78,7 @@ def report(audit: Audit) -> Report:
     worst = next(
         (VERDICTS[key] for key in ("fail", "open", "review", "absent") if found[key]), VERDICTS["pass"]
     )
-    rail = [("1", "Outcome", "outcome", worst)]
+    rail: list[tuple[str, str, str, Mark | None]] = [("1", "Outcome", "outcome", worst)]
     rail += [(s.number, s.short, s.id, s.mark) for s in sections]
     policies = audit.policies
     return Report(

@@ -56,15 +56,13 @@ def prose(text: object, cap: int = 1200) -> str:
 def fitted(text: str, width: float, size: float) -> str:
     """A label cut with an ellipsis so that it fits a width, by the faces' average advance."""
     room = width / size
-    used = 0.0
-    for index, character in enumerate(text):
-        used += advance(character)
-        if used > room:
-            while index and used + 0.75 > room:
-                index -= 1
-                used -= advance(text[index])
-            return text[:index].rstrip() + "…"
-    return text
+    if sum(map(advance, text[: int(room * 4) + 1])) <= room:
+        return text
+    used, kept = 0.75, 0  # the ellipsis itself
+    while used + advance(text[kept]) <= room:
+        used += advance(text[kept])
+        kept += 1
+    return text[:kept].rstrip() + "…"
 
 
 def advance(character: str) -> float:

@@ -1,0 +1,109 @@
+"""Whether the trees of a boosting library's file stay inside their own arrays; see trees.py for why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai_audit.loaders.trees import FaultyTreeError
+
+_CATEGORY = 1
+"""The bit of LightGBM's decision_type that says a split is by category."""
+_WORD = 32
+
+
+def check_lightgbm(text: str) -> None:
+    """Raise FaultyTreeError where a tree of a LightGBM text file points outside itself or its features."""
+    head, *blocks = text.partition("\nend of trees")[0].split("\nTree=")
+    features = int(_fields(head)["max_feature_idx"]) + 1
+    for block in blocks:
+        fields = _fields(block)
+        leaves = int(fields["num_leaves"])
+        if leaves < 1 or len(fields.get("leaf_value", "").split()) != leaves:
+            _refuse()
+        if leaves == 1:
+            continue
+        left, right = (_integers(fields, name, leaves - 1) for name in ("left_child", "right_child"))
+        # A child is an inner node from 0 up, or the complement of a leaf.
+        for child in (left, right):
+            inner = child >= 0
+            place = np.arange(leaves - 1)
+            if (inner & ((child <= place) | (child >= leaves - 1))).any() or (~inner & (~child >= leaves)).any():
+                _refuse()
+        feature = _integers(fields, "split_feature", leaves - 1)
+        if (feature < 0).any() or (feature >= features).any():
+            _refuse()
+        _check_categories(fields, leaves - 1)
+
+
+def _check_categories(fields: Mapping[str, str], nodes: int) -> None:
+    split = (_integers(fields, "decision_type", nodes) & _CATEGORY) > 0
+    thresholds = fields.get("threshold", "").split()
+    count = int(fields.get("num_cat", "0"))
+    if len(thresholds) != nodes or (split.any() and count < 1):
+        _refuse()
+    if count < 1:
+        return
+    bounds = _integers(fields, "cat_boundaries", count + 1)
+    _integers(fields, "cat_threshold", int(bounds[-1]))
+    index = np.array([float(word) for word in thresholds])[split]
+    if bounds[0] != 0 or (np.diff(bounds) < 0).any() or (index < 0).any() or (index >= count).any():
+        _refuse()
+
+
+def _fields(block: str) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+
+
+def _integers(fields: Mapping[str, str], name: str, count: int) -> NDArray[np.int64]:
+    found = np.array([int(word) for word in fields.get(name, "").split()], dtype=np.int64)
+    if len(found) != count:
+        _refuse()
+    return found
+
+
+def check_xgboost(learner: Mapping[str, Any]) -> None:
+    """Raise FaultyTreeError where a tree of an XGBoost learner, as its JSON has it, points outside itself."""
+    features = int(learner["learner_model_param"]["num_feature"])
+    booster = learner["gradient_booster"]
+    model = booster.get("model") or booster.get("gbtree", {}).get("model")
+    if booster["name"] == "gblinear":
+        return
+    groups = max(int(learner["learner_model_param"]["num_class"]), 1)
+    if any(not 0 <= int(group) < groups for group in model["tree_info"]):
+        _refuse()
+    for tree in model["trees"]:
+        left, right = (np.array(tree[f"{side}_children"], dtype=np.int64) for side in ("left", "right"))
+        nodes = len(left)
+        feature = np.array(tree["split_indices"], dtype=np.int64)
+        if nodes < 1 or any(len(tree[name]) != nodes for name in ("right_children", "split_indices", "split_conditions")):
+            _refuse()
+        inner = left >= 0
+        for child in (left[inner], right[inner]):
+            if (child < 0).any() or (child >= nodes).any():
+                _refuse()
+        if (feature[inner] < 0).any() or (feature[inner] >= features).any():
+            _refuse()
+        _check_ends(left, right, inner)
+
+
+def _check_ends(left: NDArray[np.int64], right: NDArray[np.int64], inner: NDArray[np.bool_]) -> None:
+    """No node is reached twice, so every walk ends."""
+    seen: set[int] = set()
+    stack: list[int] = [0]
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            _refuse()
+        seen.add(node)
+        if inner[node]:
+            children: Sequence[int] = (int(left[node]), int(right[node]))
+            stack.extend(children)
+
+
+def _refuse() -> None:
+    message = "a tree points outside its own arrays"
+    raise FaultyTreeError(message)
