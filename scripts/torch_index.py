@@ -27,7 +27,7 @@ def main() -> None:
         urlopen(CPU_INDEX, timeout=3).close()
     except OSError:
         return
-    print(f"--extra-index-url {CPU_INDEX}")  # noqa: T201
+    print(f"--extra-index-url {CPU_INDEX}")
 
 
 main()

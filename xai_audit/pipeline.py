@@ -29,7 +29,24 @@ if TYPE_CHECKING:
     from xai_audit.subject import Rows, Subject
     from xai_audit.verdict import Verdict
 
-PACKAGES = ("numpy", "scipy", "pandas", "pyarrow", "scikit-learn", "shap", "lime", "skops", "xgboost", "xgboost-cpu", "lightgbm", "onnxruntime", "joblib", "weasyprint", "pydantic", "jinja2")  # fmt: skip
+PACKAGES = (
+    "numpy",
+    "scipy",
+    "pandas",
+    "pyarrow",
+    "scikit-learn",
+    "shap",
+    "lime",
+    "skops",
+    "xgboost",
+    "xgboost-cpu",
+    "lightgbm",
+    "onnxruntime",
+    "joblib",
+    "weasyprint",
+    "pydantic",
+    "jinja2",
+)
 """Libraries whose version may change a number or a page."""
 
 DEFAULT_METRICS = {
@@ -95,7 +112,9 @@ def run(
         evidence += _reports(spec)
         card = describe(subject, spec)
         progress.stage("judge")
-        verdict, recorded = decide(spec, policies, evidence, card, today=started.date(), started=started.date())
+        verdict, recorded = decide(
+            spec, policies, evidence, card, today=started.date(), started=started.date()
+        )
         made = Audit(
             outcome=verdict.outcome,
             reasons=verdict.reasons,
@@ -409,7 +428,7 @@ def not_examined(spec: Spec, subject: Subject, evidence: Sequence[Evidence]) -> 
         notes.append("Crossings of sensitive columns: the spec says none.")
     notes += [
         "Robustness to noise, shift and attack (Article 15(4) and (5)): not built into this version.",
-        "Whether explanations follow a randomised model, and whether removing the named inputs matters: not built into this version.",
+        "Whether explanations follow a randomised model, and whether the named inputs matter: not built into this version.",
         "Privacy attacks and poisoning (Article 15(5)): not built into this version.",
         "Sensitive attributes that are not in the data.",
     ]

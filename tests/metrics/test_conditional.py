@@ -46,7 +46,9 @@ def test_berkeley_is_explained_by_its_departments() -> None:
     }  # fmt: skip
     gender, department, admitted = [], [], []
     for name, cells in counts.items():
-        for (who, decision), count in zip([("man", 1), ("man", 0), ("woman", 1), ("woman", 0)], cells, strict=True):
+        for (who, decision), count in zip(
+            [("man", 1), ("man", 0), ("woman", 1), ("woman", 0)], cells, strict=True
+        ):
             gender += [who] * count
             department += [name] * count
             admitted += [decision] * count

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -60,10 +61,7 @@ def test_wider_levels_hold_narrower_ones(people) -> None:
         "equal_opportunity_difference/g"
     ].observation.summary.difference
     limits = list(gap.limits.values())
-    assert all(
-        outer[0] <= inner[0] and inner[1] <= outer[1]
-        for inner, outer in zip(limits, limits[1:], strict=False)
-    )
+    assert all(outer[0] <= inner[0] and inner[1] <= outer[1] for inner, outer in pairwise(limits))
 
 
 def test_resume_callbacks_and_ricci_give_their_published_ratios(shared_data: Path) -> None:

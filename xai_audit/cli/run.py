@@ -9,8 +9,9 @@ import click
 
 if TYPE_CHECKING:
     from xai_audit.audit import Audit
+    from xai_audit.verdict import Outcome
 
-SEVERITY = ("pass", "review", "fail", "error")
+SEVERITY: tuple[Outcome, ...] = ("pass", "review", "fail", "error")
 """From best to worst: the exit code of several specs is that of the worst."""
 
 
@@ -69,7 +70,7 @@ def command(
     with_policies = [(spec, read_policies(spec.policies, Path(spec.file).parent)) for spec in asked]
     debug = bool(context.find_root().params.get("debug"))
     options = pipeline.Options(jobs=jobs, resume=resume, debug=debug)
-    worst = "pass"
+    worst: Outcome = "pass"
     done: list[tuple[str, Audit]] = []
     folders = _folders(out, specs)
     for (spec, policies), folder in zip(with_policies, folders, strict=True):

@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from xai_audit.method import Method
-from xai_audit.metrics import checks, composite, conditional, decisions, parity, probability, rates, regression
+from xai_audit.metrics import (
+    checks,
+    composite,
+    conditional,
+    decisions,
+    parity,
+    probability,
+    rates,
+    regression,
+)
 
 METRICS: tuple[Method[Any], ...] = (
     *rates.METHODS,

@@ -244,11 +244,11 @@ METHODS: tuple[Method[Any], ...] = (
     _check(
         "unusual_input_failures",
         "Failures on unusual input",
-        "The share of unusual inputs (a column missing, a number far outside its range) that crash the model or give no number.",
+        "The share of unusual inputs (a column missing, a number far out of range) that crash it or give no number.",
         _unusual_input_failures,
         needs=("model", "features"),
         limits=(
-            "A score without a warning on such input may be worse than a refusal; it does not count as a failure here.",
+            "A score given without a warning may be worse than a refusal; it does not count as a failure here.",
         ),
         parts=("inputs",),
     ),

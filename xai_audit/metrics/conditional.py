@@ -125,9 +125,7 @@ def _group(key: dict[str, str], counts: Stratum, context: Context, *, missing: b
         return Group(key=key, n=n, status="undefined", reason="only one of the groups", missing=missing)
     if min(n1, n0) < context.min_cell:
         return Group(key=key, n=None, status="suppressed", reason=f"n < {context.min_cell}", missing=missing)
-    estimate = context.estimate(
-        x1 / n1 - x0 / n0, iv.rate_difference(x1, n1, x0, n0, context.levels[:1]), n
-    )
+    estimate = context.estimate(x1 / n1 - x0 / n0, iv.rate_difference(x1, n1, x0, n0, context.levels[:1]), n)
     small = min(n1, n0) < context.min_n
     return Group(
         key=key,
@@ -145,7 +143,7 @@ METHODS: tuple[Method[Any], ...] = (
         id="conditional_demographic_parity_difference",
         kind="metric",
         title="Conditional demographic parity difference",
-        measures="The selection rate of the group selected least minus that of the group selected most, within each level of an explanatory column.",
+        measures="The selection rate of the least selected group minus the most selected, within each level of a column.",
         params=MetricParams,
         run=_run,
         needs=("classification", "groups"),
@@ -153,7 +151,11 @@ METHODS: tuple[Method[Any], ...] = (
             "Whether the explanatory column itself is fair is not asked.",
             "The pooled difference assumes that the gap is about the same in every level.",
         ),
-        cites=("Mantel and Haenszel 1959", "Sato, Greenland and Robins 1989", "Kamiran, Zliobaite and Calders 2013"),
+        cites=(
+            "Mantel and Haenszel 1959",
+            "Sato, Greenland and Robins 1989",
+            "Kamiran, Zliobaite and Calders 2013",
+        ),
         better="zero",
     ),
 )

@@ -238,7 +238,7 @@ def _contrast(context: Context, cell: Cell, other: Cell, pairs: int, *, ratio: b
 def _rest(cell: Cell, overall: Estimate) -> tuple[float, float] | None:
     if cell.counts is None or cell.value is None:
         return None
-    successes, rows = cell.counts
+    rows = cell.counts[1]
     others = rows * (1 - cell.share) / cell.share
     rate = (overall.value - cell.share * cell.value) / (1 - cell.share)
     if others <= 0:

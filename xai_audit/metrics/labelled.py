@@ -123,7 +123,7 @@ def _weight(subject: Subject, mask: NDArray[np.bool_]) -> float:
 
 
 def each_group(
-    subject: Subject, grouping: Grouping, context: Context
+    grouping: Grouping, context: Context
 ) -> Iterator[tuple[dict[str, str], NDArray[np.bool_], bool, str]]:
     """For each group its key, its rows, whether it is the missing one, and why it may not be shown."""
     covered = hidden(grouping, context.min_cell)

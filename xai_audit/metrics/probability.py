@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterator, Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -119,8 +119,7 @@ _ECE = Statistic(
     ("classification", "labels", "probabilities"),
     "lower",
     limits=(
-        "Estimated from bins it is above zero even for a perfectly calibrated model; its value under perfect"
-        " calibration stands beside it.",
+        "It is above zero even for a perfectly calibrated model; the value such a model would have stands beside it.",
         "Its interval is conservative: at least the mean gap, at most the root mean square calibration error.",
     ),
     cites=("Naeini, Cooper and Hauskrecht 2015",),
@@ -202,7 +201,7 @@ def cut(ordered: NDArray[np.float64], bins: int) -> list[NDArray[np.int64]]:
         if place > starts[-1]:
             starts.append(place)
     starts.append(len(ordered))
-    return [np.arange(a, b) for a, b in zip(starts, starts[1:], strict=False) if b > a]
+    return [np.arange(a, b) for a, b in pairwise(starts) if b > a]
 
 
 def _abroca(subject: Subject, _: MetricParams, context: Context) -> Iterator[Measured | Skipped]:
@@ -211,7 +210,7 @@ def _abroca(subject: Subject, _: MetricParams, context: Context) -> Iterator[Mea
     valid = known(subject)
     for grouping in subject.groupings:
         cells, sides = [], {}
-        for key, inside, missing, covered in each_group(subject, grouping, context):
+        for key, inside, missing, covered in each_group(grouping, context):
             rows = np.flatnonzero(inside & valid)
             n = int(np.count_nonzero(inside))
             if covered:

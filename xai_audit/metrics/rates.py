@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +14,7 @@ from xai_audit.method import Context, Measured, Method, MetricParams, Need, Skip
 from xai_audit.metrics import grouped
 from xai_audit.metrics.grouped import Better, Cell
 from xai_audit.metrics.labelled import (
+    Tally,
     classes,
     each_group,
     known,
@@ -55,18 +56,110 @@ def _all(y: Any, _: Any) -> Any:
 
 
 RATES: tuple[Rate, ...] = (
-    Rate("precision", "Precision", "The share of rows predicted positive that are positive.", lambda y, _: y, lambda _, p: p, "no positive predictions", "higher"),
-    Rate("recall", "Recall", "The share of positive rows that are predicted positive.", lambda _, p: p, lambda y, _: y, "no positives", "higher"),
-    Rate("true_positive_rate", "True positive rate", "The share of positive rows that are predicted positive (recall).", lambda _, p: p, lambda y, _: y, "no positives", "higher"),
-    Rate("true_negative_rate", "True negative rate", "The share of negative rows that are predicted negative (specificity).", lambda _, p: ~p, lambda y, _: ~y, "no negatives", "higher"),
-    Rate("false_positive_rate", "False positive rate", "The share of negative rows that are predicted positive.", lambda _, p: p, lambda y, _: ~y, "no negatives", "lower"),
-    Rate("false_negative_rate", "False negative rate", "The share of positive rows that are predicted negative.", lambda _, p: ~p, lambda y, _: y, "no positives", "lower"),
-    Rate("negative_predictive_value", "Negative predictive value", "The share of rows predicted negative that are negative.", lambda y, _: ~y, lambda _, p: ~p, "no negative predictions", "higher"),
-    Rate("false_discovery_rate", "False discovery rate", "The share of rows predicted positive that are negative.", lambda y, _: ~y, lambda _, p: p, "no positive predictions", "lower"),
-    Rate("false_omission_rate", "False omission rate", "The share of rows predicted negative that are positive.", lambda y, _: y, lambda _, p: ~p, "no negative predictions", "lower"),
-    Rate("prevalence", "Prevalence", "The share of rows that are positive.", lambda y, _: y, _all, "no rows", "none", conditioned=False),
-    Rate("selection_rate", "Selection rate", "The share of rows that receive the favourable outcome.", lambda _, p: p, lambda _, p: np.ones_like(p, dtype=bool), "no rows", "none", labels=False, conditioned=False, class_of="favourable"),
-)  # fmt: skip
+    Rate(
+        "precision",
+        "Precision",
+        "The share of rows predicted positive that are positive.",
+        lambda y, _: y,
+        lambda _, p: p,
+        "no positive predictions",
+        "higher",
+    ),
+    Rate(
+        "recall",
+        "Recall",
+        "The share of positive rows that are predicted positive.",
+        lambda _, p: p,
+        lambda y, _: y,
+        "no positives",
+        "higher",
+    ),
+    Rate(
+        "true_positive_rate",
+        "True positive rate",
+        "The share of positive rows that are predicted positive (recall).",
+        lambda _, p: p,
+        lambda y, _: y,
+        "no positives",
+        "higher",
+    ),
+    Rate(
+        "true_negative_rate",
+        "True negative rate",
+        "The share of negative rows that are predicted negative (specificity).",
+        lambda _, p: ~p,
+        lambda y, _: ~y,
+        "no negatives",
+        "higher",
+    ),
+    Rate(
+        "false_positive_rate",
+        "False positive rate",
+        "The share of negative rows that are predicted positive.",
+        lambda _, p: p,
+        lambda y, _: ~y,
+        "no negatives",
+        "lower",
+    ),
+    Rate(
+        "false_negative_rate",
+        "False negative rate",
+        "The share of positive rows that are predicted negative.",
+        lambda _, p: ~p,
+        lambda y, _: y,
+        "no positives",
+        "lower",
+    ),
+    Rate(
+        "negative_predictive_value",
+        "Negative predictive value",
+        "The share of rows predicted negative that are negative.",
+        lambda y, _: ~y,
+        lambda _, p: ~p,
+        "no negative predictions",
+        "higher",
+    ),
+    Rate(
+        "false_discovery_rate",
+        "False discovery rate",
+        "The share of rows predicted positive that are negative.",
+        lambda y, _: ~y,
+        lambda _, p: p,
+        "no positive predictions",
+        "lower",
+    ),
+    Rate(
+        "false_omission_rate",
+        "False omission rate",
+        "The share of rows predicted negative that are positive.",
+        lambda y, _: y,
+        lambda _, p: ~p,
+        "no negative predictions",
+        "lower",
+    ),
+    Rate(
+        "prevalence",
+        "Prevalence",
+        "The share of rows that are positive.",
+        lambda y, _: y,
+        _all,
+        "no rows",
+        "none",
+        conditioned=False,
+    ),
+    Rate(
+        "selection_rate",
+        "Selection rate",
+        "The share of rows that receive the favourable outcome.",
+        lambda _, p: p,
+        lambda _, p: np.ones_like(p, dtype=bool),
+        "no rows",
+        "none",
+        labels=False,
+        conditioned=False,
+        class_of="favourable",
+    ),
+)
 BY_ID: dict[str, Rate] = {rate.id: rate for rate in RATES}
 
 
@@ -93,7 +186,7 @@ def cells_of(subject: Subject, context: Context, rate: Rate, grouping: Any) -> l
     cells = []
     for index, label in measured_classes(subject, rate):
         event, among = masks(subject, rate, index)
-        for key, inside, missing, covered in each_group(subject, grouping, context):
+        for key, inside, missing, covered in each_group(grouping, context):
             cells.append(
                 rate_cell(
                     subject,
@@ -179,10 +272,14 @@ def _accuracy(subject: Subject, _: MetricParams, context: Context) -> Iterator[M
                 missing=missing,
                 covered=covered,
             )
-            for key, inside, missing, covered in each_group(subject, grouping, context)
+            for key, inside, missing, covered in each_group(grouping, context)
         ]
         table = grouped.table(context, grouping.columns, cells, better="higher", overall=whole)
         yield Measured(observation=table, columns=grouping.columns, sampling=sampling, params=stated(context))
+
+
+def _at(found: Tally) -> Callable[[Sequence[float]], grouped.Limits]:
+    return lambda levels: iv.rate(found.successes, found.rows, levels)
 
 
 def _predicted_positive_share(
@@ -193,7 +290,7 @@ def _predicted_positive_share(
         cells = []
         for index, label in classes(subject):
             predicted = subject.prediction == index
-            for key, inside, missing, covered in each_group(subject, grouping, context):
+            for key, inside, missing, covered in each_group(grouping, context):
                 found = tally(subject, inside, predicted)
                 n = int(np.count_nonzero(inside))
                 named = with_class(key, label)
@@ -204,10 +301,14 @@ def _predicted_positive_share(
                 else:
                     cells.append(
                         Cell(
-                            key=named, n=n, value=found.value, count=found.count, missing=missing,
-                            at=lambda levels, found=found: iv.rate(found.successes, found.rows, levels),
+                            key=named,
+                            n=n,
+                            value=found.value,
+                            count=found.count,
+                            missing=missing,
+                            at=_at(found),
                         )
-                    )  # fmt: skip
+                    )
         by = (*grouping.columns, grouped.CLASS) if not subject.binary else grouping.columns
         # Shares of one whole grow with the group; a gap between them says nothing of treatment.
         table = grouped.table(context, by, cells, summary=False)

@@ -66,7 +66,7 @@ def _label_counts(subject: Subject, rows: NDArray[np.int64], index: int) -> tupl
 
 def _cached(found: Value) -> Callable[[Sequence[float]], Limits]:
     # A cell is compared with many others at the same levels.
-    compute = functools.cache(lambda levels: found[1](levels))
+    compute = functools.cache(found[1])
     return lambda levels: compute(tuple(levels))
 
 
@@ -96,9 +96,9 @@ def run(statistic: Statistic) -> Callable[[Subject, MetricParams, Context], Iter
             yield Measured(observation=Scalar(estimate=whole), sampling=sampling)
         for grouping in subject.groupings:
             cells = [
-                _cell(subject, statistic, index, with_class(key, label), np.flatnonzero(inside & valid), inside, missing, covered)
+                _cell(subject, statistic, index, with_class(key, label), valid, inside, missing, covered)
                 for index, label in _classes(subject, statistic)
-                for key, inside, missing, covered in each_group(subject, grouping, context)
+                for key, inside, missing, covered in each_group(grouping, context)
             ]  # fmt: skip
             by = (*grouping.columns, grouped.CLASS) if several else grouping.columns
             table = grouped.table(
@@ -116,12 +116,13 @@ def _cell(
     statistic: Statistic,
     index: int,
     key: dict[str, str],
-    rows: NDArray[np.int64],
+    valid: NDArray[np.bool_],
     inside: NDArray[np.bool_],
     missing: bool,
     covered: str,
 ) -> Cell:
     n = int(np.count_nonzero(inside))
+    rows = np.flatnonzero(inside & valid)
     if covered:
         return Cell(key=key, n=n, hidden=covered, missing=missing)
     found: Found = statistic.of(subject, rows, index) if len(rows) else Undefined("no row has a valid label")

@@ -1,0 +1,105 @@
+"""The HTML report in Chromium: no violation of axe, no sideways scroll, no script of a stranger."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.render import audits
+from xai_audit.render import renderers
+
+CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("reports")
+    for case in ("failing", "hostile", "multiclass"):
+        (path / f"{case}.html").write_bytes(renderers["html"](audits.ALL[case]()))
+    return path
+
+
+def violations(page) -> list[str]:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    found = axe.Axe().run(page).response["violations"]
+    return [f"{v['id']}: {v['nodes'][0]['html'][:160]}" for v in found]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 360])
+def test_axe_finds_nothing(browser, folder: Path, scheme: str, width: int):
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=True)
+    page = context.new_page()
+    page.goto((folder / "failing.html").as_uri())
+    assert violations(page) == []
+    context.close()
+
+
+@pytest.mark.parametrize("case", ["failing", "hostile", "multiclass"])
+@pytest.mark.parametrize("width", [1280, 640, 360, 320])
+def test_no_page_scrolls_sideways(browser, folder: Path, case: str, width: int):
+    context = browser.new_context(viewport={"width": width, "height": 900})
+    page = context.new_page()
+    page.goto((folder / f"{case}.html").as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    context.close()
+
+
+def test_without_javascript_everything_is_there(browser, folder: Path):
+    context = browser.new_context(java_script_enabled=False, viewport={"width": 360, "height": 900})
+    page = context.new_page()
+    page.goto((folder / "failing.html").as_uri())
+    assert page.locator("h1").inner_text().startswith("2\u00a0blocking rules failed")
+    assert page.locator("th button").count() == 0
+    assert page.locator(".wide svg").first.is_hidden()
+    assert page.locator(".narrow svg").first.is_visible()
+    context.close()
+
+
+def test_hostile_names_run_nothing_and_ask_for_nothing(browser, folder: Path):
+    context = browser.new_context()
+    page = context.new_page()
+    seen: list[str] = []
+    page.on("dialog", lambda dialog: (seen.append(dialog.message), dialog.dismiss()))
+    page.on("console", lambda message: seen.append(message.text))
+    page.on("request", lambda request: seen.append(request.url) if not request.url.startswith(("file:", "data:")) else None)
+    page.goto((folder / "hostile.html").as_uri())
+    page.mouse.move(300, 300)
+    assert seen == []
+    assert "<script>document.title='run'</script>" in page.title()
+    assert "{{ 7*7 }}" in page.content()
+    assert "{{ 7*7 }}" in page.locator("main").inner_text()
+    context.close()
+
+
+def test_tables_sort_by_number_and_filter_by_word(browser, folder: Path):
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.goto((folder / "failing.html").as_uri())
+    table = page.locator("#performance table.k-overall")
+    button = table.locator("th button", has_text="n").nth(0)
+    head = table.locator("th", has=page.get_by_role("button", name="n", exact=True))
+    head.locator("button").click()
+    assert head.get_attribute("aria-sort") == "ascending"
+    sizes = [int(text) for text in table.locator("tbody tr td:nth-child(3)").all_inner_texts()]
+    assert sizes == sorted(sizes)
+    register = page.locator("#reproduction .sheet", has=page.locator("table.k-register"))
+    register.locator("input").fill("shap/")
+    shown = register.locator("tbody tr:visible").count()
+    assert 0 < shown < register.locator("tbody tr").count()
+    assert button.count() <= 1
+    context.close()

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from tests.render import audits
+from xai_audit.render import front
+from xai_audit.render.report import outline, place, place_rules, report
+
+
+@pytest.mark.parametrize("case", sorted(audits.ALL))
+def test_every_piece_of_evidence_and_every_finding_stands_in_exactly_one_section(case: str):
+    audit = audits.ALL[case]()
+    plan = outline()
+    placed = place(audit, plan)
+    assert Counter(piece.id for pieces in placed.values() for piece in pieces) == Counter(e.id for e in audit.evidence)
+    ruled = place_rules(audit, plan, placed)
+    assert Counter(f.rule for findings in ruled.values() for f in findings) == Counter(f.rule for f in audit.findings)
+
+
+def test_sections_stand_in_their_order_and_tables_count_up():
+    made = report(audits.failing())
+    assert [section.number for section in made.sections] == ["0", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "18", "A", "B", "G"]
+    assert [entry[0] for entry in made.rail][:3] == ["0", "1", "2"]
+    for section in made.sections:
+        numbers = [int(e.table.number.split(".")[1]) for e in section.exhibits if e.table]
+        assert numbers == sorted(set(numbers))
+
+
+def test_the_outcome_is_one_sentence_whose_sums_add_up():
+    audit = audits.failing()
+    page = front.page(audit)
+    assert page.clauses == ("2 blocking rules failed".replace(" b", "\u00a0b", 1), "2 could not be decided", "1 needs a person", "5 passed")
+    found = front.states(audit)
+    assert sum(map(len, found.values())) == len(audit.findings)
+    assert "holds 15\u00a0rules" in page.sums
+    assert "1\u00a0is waived" in page.sums
+
+
+def test_without_a_failure_the_sentence_says_so():
+    assert front.page(audits.passing()).clauses[0] == "Nothing failed"
+    assert front.page(audits.unmodelled()).sums == "No rule was applied, so a person has to judge."
+
+
+def test_page_one_tells_what_would_settle_what_is_open_with_its_if():
+    page = front.page(audits.reviewed())
+    heads = {head: table for _, head, table, _ in page.blocks}
+    settle = heads["Could not be decided"].rows[0].cells[-1].text
+    assert settle == "About 5,200 more people would probably settle it, if the ratio stays."
+    assert "convention, not law" in heads["Could not be decided"].rows[0].cells[3].sub
+
+
+def test_a_missing_signature_is_a_gap_and_a_dated_one_is_not():
+    assert not any(said.absent for said in front.page(audits.failing()).signatures)
+    assert front.page(audits.unmodelled()).signatures[-1].absent
+
+
+def test_the_heaviest_mark_of_a_section_is_in_the_rail():
+    marks = {section.id: section.mark.word if section.mark else None for section in report(audits.failing()).sections}
+    assert marks["performance"] == "failed"
+    assert marks["bias"] == "undecided"
+    assert marks["explanations"] == "review"  # lime failed
+    assert marks["system"] == "missing"
+
+
+def test_the_ledger_has_the_23_points_of_annex_iv_and_they_add_up():
+    ledger = report(audits.failing()).ledger
+    assert len(ledger.points) == 23
+    assert ledger.measured + ledger.stated + ledger.missing == 23
+
+
+def test_single_rows_are_drawn_only_where_the_spec_shows_them():
+    from tests.render.test_charts import CASE
+    from xai_audit.evidence import Cases, Evidence
+
+    local = Evidence(id="shap/local", method="shap", kind="explainer", title="Contributions", status="measured", observation=Cases(cases=(CASE,)))
+    hidden = audits.audit([], [local], "review")
+    shown = audits.audit([], [local], "review", spec=audits.spec(report={"examples": True}))
+    for audit, figures in ((hidden, 0), (shown, 1)):
+        section = next(s for s in report(audit).sections if s.id == "explanations")
+        assert sum(e.figure is not None for e in section.exhibits) == figures
