@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -54,8 +55,9 @@ def written(frame: pd.DataFrame, format_: str) -> bytes:
     if format_ == "jsonl":
         return frame.to_json(orient="records", lines=True, force_ascii=False).encode()
     if format_ == "npz":
-        arrays = {name: frame[name].to_numpy() for name in frame if frame[name].dtype.kind in "biuf"}
-        np.savez(buffer, city=frame["city"].to_numpy(dtype=str), **arrays)
+        arrays = {str(name): frame[name].infer_objects().to_numpy() for name in frame}
+        plain: dict[str, Any] = {k: v if v.dtype.kind in "biuf" else v.astype(str) for k, v in arrays.items()}
+        np.savez(buffer, **plain)
         return buffer.getvalue()
     table = pa.Table.from_pandas(frame, preserve_index=False)
     if format_ == "parquet":
@@ -68,7 +70,22 @@ def written(frame: pd.DataFrame, format_: str) -> bytes:
     return buffer.getvalue()
 
 
-ODD = ("", "NaN", "inf", "-1e999", "0x1f", "1,5", "2024-13-45", "\u202eabc", '"', "'; --", "=1+1", "9" * 400, "\ud7ff", "Ω" * 5000)
+ODD = (
+    "",
+    "NaN",
+    "inf",
+    "-1e999",
+    "0x1f",
+    "1,5",
+    "2024-13-45",
+    "\u202eabc",
+    '"',
+    "'; --",
+    "=1+1",
+    "9" * 400,
+    "\ud7ff",
+    "Ω" * 5000,
+)
 
 
 def odd_cells(frame: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
@@ -109,7 +126,9 @@ def mangled(content: bytes, rng: np.random.Generator) -> bytes:
         elif kind == 4:
             data[place:place] = bytes(rng.integers(0, 256, length, dtype=np.uint8))
         else:
-            data[place : place + 1] = rng.choice([b",", b'"', b"\n", b"\0", b"\r", b";", b"\xff", b"{", b"\\"])
+            data[place : place + 1] = rng.choice(
+                [b",", b'"', b"\n", b"\0", b"\r", b";", b"\xff", b"{", b"\\"]
+            )
     return bytes(data)
 
 

@@ -18,8 +18,13 @@ FOLDER = resources.folder("templates")
 FILES = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.j2"))
 ARITHMETIC = (nodes.Add, nodes.Sub, nodes.Mul, nodes.Div, nodes.FloorDiv, nodes.Mod, nodes.Pow, nodes.Neg)
 RENDER = Path(resources.__file__).parent / "render"
-FORBIDDEN = re.compile(r"\b(compliant|compliance with|certified|certification|unbiased|bias-free|guarantees?|trustworthy)\b", re.IGNORECASE)
-PRAISE = re.compile(r"\b(is|are|was|were|be) (fair|safe|transparent|robust|accurate|reliable)\b", re.IGNORECASE)
+FORBIDDEN = re.compile(
+    r"\b(compliant|compliance with|certified|certification|unbiased|bias-free|guarantees?|trustworthy)\b",
+    re.IGNORECASE,
+)
+PRAISE = re.compile(
+    r"\b(is|are|was|were|be) (fair|safe|transparent|robust|accurate|reliable)\b", re.IGNORECASE
+)
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -36,7 +41,9 @@ def test_templates_never_switch_escaping_off(file: str):
     assert not re.search(r"\son[a-z]+=", text)
 
 
-@pytest.mark.parametrize("path", [*FOLDER.rglob("*.j2"), *FOLDER.rglob("*.yaml"), *RENDER.glob("*.py")], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", [*FOLDER.rglob("*.j2"), *FOLDER.rglob("*.yaml"), *RENDER.glob("*.py")], ids=lambda path: path.name
+)
 def test_no_word_says_more_than_the_evidence(path: Path):
     text = path.read_text(encoding="utf-8")
     assert not FORBIDDEN.search(text)
@@ -78,4 +85,4 @@ def test_every_section_renders_for_every_audit_and_its_words_hold_back(case: str
         assert f'id="{entry["id"]}"' in text
     assert not FORBIDDEN.search(text)
     assert "10(5)" not in text
-    assert "None" not in re.sub(r"<[^>]+>", " ", text)
+    assert not re.search(r">\s*None\s*<|: None\b|, None\b", text)

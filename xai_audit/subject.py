@@ -26,7 +26,10 @@ class Column:
     name: str
     kind: ColumnKind
     levels: tuple[str, ...] = ()
-    """Levels of a categorical column seen in any table, sorted."""
+    """Levels of a categorical column seen in any table, as words (``1`` for 1 and 1.0), in natural order.
+
+    The frame holds a numeric column that is declared categorical as the numbers it is.
+    """
 
 
 class Model(Protocol):
@@ -39,7 +42,7 @@ class Model(Protocol):
     format: str
     sha256: str
     classes: tuple[Any, ...] | None
-    """Class labels in the order of the score columns; None for regression and for bare scores."""
+    """Class labels in the order of the score columns; None for regression and for scores of one column."""
     probabilities: bool
     """Whether the scores are probabilities that add up to one."""
     features: tuple[str, ...] | None
@@ -54,7 +57,7 @@ class Model(Protocol):
         ...
 
     def margin(self, frame: pd.DataFrame) -> NDArray[np.float64] | None:
-        """Raw scores before the link, of shape (rows, classes or 1); None where there are none."""
+        """Raw scores before the link, (rows, classes), ``[-m, m]`` for two, or (rows, 1); None without any."""
         ...
 
 
@@ -63,7 +66,11 @@ class Rows:
     """One table, its rows ordered by content digest so that a file's row order never matters."""
 
     frame: pd.DataFrame
-    """The features alone, in the user's columns and types, indexed 0 to n-1."""
+    """The features alone, in the user's columns and types, indexed 0 to n-1.
+
+    Numbers are int64, or float64 with NaN; booleans bool, or float64 where some are missing; dates float64 days
+    since 1970-01-01 (the adapter hands them on as the model takes them); text is str, or NaN, of dtype object.
+    """
     digests: NDArray[np.bytes_]
     """32 bytes for each row, over all its cells (columns in alphabetical order), of dtype S32."""
     occurrence: NDArray[np.int64]
@@ -136,7 +143,12 @@ class Subject:
     notes: tuple[str, ...] = ()
     """What loading changed or noticed; printed in the report."""
     facts: dict[str, Any] = field(default_factory=dict)
-    """Counts found when loading, read by the record checks: invalid labels and the like."""
+    """Counts found when loading, read by the record checks.
+
+    train_test_overlap {count, rows, columns} or None, duplicate_rows {test, train}, leak [{column, role, by}],
+    artefact {code_carrying, globals, suspicious}, invalid_labels {count, examples, rows, train}, missing
+    {column: {count, rows}}, unseen_levels [{column, rows, count, levels}], base_rates {table: {label: rows}}.
+    """
 
     @property
     def binary(self) -> bool:
@@ -156,7 +168,9 @@ class Subject:
             return None
         return self.scores[:, self.positive] if self.scores.shape[1] > 1 else self.scores[:, 0]
 
-    def evaluate(self, frame: pd.DataFrame, output: Literal["score", "margin"] = "score") -> NDArray[np.float64]:
+    def evaluate(
+        self, frame: pd.DataFrame, output: Literal["score", "margin"] = "score"
+    ) -> NDArray[np.float64]:
         """The model's scores (rows, classes or 1) or margins of any rows, in padded blocks."""
         if self.model is None:
             message = "there is no model behind these predictions"
@@ -164,7 +178,9 @@ class Subject:
         call = self.model.scores if output == "score" else self.model.margin
         return in_blocks(call, frame)
 
-    def output(self, frame: pd.DataFrame, output: Literal["score", "margin"] = "score") -> NDArray[np.float64]:
+    def output(
+        self, frame: pd.DataFrame, output: Literal["score", "margin"] = "score"
+    ) -> NDArray[np.float64]:
         """The one number explained, for each row: the positive class's score or margin, or the prediction."""
         values = self.evaluate(frame, output)
         return values[:, self.positive] if values.shape[1] > 1 else values[:, 0]

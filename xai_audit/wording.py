@@ -56,7 +56,9 @@ def places(estimate: Estimate) -> int:
     """Decimals that an interval supports: its last digit is worth about a fifth of the width or less."""
     low, high = estimate.low, estimate.high
     if low is None or high is None or high <= low:
-        return 0 if float(estimate.value).is_integer() else 3
+        value = abs(float(estimate.value))
+        # Three figures, so that 0.0014 is not printed as the 0.001 it is held to.
+        return 0 if value.is_integer() else max(3, 2 - math.floor(math.log10(value)))
     floor = 2 if max(abs(low), abs(high)) <= 1 else 1
     return min(max(math.ceil(-math.log10((high - low) / 5) - 1e-9), floor), 6)
 

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import skops.io
-from sklearn.compose import make_column_selector, make_column_transformer
+from sklearn.compose import make_column_transformer
 from sklearn.datasets import fetch_openml
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import train_test_split
@@ -28,14 +28,11 @@ def main() -> None:
         print(f"openml.org cannot be reached ({type(error).__name__}), so this example is skipped")
         sys.exit(75)
     people["income"] = people.pop("class").astype(str)
-    for name in people.select_dtypes("category"):
-        people[name] = people[name].astype(object)
+    words = list(people.drop(columns="income").select_dtypes("category"))
+    people[words] = people[words].astype(object)
     train, test = train_test_split(people, test_size=1 / 3, random_state=0)
     coded = make_column_transformer(
-        (
-            OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1),
-            make_column_selector(dtype_include=object),
-        ),
+        (OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1), words),
         remainder="passthrough",
     )
     model = make_pipeline(coded, HistGradientBoostingClassifier(random_state=0))

@@ -32,7 +32,9 @@ def test_a_command_is_found_and_not_run(tmp_path, protocol):
     assert not mark.exists()
 
 
-@pytest.mark.parametrize("thing", [_Runs(eval, "1"), _Runs(subprocess.check_output, "true"), _Runs(getattr, 1, "real")])
+@pytest.mark.parametrize(
+    "thing", [_Runs(eval, "1"), _Runs(subprocess.check_output, "true"), _Runs(getattr, 1, "real")]
+)
 def test_other_ways_to_run_things(thing):
     assert scan(pickle.dumps(thing)).facts()["suspicious"]
 
@@ -42,7 +44,13 @@ def test_arrays_of_joblib_are_passed_over(tmp_path, compress):
     """A command hidden behind large arrays, an array of objects and structured nodes."""
     nodes = np.zeros(1000, dtype=[("a", "<i8"), ("b", "u1")])
     objects = np.array([{"x": 1}, "text", None], dtype=object)
-    thing = [np.random.default_rng(0).bytes(10), np.arange(100_000.0), nodes, objects, _Runs(os.system, "false")]
+    thing = [
+        np.random.default_rng(0).bytes(10),
+        np.arange(100_000.0),
+        nodes,
+        objects,
+        _Runs(os.system, "false"),
+    ]
     path = tmp_path / "m.joblib"
     joblib.dump(thing, path, compress=compress)
     found = scan(path.read_bytes()).facts()

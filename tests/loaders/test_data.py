@@ -65,9 +65,9 @@ class TestLabels:
         assert "named twice" in text
 
     def test_one_word_per_value(self):
-        assert [word(label) for label in (1, 1.0, "1", "1.0", True, "TRUE", "01", "1e0", 0.5, np.int64(3))] == [
-            *("1", "1", "1", "1", "true", "true", "01", "1e0", "0.5", "3")
-        ]
+        assert [
+            word(label) for label in (1, 1.0, "1", "1.0", True, "TRUE", "01", "1e0", 0.5, np.int64(3))
+        ] == [*("1", "1", "1", "1", "true", "true", "01", "1e0", "0.5", "3")]
         assert matches(True, [0, 1]) == [1]
         assert matches("x", ["X"]) == []
 
@@ -91,7 +91,10 @@ class TestLabels:
         assert "state model: classes:" in str(desk.refused({"path": "m.skops"}, test="t.csv", target="y"))
         subject = desk.load({"path": "m.skops", "classes": ["no", "yes"]}, test="t.csv", target="y")
         assert subject.classes == ("no", "yes")
-        assert subject.facts["base_rates"]["test"] == {"no": int((people.y == 0).sum()), "yes": int(people.y.sum())}
+        assert subject.facts["base_rates"]["test"] == {
+            "no": int((people.y == 0).sum()),
+            "yes": int(people.y.sum()),
+        }
 
     def test_no_target_at_all(self, desk):
         desk.csv("t.csv", pd.DataFrame({"p": ["in", "out", "in"], "g": ["a", "b", "b"]}))
@@ -112,7 +115,9 @@ class TestLabels:
 
     def test_whole_numbers_may_be_classes_or_quantities(self, desk):
         desk.csv("t.csv", pd.DataFrame({"p": [1, 2, 3], "y": [1, 3, 2]}))
-        assert "state task: classification or regression" in str(desk.refused(DECIDED, test="t.csv", target="y"))
+        assert "state task: classification or regression" in str(
+            desk.refused(DECIDED, test="t.csv", target="y")
+        )
         assert desk.load({**DECIDED, "task": "classification"}, test="t.csv", target="y").classes == (1, 2, 3)
         subject = desk.load({**DECIDED, "task": "regression"}, test="t.csv", target="y")
         assert subject.task == "regression"
@@ -123,7 +128,13 @@ class TestPredictions:
     def test_compas(self, desk, shared_data):
         """Published: false positive rates 44.85 % and 23.45 %, false negative rates 27.99 % and 47.72 %."""
         subject = desk.load(
-            {"format": "predictions", "score": "decile_score", "threshold": 5, "positive": 1, "favourable": 0},
+            {
+                "format": "predictions",
+                "score": "decile_score",
+                "threshold": 5,
+                "positive": 1,
+                "favourable": 0,
+            },
             test=str(shared_data / "compas" / "compas_two_years.csv"),
             target="two_year_recid",
             sensitive=["race", "sex", {"column": "age", "bins": [25, 46]}],
@@ -143,7 +154,11 @@ class TestPredictions:
             assert predicted[group & (y == 0)].mean() == pytest.approx(false_positive, abs=5e-7)
             assert 1 - predicted[group & (y == 1)].mean() == pytest.approx(false_negative, abs=5e-7)
         assert np.bincount(race.codes).sum() == 7214
-        assert [grouping.columns for grouping in subject.groupings[3:]] == [("race", "sex"), ("age", "race"), ("age", "sex")]
+        assert [grouping.columns for grouping in subject.groupings[3:]] == [
+            ("race", "sex"),
+            ("age", "race"),
+            ("age", "sex"),
+        ]
         assert "decile_score" not in subject.test.frame
 
     def test_scores_in_and_outside_the_unit_interval(self, desk):
@@ -185,7 +200,9 @@ class TestFeatures:
 
     def test_defaults_leave_out_every_other_role(self, desk, people):
         desk.csv("t.csv", people.assign(id=range(300), k=1, w=1.0, s=0.5))
-        subject = desk.load(SCORED, test="t.csv", target="y", id="id", cluster="k", weight="w", sensitive=["sex"])
+        subject = desk.load(
+            SCORED, test="t.csv", target="y", id="id", cluster="k", weight="w", sensitive=["sex"]
+        )
         assert [column.name for column in subject.columns] == ["age", "city", "income", "member"]
 
     def test_mixed_types_infinities_and_commas_are_placed(self, desk, people):
@@ -257,10 +274,27 @@ class TestFeatures:
         gaps = int(frame.income.isna().sum())
         assert subject.facts["missing"]["income"] == {"count": gaps, "rows": 120}
 
+    def test_nothing_is_compared_without_features_and_no_target_that_a_table_lacks(self, desk, people):
+        desk.csv("train.csv", people.drop(columns="y")[:50])
+        desk.csv("t.csv", people.assign(s=0.5))
+        subject = desk.load(SCORED, test="t.csv", train="train.csv", target="y")
+        assert subject.facts["train_test_overlap"]["columns"] == 5
+        assert subject.train.target is None
+        assert any("train.csv has no column 'y'" in note for note in subject.notes)
+        desk.csv("t.csv", people[["y"]].assign(s=0.5))
+        assert desk.load(SCORED, test="t.csv", train="t.csv", target="y").facts["train_test_overlap"] is None
+
     def test_wrong_names_are_all_told_at_once(self, desk):
         desk.csv("t.csv", pd.DataFrame({"s": [0.1], "age": [3], "y": [0]}))
         error = desk.refused(
-            SCORED, test="t.csv", target="z", features=["aeg"], categorical=["b"], sensitive=["sexx"], id="i", weight="w"
+            SCORED,
+            test="t.csv",
+            target="z",
+            features=["aeg"],
+            categorical=["b"],
+            sensitive=["sexx"],
+            id="i",
+            weight="w",
         )
         assert len(error.mistakes) == 6
         assert error.exit_code == 2
@@ -311,7 +345,9 @@ class TestGroups:
 
     def test_words_of_values_in_natural_order(self, desk):
         content = "s,a,b,c\n.1,10,1.0,True\n.2,2,2.5,False\n.3,10,,True"
-        numbers, halves, flags = self.load(desk, content, sensitive=["a", "b", "c"], crossings="none").groupings
+        numbers, halves, flags = self.load(
+            desk, content, sensitive=["a", "b", "c"], crossings="none"
+        ).groupings
         assert numbers.labels() == ("2", "10")
         assert halves.labels() == ("1", "2.5", "missing")
         assert flags.labels() == ("false", "true")
@@ -325,11 +361,22 @@ class TestGroups:
     def test_crossings_hold_what_occurs(self, desk):
         content = "s,z,a,m\n.1,1,x,u\n.2,2,x,v\n.3,1,y,\n.4,1,y,u"
         subject = self.load(desk, content, sensitive=["z", "a", {"column": "m", "special_category": True}])
-        assert [grouping.columns for grouping in subject.groupings[3:]] == [("a", "z"), ("m", "z"), ("a", "m")]
+        assert [grouping.columns for grouping in subject.groupings[3:]] == [
+            ("a", "z"),
+            ("m", "z"),
+            ("a", "m"),
+        ]
         crossed = subject.grouping("z", "a")
         assert crossed.labels() == ("x, 1", "x, 2", "y, 1")
         assert sorted(crossed.codes) == [0, 1, 2, 2]
-        assert [grouping.special_category for grouping in subject.groupings] == [False, False, True, False, True, True]
+        assert [grouping.special_category for grouping in subject.groupings] == [
+            False,
+            False,
+            True,
+            False,
+            True,
+            True,
+        ]
         assert subject.grouping("a", "m").missing == (False, False, False, True)
         assert len(self.load(desk, content, sensitive=["z", "a", "m"], crossings="all").groupings) == 7
         assert len(self.load(desk, content, sensitive=["z", "a", "m"], crossings="none").groupings) == 3
@@ -340,19 +387,27 @@ class TestGroups:
         item = {"column": "origin", "file": "groups.csv", "key": "id", "special_category": True}
         subject = self.load(desk, content, sensitive=[item], id="id")
         (grouping,) = subject.groupings
-        of = {row: grouping.labels()[code] for row, code in zip(subject.test.ids, grouping.codes, strict=True)}
+        of = {
+            row: grouping.labels()[code] for row, code in zip(subject.test.ids, grouping.codes, strict=True)
+        }
         assert of == {"1": "a", "2": "missing", "3": "c"}
         assert any("1 test rows have no 'origin' in groups.csv" in note for note in subject.notes)
         desk.write("groups.csv", "id,origin\n3,c\n1,a\n3,z\n")
         text = str(desk.refused(SCORED, test="t.csv", sensitive=[item]))
         assert "groups.csv:4:\"id\": the key '3' stands in row 2 already" in text
         assert desk.refused(SCORED, test="t.csv", sensitive=[{**item, "file": "none.csv"}]).exit_code == 4
-        assert "needs key" in str(desk.refused(SCORED, test="t.csv", sensitive=[{"column": "o", "file": "groups.csv"}]))
+        assert "needs key" in str(
+            desk.refused(SCORED, test="t.csv", sensitive=[{"column": "o", "file": "groups.csv"}])
+        )
 
 
 class TestSameBytes:
     def models(self):
-        return LogisticRegression(max_iter=3000), RandomForestClassifier(30, n_jobs=2, random_state=0), HistGradientBoostingClassifier(max_iter=20)
+        return (
+            LogisticRegression(max_iter=3000),
+            RandomForestClassifier(30, n_jobs=2, random_state=0),
+            HistGradientBoostingClassifier(max_iter=20),
+        )
 
     @pytest.mark.parametrize("place", [0, 1, 2], ids=["lr", "rf", "hgb"])
     def test_shuffled_rows_and_columns(self, desk, people, place):
@@ -365,7 +420,9 @@ class TestSameBytes:
             desk.csv("t.csv", frame)
             subject = desk.load({"path": "m.skops"}, test="t.csv", target="y", sensitive=["sex", "city"])
             seen.append(subject)
-            frame = frame.sample(frac=1, random_state=rng.integers(1000))[list(rng.permutation(frame.columns))]
+            frame = frame.sample(frac=1, random_state=rng.integers(1000))[
+                list(rng.permutation(frame.columns))
+            ]
         first = seen[0]
         for other in seen[1:]:
             assert first.scores.tobytes() == other.scores.tobytes()
@@ -382,7 +439,10 @@ class TestSameBytes:
         for size in (1, 7, 64, 256, 300):
             part = rng.permutation(first.test.n)[:size]
             rows_ = first.test.frame.iloc[part].reset_index(drop=True)
-            for layout in (rows_, pd.DataFrame(np.asfortranarray(rows_.to_numpy(float)), columns=rows_.columns)):
+            for layout in (
+                rows_,
+                pd.DataFrame(np.asfortranarray(rows_.to_numpy(float)), columns=rows_.columns),
+            ):
                 assert in_blocks(first.model.scores, layout).tobytes() == first.scores[part].tobytes()
 
     def test_duplicates_are_numbered(self):
@@ -395,14 +455,19 @@ class TestSameBytes:
         def one(*columns):
             return [digests({"a": column}).tobytes() for column in columns]
 
-        whole, real = Typed("number", np.array([0, 5, 2**53])), Typed("number", np.array([-0.0, 5.0, 2.0**53]))
+        whole, real = (
+            Typed("number", np.array([0, 5, 2**53])),
+            Typed("number", np.array([-0.0, 5.0, 2.0**53])),
+        )
         first, second = one(whole, real)
         assert first == second
         large = digests({"a": Typed("number", np.array([2**53 + 1, 2**53, -(2**63)]))})
         assert len(set(large)) == 3
 
     @settings(max_examples=40, deadline=None)
-    @given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["", "a", "b", "ab"])), min_size=1, max_size=30))
+    @given(
+        st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["", "a", "b", "ab"])), min_size=1, max_size=30)
+    )
     def test_digests_are_equal_exactly_for_equal_rows(self, cells):
         numbers = np.array([number for number, _ in cells], dtype=float)
         numbers[numbers == 2] = np.nan
@@ -418,7 +483,10 @@ class TestSameBytes:
         rng = np.random.default_rng(0)
         n = 300_000
         columns = {f"x{place}": Typed("number", rng.normal(size=n)) for place in range(8)}
-        columns |= {f"c{place}": Typed("text", rng.integers(-1, 5, n), ("a", "b", "c", "d", "e")) for place in range(4)}
+        columns |= {
+            f"c{place}": Typed("text", rng.integers(-1, 5, n), ("a", "b", "c", "d", "e"))
+            for place in range(4)
+        }
         start = time.process_time()
         order(digests(columns))
         assert time.process_time() - start < 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import pickle
 import sys
@@ -70,7 +71,7 @@ def agrees(subject, expected: np.ndarray, frame: pd.DataFrame) -> None:
     np.testing.assert_array_equal(subject.scores, expected[rows])
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def table(desk, people):
     frame = people.assign(id=[f"p{row}" for row in range(len(people))])
     desk.csv("t.csv", frame)
@@ -103,7 +104,9 @@ class TestSkops:
         assert subject.columns[2].levels == ("Łódź", "Αθήνα", "София")
         assert subject.probabilities
         again = pickle.loads(pickle.dumps(subject.model))
-        np.testing.assert_array_equal(again.scores(subject.test.frame[:9]), subject.model.scores(subject.test.frame[:9]))
+        np.testing.assert_array_equal(
+            again.scores(subject.test.frame[:9]), subject.model.scores(subject.test.frame[:9])
+        )
 
     def test_dropped_columns_are_no_features(self, desk, table):
         model = make_pipeline(make_column_transformer(("passthrough", ["age"])), LogisticRegression())
@@ -113,7 +116,9 @@ class TestSkops:
         assert subject.facts["leak"] == []
 
     def test_columns_by_a_selector(self, desk, table):
-        transformer = make_column_transformer((OneHotEncoder(), make_column_selector("city")), ("passthrough", slice(0, 1)))
+        transformer = make_column_transformer(
+            (OneHotEncoder(), make_column_selector("city")), ("passthrough", slice(0, 1))
+        )
         model = make_pipeline(transformer, LogisticRegression()).fit(table[["age", "city", "sex"]], table.y)
         subject = desk.load(saved(desk, model), test="t.csv", target="y", id="id")
         agrees(subject, model.predict_proba(table[["age", "city", "sex"]]), table)
@@ -140,7 +145,9 @@ class TestSkops:
 
     def test_numbers_declared_categorical_stay_numbers_for_the_model(self, desk, table):
         model = make_pipeline(OneHotEncoder(), LogisticRegression()).fit(table[["sex"]], table.y)
-        subject = desk.load(saved(desk, model), test="t.csv", target="y", id="id", categorical=["sex"], sensitive=["sex"])
+        subject = desk.load(
+            saved(desk, model), test="t.csv", target="y", id="id", categorical=["sex"], sensitive=["sex"]
+        )
         agrees(subject, model.predict_proba(table[["sex"]]), table)
         assert subject.columns[0].kind == "categorical"
         assert subject.columns[0].levels == ("1", "2")
@@ -156,7 +163,11 @@ class TestSkops:
         np.testing.assert_array_equal(subject.prediction, subject.scores.argmax(axis=1))
         assert subject.evaluate(subject.test.frame, "margin").shape == (300, 3)
 
-    @pytest.mark.parametrize("model", [LinearRegression(), RandomForestRegressor(5), GradientBoostingRegressor(n_estimators=4)], ids=lambda model: type(model).__name__)
+    @pytest.mark.parametrize(
+        "model",
+        [LinearRegression(), RandomForestRegressor(5), GradientBoostingRegressor(n_estimators=4)],
+        ids=lambda model: type(model).__name__,
+    )
     def test_regression(self, desk, table, model):
         model.fit(table[NUMBERS], table.income.fillna(0))
         subject = desk.load(saved(desk, model), test="t.csv", target="income", id="id")
@@ -186,9 +197,15 @@ class TestSkops:
         subject = desk.load(saved(desk, model), test="t.csv", target="label", id="id")
         assert subject.scores is None
         place = {f"p{row}": label for row, label in enumerate(model.predict(table[NUMBERS]))}
-        assert [subject.classes[code] for code in subject.prediction] == [place[row] for row in subject.test.ids]
+        assert [subject.classes[code] for code in subject.prediction] == [
+            place[row] for row in subject.test.ids
+        ]
 
-    @pytest.mark.parametrize("model", [VotingClassifier([("t", DecisionTreeClassifier(max_depth=2))]), Perceptron()], ids=lambda model: type(model).__name__)
+    @pytest.mark.parametrize(
+        "model",
+        [VotingClassifier([("t", DecisionTreeClassifier(max_depth=2))]), Perceptron()],
+        ids=lambda model: type(model).__name__,
+    )
     def test_models_without_probabilities(self, desk, table, model):
         model.fit(table[NUMBERS], table.y)
         subject = desk.load(saved(desk, model), test="t.csv", target="y", id="id")
@@ -215,7 +232,9 @@ class TestSkops:
     def test_a_missing_column_is_told_with_the_nearest(self, desk, table):
         model = LogisticRegression().fit(table[NUMBERS].rename(columns={"sex": "sexx"}), table.y)
         text = str(desk.refused(saved(desk, model), test="t.csv", target="y"))
-        assert "the model was fitted on 'sexx', a column that t.csv does not have; did you mean 'sex'?" in text
+        assert (
+            "the model was fitted on 'sexx', a column that t.csv does not have; did you mean 'sex'?" in text
+        )
 
     def test_a_wrong_list_of_features(self, desk, table):
         model = LogisticRegression().fit(table[NUMBERS], table.y)
@@ -236,10 +255,14 @@ class TestSkops:
     def test_details(self, desk, table):
         model = pipeline(RandomForestClassifier(7, max_depth=2, n_jobs=2)).fit(table[FEATURES], table.y)
         details = desk.load(saved(desk, model), test="t.csv", target="y").model.details
-        assert details["steps"] == [["columntransformer", "ColumnTransformer"], ["randomforestclassifier", "RandomForestClassifier"]]
+        assert details["steps"] == [
+            ["columntransformer", "ColumnTransformer"],
+            ["randomforestclassifier", "RandomForestClassifier"],
+        ]
         assert (details["trees"], details["depth"]) == (7, 2)
         assert details["parameters"]["n_estimators"] == 7
         assert "scikit-learn" in details["versions"]
+        assert json.loads(json.dumps(details, allow_nan=False)) == details
 
     def test_missing_values_a_model_refuses_are_placed(self, desk, table):
         model = LogisticRegression().fit(table[["age", "income"]].fillna(0), table.y)
@@ -257,7 +280,7 @@ class TestSkops:
             (DecisionTreeClassifier().fit([[0.0], [1.0]], [[0, 1], [1, 0]]), "several outputs"),
         ],
     )
-    def test_what_is_no_model(self, desk, table, thing, expected):
+    def test_what_is_no_model(self, desk, thing, expected):
         assert expected in str(desk.refused(saved(desk, thing), test="t.csv", target="y"))
 
     def test_types_nobody_trusts_are_named_with_the_yaml(self, desk, table):
@@ -275,7 +298,7 @@ class TestSkops:
         assert subject.facts["artefact"]["trusted"]["spec"] == types
         assert any("types trusted by the spec" in note for note in subject.notes)
 
-    def test_a_digest_is_checked_before_opening(self, desk, table):
+    def test_a_digest_is_checked_before_opening(self, desk):
         desk.write("m.skops", b"PK not a zip")
         error = desk.refused({"path": "m.skops", "sha256": "0" * 64}, test="t.csv")
         assert "not the declared" in str(error)
@@ -299,7 +322,7 @@ class TestPickles:
         assert "opened only with the sha256" in str(desk.refused({"path": name, "trust": True}, test="t.csv"))
         assert desk.load(use, test="t.csv", target="y").test.n == 300
 
-    def test_a_wrong_digest_opens_nothing(self, desk, table):
+    def test_a_wrong_digest_opens_nothing(self, desk):
         path = desk.folder / "m.pkl"
         path.write_bytes(pickle.dumps(_Marker(str(desk.folder / "ran"))))
         error = desk.refused({"path": "m.pkl", "trust": True, "sha256": "0" * 64}, test="t.csv")
@@ -311,7 +334,9 @@ class TestPickles:
         model = pipeline(RandomForestClassifier(3)).fit(table[FEATURES], table.y)
         path = desk.folder / "m.joblib"
         joblib.dump(model, path, compress=compress)
-        subject = desk.load({"path": "m.joblib", "trust": True, "sha256": sha(path)}, test="t.csv", target="y", id="id")
+        subject = desk.load(
+            {"path": "m.joblib", "trust": True, "sha256": sha(path)}, test="t.csv", target="y", id="id"
+        )
         agrees(subject, model.predict_proba(table[FEATURES]), table)
         assert subject.facts["artefact"] == {
             "code_carrying": True,
@@ -327,7 +352,7 @@ class TestPickles:
         assert subject.facts["artefact"]["globals"] == [f"{_halved.__module__}._halved"]
         agrees(subject, model.predict_proba(table[NUMBERS]), table)
 
-    def test_a_broken_file(self, desk, table):
+    def test_a_broken_file(self, desk):
         path = desk.folder / "m.pkl"
         path.write_bytes(b"\x80\x04 nothing")
         error = desk.refused({"path": "m.pkl", "trust": True, "sha256": sha(path)}, test="t.csv")
@@ -367,8 +392,11 @@ class TestBoosters:
         place = {f"p{row}": float(value) for row, value in enumerate(raw)}
         assert list(subject.output(subject.test.frame, "margin")) == [place[row] for row in subject.test.ids]
         again = pickle.loads(pickle.dumps(subject.model))
-        np.testing.assert_array_equal(again.scores(subject.test.frame), subject.model.scores(subject.test.frame))
+        np.testing.assert_array_equal(
+            again.scores(subject.test.frame), subject.model.scores(subject.test.frame)
+        )
         assert again.native is not None
+        assert any("levels of 'city' cut short" in note for note in subject.notes)
 
     @pytest.mark.parametrize("objective", ["multi:softprob", "multi:softmax"])
     def test_xgboost_of_three_classes(self, desk, table, objective):
@@ -388,7 +416,9 @@ class TestBoosters:
         expected = booster.predict(data).reshape(300, -1)
         assert subject.classes == ("young", "middle", "old")
         if objective == "multi:softprob":
-            np.testing.assert_allclose(subject.scores, expected[[place[row] for row in subject.test.ids]], atol=1e-6)
+            np.testing.assert_allclose(
+                subject.scores, expected[[place[row] for row in subject.test.ids]], atol=1e-6
+            )
         np.testing.assert_array_equal(subject.scores.argmax(axis=1), subject.prediction)
 
     def test_xgboost_regression_ranking_and_early_stopping(self, desk, table):
@@ -417,7 +447,9 @@ class TestBoosters:
         raw = {f"p{row}": value for row, value in enumerate(model.booster_.predict(frame, raw_score=True))}
         assert list(subject.output(subject.test.frame, "margin")) == [raw[row] for row in subject.test.ids]
         again = pickle.loads(pickle.dumps(subject.model))
-        np.testing.assert_array_equal(again.scores(subject.test.frame), subject.model.scores(subject.test.frame))
+        np.testing.assert_array_equal(
+            again.scores(subject.test.frame), subject.model.scores(subject.test.frame)
+        )
         wrapped = desk.load(saved(desk, model, "m.joblib"), test="t.csv", target="y", id="id")
         np.testing.assert_array_equal(wrapped.scores, subject.scores)
 
@@ -436,7 +468,7 @@ class TestBoosters:
         agrees(subject, model.predict_proba(table[NUMBERS]), table)
 
     @pytest.mark.parametrize("name", ["m.json", "m.ubj", "m.txt", "m.onnx"])
-    def test_broken_files(self, desk, table, name):
+    def test_broken_files(self, desk, name):
         for content in (b"", b"{}", b"{", b"tree\nversion=v4\n", b"tree\nend of trees\n", os.urandom(64)):
             desk.write(name, content)
             assert desk.refused({"path": name}, test="t.csv").exit_code == 4
@@ -450,11 +482,23 @@ def _second(subject):
 
 
 class TestOnnx:
-    def graph(self, path: Path, *, zipmap: bool = False, columns: bool = False, batch: int | None = None, names=(0, 1)):
+    def graph(
+        self,
+        path: Path,
+        *,
+        zipmap: bool = False,
+        columns: bool = False,
+        batch: int | None = None,
+        names=(0, 1),
+    ):
         import onnx
         from onnx import TensorProto, helper
 
-        keys = {"classlabels_ints": list(names)} if isinstance(names[0], int) else {"classlabels_strings": list(names)}
+        keys = (
+            {"classlabels_ints": list(names)}
+            if isinstance(names[0], int)
+            else {"classlabels_strings": list(names)}
+        )
         kind = TensorProto.INT64 if isinstance(names[0], int) else TensorProto.STRING
         nodes = [
             helper.make_node(
@@ -487,7 +531,9 @@ class TestOnnx:
         powers = np.exp(raw)
         return powers / powers.sum(axis=1, keepdims=True)
 
-    @pytest.mark.parametrize("shape", [{}, {"zipmap": True}, {"columns": True}, {"batch": 7}, {"batch": 1000}])
+    @pytest.mark.parametrize(
+        "shape", [{}, {"zipmap": True}, {"columns": True}, {"batch": 7}, {"batch": 1000}]
+    )
     def test_a_linear_classifier(self, desk, table, shape):
         self.graph(desk.folder / "m.onnx", **shape)
         features = {} if shape.get("columns") else {"features": NUMBERS}
@@ -497,7 +543,9 @@ class TestOnnx:
         assert subject.probabilities
         assert subject.model.details["output"] == "probabilities"
         again = pickle.loads(pickle.dumps(subject.model))
-        np.testing.assert_array_equal(again.scores(subject.test.frame), subject.model.scores(subject.test.frame))
+        np.testing.assert_array_equal(
+            again.scores(subject.test.frame), subject.model.scores(subject.test.frame)
+        )
 
     def test_class_names_of_a_zipmap(self, desk, table):
         self.graph(desk.folder / "m.onnx", zipmap=True, names=("no", "yes"))
@@ -505,7 +553,7 @@ class TestOnnx:
         subject = desk.load({"path": "m.onnx"}, test="t.csv", target="y", features=NUMBERS)
         assert subject.classes == ("no", "yes")
 
-    def test_a_file_that_changed_is_not_opened_in_a_worker(self, desk, table):
+    def test_a_file_that_changed_is_not_opened_in_a_worker(self, desk):
         self.graph(desk.folder / "m.onnx")
         subject = desk.load({"path": "m.onnx"}, test="t.csv", target="y", features=NUMBERS)
         sent = pickle.dumps(subject.model)
@@ -513,9 +561,11 @@ class TestOnnx:
         with pytest.raises(Exception, match="changed while the audit ran"):
             pickle.loads(sent).scores(subject.test.frame)
 
-    def test_the_order_of_one_matrix_must_be_stated(self, desk, table):
+    def test_the_order_of_one_matrix_must_be_stated(self, desk):
         self.graph(desk.folder / "m.onnx")
-        assert "list them in the order" in str(desk.refused({"path": "m.onnx"}, test="t.csv", target="y", id="id"))
+        assert "list them in the order" in str(
+            desk.refused({"path": "m.onnx"}, test="t.csv", target="y", id="id")
+        )
 
 
 class TestPython:
@@ -523,7 +573,12 @@ class TestPython:
 
     def use(self, desk, function: str, **more) -> dict:
         desk.write("scorer.py", self.CODE)
-        return {"entry": f"scorer.py:{function}", "trust": True, "sha256": sha(desk.folder / "scorer.py"), **more}
+        return {
+            "entry": f"scorer.py:{function}",
+            "trust": True,
+            "sha256": sha(desk.folder / "scorer.py"),
+            **more,
+        }
 
     @pytest.mark.parametrize("function", ["one", "two"])
     def test_probabilities(self, desk, table, function):
@@ -532,7 +587,9 @@ class TestPython:
         agrees(subject, np.stack([1 - second, second], axis=1), table)
         assert subject.probabilities
         again = pickle.loads(pickle.dumps(subject.model))
-        np.testing.assert_array_equal(again.scores(subject.test.frame), subject.model.scores(subject.test.frame))
+        np.testing.assert_array_equal(
+            again.scores(subject.test.frame), subject.model.scores(subject.test.frame)
+        )
         assert subject.facts["artefact"]["code_carrying"]
 
     def test_decisions_and_bare_scores(self, desk, table):
@@ -555,10 +612,10 @@ class TestPython:
             ("fails", "RuntimeError: no luck"),
         ],
     )
-    def test_what_goes_wrong(self, desk, table, function, expected):
+    def test_what_goes_wrong(self, desk, function, expected):
         assert expected in str(desk.refused(self.use(desk, function), test="t.csv", target="y"))
 
-    def test_needs_trust_and_its_own_digest(self, desk, table):
+    def test_needs_trust_and_its_own_digest(self, desk):
         self.use(desk, "one")
         assert "trust: true" in str(desk.refused({"entry": "scorer.py:one"}, test="t.csv"))
         wrong = {"entry": "scorer.py:one", "trust": True, "sha256": "0" * 64}
@@ -567,7 +624,7 @@ class TestPython:
         missing = {"entry": "nowhere.at_all:f", "trust": True, "sha256": "0" * 64}
         assert desk.refused(missing, test="t.csv").exit_code == 4
 
-    def test_a_module_of_a_package(self, desk, table, monkeypatch):
+    def test_a_module_of_a_package(self, desk, monkeypatch):
         folder = desk.folder / "made"
         folder.mkdir()
         (folder / "__init__.py").write_text("raise RuntimeError('the package is never imported')")
@@ -581,7 +638,6 @@ class TestCrafted:
     """Files made to make compiled code read outside its arrays are refused before it is asked."""
 
     def repack(self, desk, model, change) -> dict:
-        import json
         import zipfile
 
         skops.dump(model, desk.folder / "m.skops")
@@ -599,7 +655,11 @@ class TestCrafted:
         """Overwrite one field of the first tree's nodes."""
         import io
 
-        found = next(item for item in _mappings(schema) if item.get("__class__") in ("Tree", "TreePredictor") and "content" in item)
+        found = next(
+            item
+            for item in _mappings(schema)
+            if item.get("__class__") in ("Tree", "TreePredictor") and "content" in item
+        )
         name = found["content"]["content"]["nodes"]["file"]
         nodes = np.load(io.BytesIO(parts[name]))
         nodes[field][row] = value
@@ -607,15 +667,24 @@ class TestCrafted:
         np.save(buffer, nodes)
         parts[name] = buffer.getvalue()
 
-    @pytest.mark.parametrize(("field", "value"), [("left_child", 10**9), ("right_child", 0), ("left_child", -7), ("feature", 10**9), ("feature", -2)])
-    @pytest.mark.parametrize("model", [DecisionTreeClassifier(), RandomForestClassifier(2), GradientBoostingClassifier(n_estimators=2)], ids=lambda model: type(model).__name__)
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [("left_child", 10**9), ("right_child", 0), ("left_child", -7), ("feature", 10**9), ("feature", -2)],
+    )
+    @pytest.mark.parametrize(
+        "model",
+        [DecisionTreeClassifier(), RandomForestClassifier(2), GradientBoostingClassifier(n_estimators=2)],
+        ids=lambda model: type(model).__name__,
+    )
     def test_nodes_of_a_tree(self, desk, table, model, field, value):
         model.fit(table[NUMBERS], table.y)
         use = self.repack(desk, model, lambda schema, parts: self.nodes(schema, parts, field, value))
         text = str(desk.refused(use, test="t.csv", target="y"))
         assert "made to do harm" in text
 
-    @pytest.mark.parametrize(("field", "value"), [("left", 10**9), ("right", 0), ("feature_idx", 10**9), ("feature_idx", -1)])
+    @pytest.mark.parametrize(
+        ("field", "value"), [("left", 10**9), ("right", 0), ("feature_idx", 10**9), ("feature_idx", -1)]
+    )
     def test_nodes_of_histogram_boosting(self, desk, table, field, value):
         model = HistGradientBoostingClassifier(max_iter=2).fit(table[NUMBERS], table.y)
         use = self.repack(desk, model, lambda schema, parts: self.nodes(schema, parts, field, value))
@@ -623,13 +692,19 @@ class TestCrafted:
 
     def test_a_bitset_beyond_the_last(self, desk, table):
         frame = table[["age", "city"]].assign(city=table.city.astype("category"))
-        model = HistGradientBoostingClassifier(max_iter=3, categorical_features=["city"]).fit(frame, table.age > 50)
-        model = HistGradientBoostingClassifier(max_iter=3, categorical_features=["city"]).fit(frame, table.city == "Łódź")
+        model = HistGradientBoostingClassifier(max_iter=3, categorical_features=["city"]).fit(
+            frame, table.age > 50
+        )
+        model = HistGradientBoostingClassifier(max_iter=3, categorical_features=["city"]).fit(
+            frame, table.city == "Łódź"
+        )
 
         def change(schema, parts):
             self.nodes(schema, parts, "bitset_idx", 10**6)
 
-        assert "categories point outside" in str(desk.refused(self.repack(desk, model, change), test="t.csv", target="y"))
+        assert "categories point outside" in str(
+            desk.refused(self.repack(desk, model, change), test="t.csv", target="y")
+        )
 
     @pytest.mark.parametrize("place", [0, 2])
     def test_sizes_that_do_not_agree(self, desk, table, place):
@@ -651,7 +726,9 @@ class TestCrafted:
             first, second = (tree["content"]["content"] for tree in trees)
             second["nodes"]["__id__"] = first["nodes"]["__id__"]
 
-        assert "share one identity" in str(desk.refused(self.repack(desk, model, change), test="t.csv", target="y"))
+        assert "share one identity" in str(
+            desk.refused(self.repack(desk, model, change), test="t.csv", target="y")
+        )
 
     def test_a_tree_written_in_another_way(self, desk, table):
         model = DecisionTreeClassifier().fit(table[NUMBERS], table.y)
@@ -671,19 +748,29 @@ def _mappings(value):
 
 
 class TestFormats:
-    def test_no_model_at_all(self, desk, table):
+    def test_no_model_at_all(self, desk):
         assert "there is no model" in str(desk.refused({}, test="t.csv"))
         assert "needs a path" in str(desk.refused({"format": "skops"}, test="t.csv"))
         assert "names no model format" in str(desk.refused({"path": "m.bin"}, test="t.csv"))
-        assert "has no path" in str(desk.refused({"format": "predictions", "path": "m.skops", "score": "y"}, test="t.csv"))
+        assert "has no path" in str(
+            desk.refused({"format": "predictions", "path": "m.skops", "score": "y"}, test="t.csv")
+        )
 
     def test_a_task_that_the_model_does_not_do(self, desk, table):
         use = saved(desk, LinearRegression().fit(table[NUMBERS], table.y))
-        assert "does regression, not classification" in str(desk.refused({**use, "task": "classification"}, test="t.csv", target="y"))
-        assert "a regression has no classes" in str(desk.refused({**use, "positive": 1}, test="t.csv", target="y"))
+        assert "does regression, not classification" in str(
+            desk.refused({**use, "task": "classification"}, test="t.csv", target="y")
+        )
+        assert "a regression has no classes" in str(
+            desk.refused({**use, "positive": 1}, test="t.csv", target="y")
+        )
 
     def test_the_table_of_formats_matches_the_suffixes(self):
         from xai_audit.loaders import DATA, MODELS, opening, tables
 
-        assert {suffix: item.id for item in MODELS.values() for suffix in item.suffixes} == dict(opening.SUFFIXES)
-        assert {suffix: item.id for item in DATA.values() for suffix in item.suffixes} == dict(tables.SUFFIXES)
+        assert {suffix: item.id for item in MODELS.values() for suffix in item.suffixes} == dict(
+            opening.SUFFIXES
+        )
+        assert {suffix: item.id for item in DATA.values() for suffix in item.suffixes} == dict(
+            tables.SUFFIXES
+        )

@@ -32,7 +32,9 @@ def table() -> pa.Table:
 def written(desk) -> dict[str, str]:
     names = {"csv": desk.csv("t.csv", CELLS)}
     desk.write("t.tsv", CELLS.to_csv(index=False, sep="\t"))
-    desk.write("bom.csv", b"\xef\xbb\xbf" + CELLS.to_csv(index=False, sep=";", lineterminator="\r\n").encode())
+    desk.write(
+        "bom.csv", b"\xef\xbb\xbf" + CELLS.to_csv(index=False, sep=";", lineterminator="\r\n").encode()
+    )
     names.update(tsv="t.tsv", bom="bom.csv")
     pq.write_table(table(), desk.folder / "t.parquet")
     feather.write_feather(table(), str(desk.folder / "t.feather"))
@@ -86,12 +88,22 @@ class TestEveryFormat:
         assert sorted(subject.test.frame.iloc[:, 0]) == [0, 2, 4, 6]
 
     def test_npz_of_named_columns_keeps_texts_and_booleans(self, desk):
-        np.savez(desk.folder / "t.npz", s=CELLS.s.to_numpy(), c=np.array(["a", "b", "a", "β"]), f=CELLS.f.to_numpy())
+        np.savez(
+            desk.folder / "t.npz",
+            s=CELLS.s.to_numpy(),
+            c=np.array(["a", "b", "a", "β"]),
+            f=CELLS.f.to_numpy(),
+        )
         subject = desk.load(PREDICTED, test="t.npz")
-        assert {column.name: column.kind for column in subject.columns} == {"c": "categorical", "f": "boolean"}
+        assert {column.name: column.kind for column in subject.columns} == {
+            "c": "categorical",
+            "f": "boolean",
+        }
 
     def test_sklearn_diabetes_is_in_original_units(self, desk):
-        subject = desk.load({"format": "predictions", "prediction": "bmi"}, test="sklearn:diabetes", target="target")
+        subject = desk.load(
+            {"format": "predictions", "prediction": "bmi"}, test="sklearn:diabetes", target="target"
+        )
         assert subject.test.n == 442
         assert set(subject.test.frame["sex"]) == {1, 2}
         assert subject.test.frame["age"].max() == 79
@@ -99,7 +111,11 @@ class TestEveryFormat:
 
     @pytest.mark.parametrize(("name", "rows"), [("iris", 150), ("wine", 178), ("breast_cancer", 569)])
     def test_other_tables_of_sklearn(self, desk, name, rows):
-        subject = desk.load({"format": "predictions", "prediction": "target", "task": "classification"}, test=f"sklearn:{name}", target="target")
+        subject = desk.load(
+            {"format": "predictions", "prediction": "target", "task": "classification"},
+            test=f"sklearn:{name}",
+            target="target",
+        )
         assert subject.test.n == rows
 
     def test_unknown_name(self, desk):
@@ -130,7 +146,10 @@ class TestFaultsOfCsv:
             ("s,a\n0,1\n0\n0,1,2\n", "t.csv:4: 3 cells where the header has 2"),
             ('s,a\n"0\n",1\n0\n', "t.csv:4: 1 cell where the header has 2"),
             ("s,a\n0,1\n0,\0\n", "t.csv:3: a NUL byte"),
-            ("s,a\n0,1\n0,café\n".encode("latin-1"), "t.csv:3: byte 0xe9 is not UTF-8; save the file as UTF-8"),
+            (
+                "s,a\n0,1\n0,café\n".encode("latin-1"),
+                "t.csv:3: byte 0xe9 is not UTF-8; save the file as UTF-8",
+            ),
             ("s,a\n0,1\n".encode("utf-16"), "t.csv: written in UTF-16"),
             ("s,a\nhigh,1\n0.5,2\n", 't.csv:"s": a score is a number'),
             ("s,a\n0.5,1\n,2\n", 't.csv:3:"s": a score is a finite number, not missing'),

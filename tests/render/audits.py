@@ -42,15 +42,24 @@ def between(value: float, low: float, high: float, n: int) -> Estimate:
     return Estimate(value=value, low=low, high=high, n=n)
 
 
-def scalar(name: str, estimate: Estimate, title: str, measures: str = "", kind: str = "metric", **more: Any) -> Evidence:
+def scalar(
+    name: str, estimate: Estimate, title: str, measures: str = "", kind: str = "metric", **more: Any
+) -> Evidence:
     return Evidence(
-        id=name, method=name.split("/")[0], kind=kind, title=title, status="measured", measures=measures,
+        id=name, method=name.split("/", maxsplit=1)[0], kind=kind, title=title, status="measured", measures=measures,
         observation=Scalar(estimate=estimate, unit=more.pop("unit", None)), **more,
     )  # fmt: skip
 
 
 def groups_of(
-    method: str, column: str, cells: list[tuple[str, int, int, int]], title: str, measures: str = "", *, ratio: bool = False, **more: Any
+    method: str,
+    column: str,
+    cells: list[tuple[str, int, int, int]],
+    title: str,
+    measures: str = "",
+    *,
+    ratio: bool = False,
+    **more: Any,
 ) -> Evidence:
     """cells: (level, n, hits, denominator); a denominator of 0 is undefined, n under 10 suppressed."""
     made = []
@@ -102,7 +111,14 @@ def groups_of(
 
 def crossed(method: str, title: str) -> Evidence:
     made = []
-    sizes = {("1", "30-49"): 36, ("1", "<30"): 14, ("1", ">=50"): 67, ("2", "30-49"): 41, ("2", "<30"): 7, ("2", ">=50"): 56}
+    sizes = {
+        ("1", "30-49"): 36,
+        ("1", "<30"): 14,
+        ("1", ">=50"): 67,
+        ("2", "30-49"): 41,
+        ("2", "<30"): 7,
+        ("2", ">=50"): 56,
+    }
     for (sex, age), n in sizes.items():
         key = {"age": age, "sex": sex}
         if n < 10:
@@ -125,49 +141,211 @@ SEXES = [("1", 117, 40, 59), ("2", 104, 30, 48)]
 def metrics() -> list[Evidence]:
     recall = "The share of positive rows that are predicted positive."
     return [
-        scalar("accuracy", wilson(161, 221), "Accuracy", "The share of rows predicted correctly.", limits=("A model that always predicts the commonest class scores its share; see the baseline.",)),
+        scalar(
+            "accuracy",
+            wilson(161, 221),
+            "Accuracy",
+            "The share of rows predicted correctly.",
+            limits=("A model that always predicts the commonest class scores its share; see the baseline.",),
+        ),
         scalar("recall", wilson(72, 108), "Recall", recall),
-        scalar("precision", wilson(72, 97), "Precision", "The share of rows predicted positive that are positive."),
-        scalar("roc_auc", between(0.81, 0.75, 0.86, 221), "ROC AUC", "The chance that a positive row scores above a negative one."),
-        scalar("brier_score", between(0.182, 0.161, 0.204, 221), "Brier score", "The mean squared distance of score and outcome."),
-        scalar("expected_calibration_error/rms", between(0.081, 0.02, 0.12, 221), "Root mean square calibration error"),
-        scalar("baseline_improvement", between(0.21, 0.13, 0.29, 221), "Gain over the trivial baseline", "How much better than always answering the same."),
+        scalar(
+            "precision",
+            wilson(72, 97),
+            "Precision",
+            "The share of rows predicted positive that are positive.",
+        ),
+        scalar(
+            "roc_auc",
+            between(0.81, 0.75, 0.86, 221),
+            "ROC AUC",
+            "The chance that a positive row scores above a negative one.",
+        ),
+        scalar(
+            "brier_score",
+            between(0.182, 0.161, 0.204, 221),
+            "Brier score",
+            "The mean squared distance of score and outcome.",
+        ),
+        scalar(
+            "expected_calibration_error/rms",
+            between(0.081, 0.02, 0.12, 221),
+            "Root mean square calibration error",
+        ),
+        scalar(
+            "baseline_improvement",
+            between(0.21, 0.13, 0.29, 221),
+            "Gain over the trivial baseline",
+            "How much better than always answering the same.",
+        ),
         groups_of("recall", "sex", SEXES, "Recall", recall),
         groups_of("recall", "age", AGES, "Recall", recall),
         crossed("recall", "Recall"),
         groups_of("accuracy", "sex", [("1", 117, 88, 117), ("2", 104, 73, 104)], "Accuracy"),
-        groups_of("accuracy", "age", [("<30", 21, 16, 21), ("30-49", 77, 58, 77), (">=50", 114, 81, 114), ("missing", 9, 6, 9)], "Accuracy"),
+        groups_of(
+            "accuracy",
+            "age",
+            [("<30", 21, 16, 21), ("30-49", 77, 58, 77), (">=50", 114, 81, 114), ("missing", 9, 6, 9)],
+            "Accuracy",
+        ),
         groups_of("precision", "sex", [("1", 117, 40, 55), ("2", 104, 32, 42)], "Precision"),
-        groups_of("precision", "age", [("<30", 21, 3, 4), ("30-49", 77, 24, 33), (">=50", 114, 44, 58), ("missing", 9, 1, 2)], "Precision"),
+        groups_of(
+            "precision",
+            "age",
+            [("<30", 21, 3, 4), ("30-49", 77, 24, 33), (">=50", 114, 44, 58), ("missing", 9, 1, 2)],
+            "Precision",
+        ),
         groups_of("selection_rate", "sex", [("1", 117, 55, 117), ("2", 104, 42, 104)], "Selection rate"),
-        groups_of("demographic_parity_ratio", "sex", [("1", 117, 55, 117), ("2", 104, 42, 104)], "Demographic parity ratio", "The smallest selection rate of a group divided by the largest.", ratio=True, limits=("It does not ask whether the groups differ in what the outcome is about.",)),
-        groups_of("demographic_parity_ratio", "age", [("<30", 21, 4, 21), ("30-49", 77, 33, 77), (">=50", 114, 58, 114), ("missing", 9, 2, 9)], "Demographic parity ratio", ratio=True),
+        groups_of(
+            "demographic_parity_ratio",
+            "sex",
+            [("1", 117, 55, 117), ("2", 104, 42, 104)],
+            "Demographic parity ratio",
+            "The smallest selection rate of a group divided by the largest.",
+            ratio=True,
+            limits=("It does not ask whether the groups differ in what the outcome is about.",),
+        ),
+        groups_of(
+            "demographic_parity_ratio",
+            "age",
+            [("<30", 21, 4, 21), ("30-49", 77, 33, 77), (">=50", 114, 58, 114), ("missing", 9, 2, 9)],
+            "Demographic parity ratio",
+            ratio=True,
+        ),
         crossed("demographic_parity_ratio", "Demographic parity ratio"),
-        groups_of("equal_opportunity_difference", "sex", SEXES, "Equal opportunity difference", limits=("It trusts the labels: a biased label hides a biased model.",)),
+        groups_of(
+            "equal_opportunity_difference",
+            "sex",
+            SEXES,
+            "Equal opportunity difference",
+            limits=("It trusts the labels: a biased label hides a biased model.",),
+        ),
         groups_of("equal_opportunity_difference", "age", AGES, "Equal opportunity difference"),
-        groups_of("false_positive_rate_difference", "sex", [("1", 117, 15, 58), ("2", 104, 10, 56)], "False positive rate difference"),
-        Evidence(
-            id="calibration_curve", method="calibration_curve", kind="metric", title="Calibration curve", status="measured",
-            observation=Curve(x="mean score", y="share positive", series=(Series(name="observed", points=tuple(Point(x=x, estimate=wilson(h, 22)) for x, h in ((0.08, 1), (0.17, 4), (0.26, 4), (0.35, 8), (0.44, 9), (0.53, 13), (0.61, 15), (0.7, 14), (0.79, 19), (0.91, 21)))),)),
+        groups_of(
+            "false_positive_rate_difference",
+            "sex",
+            [("1", 117, 15, 58), ("2", 104, 10, 56)],
+            "False positive rate difference",
         ),
         Evidence(
-            id="threshold_sweep", method="threshold_sweep", kind="metric", title="What other thresholds would do", measures="Shares at each threshold.", status="measured",
-            observation=Curve(x="threshold", y="share", series=(
-                Series(name="recall", points=tuple(Point(x=k / 20, estimate=wilson(round(108 * (1 - (k / 20) ** 1.6)), 108)) for k in range(1, 20))),
-                Series(name="false positive rate", points=tuple(Point(x=k / 20, estimate=wilson(round(113 * (1 - k / 20) ** 2), 113)) for k in range(1, 20))),
-                Series(name="share predicted positive", points=tuple(Point(x=k / 20, estimate=wilson(round(221 * (1 - k / 20) ** 1.2), 221)) for k in range(1, 20))),
-            )),
+            id="calibration_curve",
+            method="calibration_curve",
+            kind="metric",
+            title="Calibration curve",
+            status="measured",
+            observation=Curve(
+                x="mean score",
+                y="share positive",
+                series=(
+                    Series(
+                        name="observed",
+                        points=tuple(
+                            Point(x=x, estimate=wilson(h, 22))
+                            for x, h in (
+                                (0.08, 1),
+                                (0.17, 4),
+                                (0.26, 4),
+                                (0.35, 8),
+                                (0.44, 9),
+                                (0.53, 13),
+                                (0.61, 15),
+                                (0.7, 14),
+                                (0.79, 19),
+                                (0.91, 21),
+                            )
+                        ),
+                    ),
+                ),
+            ),
         ),
         Evidence(
-            id="confusion_matrix", method="confusion_matrix", kind="metric", title="Confusion matrix", status="measured",
-            observation=Matrix(rows=("no progression", "progression"), columns=("no progression", "progression"), values=((88.0, 25.0), (36.0, 72.0)), row_title="true", column_title="predicted"),
+            id="threshold_sweep",
+            method="threshold_sweep",
+            kind="metric",
+            title="What other thresholds would do",
+            measures="Shares at each threshold.",
+            status="measured",
+            observation=Curve(
+                x="threshold",
+                y="share",
+                series=(
+                    Series(
+                        name="recall",
+                        points=tuple(
+                            Point(x=k / 20, estimate=wilson(round(108 * (1 - (k / 20) ** 1.6)), 108))
+                            for k in range(1, 20)
+                        ),
+                    ),
+                    Series(
+                        name="false positive rate",
+                        points=tuple(
+                            Point(x=k / 20, estimate=wilson(round(113 * (1 - k / 20) ** 2), 113))
+                            for k in range(1, 20)
+                        ),
+                    ),
+                    Series(
+                        name="share predicted positive",
+                        points=tuple(
+                            Point(x=k / 20, estimate=wilson(round(221 * (1 - k / 20) ** 1.2), 221))
+                            for k in range(1, 20)
+                        ),
+                    ),
+                ),
+            ),
         ),
-        scalar("protected_flip_rate/sex", wilson(9, 221), "Decisions that flip with the column alone", "The share of rows whose decision changes when only this column does."),
-        scalar("train_test_overlap", exactly(0, 221), "Rows shared by training and test data", "The share of test rows that stand in the training data."),
-        scalar("invalid_labels", exactly(0, 221), "Missing or unknown labels", "How many test rows have no label."),
-        scalar("unusual_input_failures", exactly(0.33, 30), "Unusual inputs the model cannot score", "The share of kinds of input.", sampling=Sampling(available=221, used=50, how="the 50 smallest digests of seed and content")),
-        scalar("artefact_safety", exactly(0, 1), "What the model file may carry", "How many types outside the built-in list it holds."),
-        Evidence(id="abroca/sex", method="abroca", kind="metric", title="Area between ROC curves", status="skipped", reason="it needs probabilities; these scores are a ranking"),
+        Evidence(
+            id="confusion_matrix",
+            method="confusion_matrix",
+            kind="metric",
+            title="Confusion matrix",
+            status="measured",
+            observation=Matrix(
+                rows=("no progression", "progression"),
+                columns=("no progression", "progression"),
+                values=((88.0, 25.0), (36.0, 72.0)),
+                row_title="true",
+                column_title="predicted",
+            ),
+        ),
+        scalar(
+            "protected_flip_rate/sex",
+            wilson(9, 221),
+            "Decisions that flip with the column alone",
+            "The share of rows whose decision changes when only this column does.",
+        ),
+        scalar(
+            "train_test_overlap",
+            exactly(0, 221),
+            "Rows shared by training and test data",
+            "The share of test rows that stand in the training data.",
+        ),
+        scalar(
+            "invalid_labels",
+            exactly(0, 221),
+            "Missing or unknown labels",
+            "How many test rows have no label.",
+        ),
+        scalar(
+            "unusual_input_failures",
+            exactly(0.33, 30),
+            "Unusual inputs the model cannot score",
+            "The share of kinds of input.",
+            sampling=Sampling(available=221, used=50, how="the 50 smallest digests of seed and content"),
+        ),
+        scalar(
+            "artefact_safety",
+            exactly(0, 1),
+            "What the model file may carry",
+            "How many types outside the built-in list it holds.",
+        ),
+        Evidence(
+            id="abroca/sex",
+            method="abroca",
+            kind="metric",
+            title="Area between ROC curves",
+            status="skipped",
+            reason="it needs probabilities; these scores are a ranking",
+        ),
         scalar("annex_iv_statements", exactly(0.6, 25), "Annex IV statements present", kind="record"),
     ]
 
@@ -179,11 +357,20 @@ def explanations() -> list[Evidence]:
     values = [0.112, 0.105, 0.066, 0.038, 0.037, 0.0355, 0.0174, 0.0142, 0.012, 0.006]
     ranks = [(1, 2), (1, 2), (3, 3), (4, 6), (4, 6), (4, 6), (7, 9), (7, 9), (7, 9), (10, 10)]
     ranking = Ranking(
-        items=tuple(Item(name=n, estimate=between(v, v * 0.88, v * 1.13, 221), rank_low=a, rank_high=b) for n, v, (a, b) in zip(INPUTS, values, ranks, strict=True)),
+        items=tuple(
+            Item(name=n, estimate=between(v, v * 0.88, v * 1.13, 221), rank_low=a, rank_high=b)
+            for n, v, (a, b) in zip(INPUTS, values, ranks, strict=True)
+        ),
         unit="mean absolute change in score",
     )
     bins = tuple(f"{x / 100:.2f}".replace("-", "−") for x in range(-30, 31, 3))
-    counts = tuple(tuple(float(round(80 / (i + 1) * max(0.0, 1 - abs(k - 10 - (3 - i % 5)) / (7 - i * 0.5)))) for k in range(21)) for i in range(10))
+    counts = tuple(
+        tuple(
+            float(round(80 / (i + 1) * max(0.0, 1 - abs(k - 10 - (3 - i % 5)) / (7 - i * 0.5))))
+            for k in range(21)
+        )
+        for i in range(10)
+    )
     return [
         Evidence(id="shap", method="shap", kind="explainer", title="SHAP values", measures="The mean absolute share of each input in the distance between a score and the average score.", status="measured", observation=ranking, limits=("It describes the model, not the world.",), versions={"engine": "tree"}),
         Evidence(id="shap/beeswarm", method="shap", kind="explainer", title="How often an input moves the score by how much", measures="Rows counted by change in score.", status="measured", observation=Matrix(rows=tuple(INPUTS), columns=bins, values=counts, row_title="Input", column_title="change in score")),
@@ -319,7 +506,12 @@ def failing() -> Audit:
 
 def reviewed() -> Audit:
     kept = [f for f in findings_fail() if not (f.kind == "fail" and f.waiver is None)]
-    return audit(kept, [*metrics(), *explanations()], "review", reasons=("1 blocking rule could not be decided: FAI-01",))
+    return audit(
+        kept,
+        [*metrics(), *explanations()],
+        "review",
+        reasons=("1 blocking rule could not be decided: FAI-01",),
+    )
 
 
 def passing() -> Audit:
@@ -385,11 +577,23 @@ def hostile() -> Audit:
 def multiclass() -> Audit:
     """Three classes, one number for each."""
     kinds = ("setosa", "versicolor", "virginica")
-    overall = Groups(by=("class",), groups=tuple(Group(key={"class": k}, n=60, count=20, status="measured", estimate=wilson(15 + i, 20)) for i, k in enumerate(kinds)))
+    overall = Groups(
+        by=("class",),
+        groups=tuple(
+            Group(key={"class": k}, n=60, count=20, status="measured", estimate=wilson(15 + i, 20))
+            for i, k in enumerate(kinds)
+        ),
+    )
     by = Groups(
         by=("site", "class"),
-        groups=tuple(Group(key={"site": s, "class": k}, n=30, count=10, status="measured", estimate=wilson(6 + i, 10)) for s in ("north", "south") for i, k in enumerate(kinds)),
-        summary=Summary(difference=between(0.1, 0.0, 0.5, 20), between=("south, setosa", "north, setosa"), pairs=3),
+        groups=tuple(
+            Group(key={"site": s, "class": k}, n=30, count=10, status="measured", estimate=wilson(6 + i, 10))
+            for s in ("north", "south")
+            for i, k in enumerate(kinds)
+        ),
+        summary=Summary(
+            difference=between(0.1, 0.0, 0.5, 20), between=("south, setosa", "north, setosa"), pairs=3
+        ),
     )
     evidence = [
         scalar("accuracy", wilson(50, 60), "Accuracy"),

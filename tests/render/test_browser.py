@@ -10,7 +10,9 @@ import pytest
 from tests.render import audits
 from xai_audit.render import renderers
 
-CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
@@ -42,7 +44,9 @@ def violations(page) -> list[str]:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 360])
 def test_axe_finds_nothing(browser, folder: Path, scheme: str, width: int):
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=True)
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=True
+    )
     page = context.new_page()
     page.goto((folder / "failing.html").as_uri())
     assert violations(page) == []
@@ -76,7 +80,10 @@ def test_hostile_names_run_nothing_and_ask_for_nothing(browser, folder: Path):
     seen: list[str] = []
     page.on("dialog", lambda dialog: (seen.append(dialog.message), dialog.dismiss()))
     page.on("console", lambda message: seen.append(message.text))
-    page.on("request", lambda request: seen.append(request.url) if not request.url.startswith(("file:", "data:")) else None)
+    page.on(
+        "request",
+        lambda request: seen.append(request.url) if not request.url.startswith(("file:", "data:")) else None,
+    )
     page.goto((folder / "hostile.html").as_uri())
     page.mouse.move(300, 300)
     assert seen == []
@@ -91,7 +98,7 @@ def test_tables_sort_by_number_and_filter_by_word(browser, folder: Path):
     page = context.new_page()
     page.goto((folder / "failing.html").as_uri())
     table = page.locator("#performance table.k-overall")
-    button = table.locator("th button", has_text="n").nth(0)
+    page.set_default_timeout(5000)
     head = table.locator("th", has=page.get_by_role("button", name="n", exact=True))
     head.locator("button").click()
     assert head.get_attribute("aria-sort") == "ascending"
@@ -101,5 +108,4 @@ def test_tables_sort_by_number_and_filter_by_word(browser, folder: Path):
     register.locator("input").fill("shap/")
     shown = register.locator("tbody tr:visible").count()
     assert 0 < shown < register.locator("tbody tr").count()
-    assert button.count() <= 1
     context.close()

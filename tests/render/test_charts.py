@@ -6,7 +6,20 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from tests.render import audits
-from xai_audit.evidence import Cases, Curve, Edge, Graph, Groups, Item, Node, Point, Ranking, Scalar, Series, exactly
+from xai_audit.evidence import (
+    Cases,
+    Curve,
+    Edge,
+    Graph,
+    Groups,
+    Item,
+    Node,
+    Point,
+    Ranking,
+    Scalar,
+    Series,
+    exactly,
+)
 from xai_audit.render import charts
 from xai_audit.render.ink import NARROW, WIDE, Threshold
 from xai_audit.render.palette import INKS
@@ -17,13 +30,26 @@ CASE = {
 }  # fmt: skip
 SHAPES = {
     "scalar": Scalar(estimate=audits.wilson(3, 9)),
-    "ranking": Ranking(items=tuple(Item(name=f"x{i}", estimate=exactly(i, 5), rank_low=1, rank_high=3) for i in range(3))),
+    "ranking": Ranking(
+        items=tuple(Item(name=f"x{i}", estimate=exactly(i, 5), rank_low=1, rank_high=3) for i in range(3))
+    ),
     "groups": next(p.observation for p in audits.metrics() if p.id == "recall/age"),
     "curve": next(p.observation for p in audits.metrics() if p.id == "threshold_sweep"),
-    "categories": Curve(x="city", series=(Series(name="a", points=(Point(x="Łódź", estimate=exactly(1, 2)), Point(x="x" * 99, estimate=exactly(2, 2)))),)),
+    "categories": Curve(
+        x="city",
+        series=(
+            Series(
+                name="a",
+                points=(Point(x="Łódź", estimate=exactly(1, 2)), Point(x="x" * 99, estimate=exactly(2, 2))),
+            ),
+        ),
+    ),
     "matrix": next(p.observation for p in audits.explanations() if p.id == "shap/beeswarm"),
     "cases": Cases(cases=(CASE,)),
-    "graph": Graph(nodes=(Node(id="a"), Node(id="b")), edges=(Edge(source="a", target="b", estimate=audits.wilson(4, 9)),)),
+    "graph": Graph(
+        nodes=(Node(id="a"), Node(id="b")),
+        edges=(Edge(source="a", target="b", estimate=audits.wilson(4, 9)),),
+    ),
 }
 
 
@@ -63,8 +89,16 @@ def accents(svg: str) -> int:
 def test_the_accent_is_kept_for_intervals_wholly_on_the_wrong_side():
     threshold = Threshold(0.75, "0.75", "at_least", "convention, not law")
     rows = [
-        charts.Row(label="below", estimate=audits.between(0.5, 0.4, 0.6, 9), strong=threshold.missed(audits.between(0.5, 0.4, 0.6, 9))),
-        charts.Row(label="across", estimate=audits.between(0.7, 0.6, 0.8, 9), strong=threshold.missed(audits.between(0.7, 0.6, 0.8, 9))),
+        charts.Row(
+            label="below",
+            estimate=audits.between(0.5, 0.4, 0.6, 9),
+            strong=threshold.missed(audits.between(0.5, 0.4, 0.6, 9)),
+        ),
+        charts.Row(
+            label="across",
+            estimate=audits.between(0.7, 0.6, 0.8, 9),
+            strong=threshold.missed(audits.between(0.7, 0.6, 0.8, 9)),
+        ),
     ]
     svg = str(charts.dots(rows, "t", threshold=threshold).wide)
     assert accents(svg) == 1
@@ -87,7 +121,15 @@ def test_hostile_labels_are_text():
     rows = [charts.Row(label=label, estimate=audits.wilson(3, 9)) for label in audits.HOSTILE]
     for svg in charts.dots(rows, audits.HOSTILE[0]):
         root = ET.fromstring(str(svg))
-        assert {element.tag.rpartition("}")[2] for element in root.iter()} <= {"svg", "title", "text", "line", "circle", "rect", "path"}
+        assert {element.tag.rpartition("}")[2] for element in root.iter()} <= {
+            "svg",
+            "title",
+            "text",
+            "line",
+            "circle",
+            "rect",
+            "path",
+        }
 
 
 def test_groups_hold_their_order_and_more_than_fit_are_left_to_the_table():

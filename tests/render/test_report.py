@@ -14,14 +14,34 @@ def test_every_piece_of_evidence_and_every_finding_stands_in_exactly_one_section
     audit = audits.ALL[case]()
     plan = outline()
     placed = place(audit, plan)
-    assert Counter(piece.id for pieces in placed.values() for piece in pieces) == Counter(e.id for e in audit.evidence)
+    assert Counter(piece.id for pieces in placed.values() for piece in pieces) == Counter(
+        e.id for e in audit.evidence
+    )
     ruled = place_rules(audit, plan, placed)
-    assert Counter(f.rule for findings in ruled.values() for f in findings) == Counter(f.rule for f in audit.findings)
+    assert Counter(f.rule for findings in ruled.values() for f in findings) == Counter(
+        f.rule for f in audit.findings
+    )
 
 
 def test_sections_stand_in_their_order_and_tables_count_up():
     made = report(audits.failing())
-    assert [section.number for section in made.sections] == ["0", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "18", "A", "B", "G"]
+    assert [section.number for section in made.sections] == [
+        "0",
+        "2",
+        "3",
+        "4",
+        "5",
+        "6",
+        "7",
+        "8",
+        "9",
+        "10",
+        "11",
+        "18",
+        "A",
+        "B",
+        "G",
+    ]
     assert [entry[0] for entry in made.rail][:3] == ["0", "1", "2"]
     for section in made.sections:
         numbers = [int(e.table.number.split(".")[1]) for e in section.exhibits if e.table]
@@ -31,7 +51,12 @@ def test_sections_stand_in_their_order_and_tables_count_up():
 def test_the_outcome_is_one_sentence_whose_sums_add_up():
     audit = audits.failing()
     page = front.page(audit)
-    assert page.clauses == ("2 blocking rules failed".replace(" b", "\u00a0b", 1), "2 could not be decided", "1 needs a person", "5 passed")
+    assert page.clauses == (
+        "2 blocking rules failed".replace(" b", "\u00a0b", 1),
+        "2 could not be decided",
+        "1 needs a person",
+        "5 passed",
+    )
     found = front.states(audit)
     assert sum(map(len, found.values())) == len(audit.findings)
     assert "holds 15\u00a0rules" in page.sums
@@ -57,7 +82,10 @@ def test_a_missing_signature_is_a_gap_and_a_dated_one_is_not():
 
 
 def test_the_heaviest_mark_of_a_section_is_in_the_rail():
-    marks = {section.id: section.mark.word if section.mark else None for section in report(audits.failing()).sections}
+    marks = {
+        section.id: section.mark.word if section.mark else None
+        for section in report(audits.failing()).sections
+    }
     assert marks["performance"] == "failed"
     assert marks["bias"] == "undecided"
     assert marks["explanations"] == "review"  # lime failed
@@ -74,7 +102,14 @@ def test_single_rows_are_drawn_only_where_the_spec_shows_them():
     from tests.render.test_charts import CASE
     from xai_audit.evidence import Cases, Evidence
 
-    local = Evidence(id="shap/local", method="shap", kind="explainer", title="Contributions", status="measured", observation=Cases(cases=(CASE,)))
+    local = Evidence(
+        id="shap/local",
+        method="shap",
+        kind="explainer",
+        title="Contributions",
+        status="measured",
+        observation=Cases(cases=(CASE,)),
+    )
     hidden = audits.audit([], [local], "review")
     shown = audits.audit([], [local], "review", spec=audits.spec(report={"examples": True}))
     for audit, figures in ((hidden, 0), (shown, 1)):

@@ -39,7 +39,13 @@ def test_a_fitted_label_is_the_text_or_its_beginning(text: str, width: float):
 
 
 def test_the_script_of_a_statement_decides_whether_it_stands_upright():
-    assert [script(text) for text in ("Ewa Żółkiewska", "Οι παράμετροι", "Данните са", "123", "")] == ["Latn", "Grek", "Cyrl", "Latn", "Latn"]
+    assert [script(text) for text in ("Ewa Żółkiewska", "Οι παράμετροι", "Данните са", "123", "")] == [
+        "Latn",
+        "Grek",
+        "Cyrl",
+        "Latn",
+        "Latn",
+    ]
 
 
 def test_hostile_names_have_distinct_anchors():

@@ -100,13 +100,13 @@ class Commands(click.Group):
 @click.version_option(__version__, prog_name="xai-audit", message="%(prog)s %(version)s")
 @click.option("--debug", is_flag=True, help="Show the traceback of an internal error.")
 def cli(debug: bool) -> None:
-    r"""One YAML spec turns a model and its data into evidence, a verdict and a report.
+    """One YAML spec turns a model and its data into evidence, a verdict and a report.
 
     \b
         xai-audit init --model model.skops --data test.csv --target y
         xai-audit check audit.yaml
         xai-audit run audit.yaml -o out
-    """
+    """  # noqa: D301  # click's mark for lines that stay as they are is the character, not its escape
     del debug  # commands read it off the root context
 
 

@@ -34,8 +34,8 @@ def asked_through(
     subject: Subject, output: Output, pool: pd.DataFrame, encoding: Encoding | str
 ) -> str | None:
     """The last estimator's method that gives the model's own answers on encoded rows; None where none does."""
-    if isinstance(encoding, str) or encoding.direct or subject.model is None:
-        return None  # nothing to gain, or no way
+    if isinstance(encoding, str) or subject.model is None:
+        return None
     index = generator("asked", *pool.shape).integers(0, len(pool), size=(PROBES, pool.shape[1]))
     told = subject.output(assembled(pool, index), output)
     scale = max(1.0, float(np.max(np.abs(told), initial=0.0)))

@@ -14,6 +14,7 @@ from xai_audit import digest
 from xai_audit.errors import MethodError
 from xai_audit.evidence import Cases, Frozen, Sampling, Scalar, exactly
 from xai_audit.explainers import local
+from xai_audit.explainers.fits import around, explained, fit
 from xai_audit.explainers.neighbours import Discretizer, Input, Pool, draw, inputs
 from xai_audit.explainers.ranking import agreement, ranked, top_of
 from xai_audit.explainers.rows import Output, Share, exact_mean, reference_table, shared
@@ -69,14 +70,14 @@ def _work(subject: Subject, params: LimeParams, piece: Piece, seed: int) -> Mapp
             _pool(subject, params, piece.seed, repeat, known, table.frame, int(row))
             for repeat in range(params.seeds)
         ]
-        held_out = None
+        unseen = None
         for repeat, (pool, answers) in enumerate(pools):
-            same, weight, values = _around(pool, answers, codes[i], float(told[i]), width)
-            intercepts[i, repeat], coefficients[i, repeat] = fit(same, values, weight, params.features)
-            if repeat == 1:
-                held_out = (same[1:], weight[1:], values[1:])
-        assert held_out is not None
-        fidelity[i] = explained(*held_out, float(intercepts[i, 0]), coefficients[i, 0])
+            sums, others = around(pool.codes, codes[i], answers, float(told[i]), width)
+            intercepts[i, repeat], coefficients[i, repeat] = fit(sums, float(told[i]), params.features)
+            unseen = others if repeat == 1 else unseen
+        # The first fit is judged on the second pool, which it has not seen, without the row itself.
+        assert unseen is not None
+        fidelity[i] = explained(unseen, float(told[i]), float(intercepts[i, 0]), coefficients[i, 0])
     return {
         "coefficients": coefficients,
         "intercepts": intercepts,
@@ -113,10 +114,10 @@ def _pool(
 ) -> tuple[Pool, NDArray[np.float64]]:
     """Neighbours and the model's answers to them; those that all rows share are asked once a process."""
     own = "" if params.draws == "shared" else subject.test.seed(row)
-    state = np.random.RandomState(seed_of(seed, repeat, own))  # lime's own kind of generator
     kept = {} if own else _POOLS.setdefault(subject, {})
     key = f"{seed}:{repeat}:{params.samples}:{params.discretize}:{params.output}"
     if key not in kept:
+        state = np.random.RandomState(seed_of(seed, repeat, own))  # lime's own kind of generator
         pool = draw(known, frame, params.samples, state)
         kept[key] = (pool, subject.output(pool.frame.iloc[1:], _output(params)))
     return kept[key]
@@ -125,80 +126,6 @@ def _pool(
 def seed_of(seed: int, repeat: int, own: str = "") -> int:
     """The 32-bit seed of lime's generator for one repetition: of the run, and of a row where each draws its own."""
     return digest.seed(seed, "lime", repeat, own) % 2**32
-
-
-def _around(
-    pool: Pool, answers: NDArray[np.float64], code: NDArray[np.float64], told: float, width: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Which inputs each neighbour shares with the row, its weight, and the model's answer; the row itself first."""
-    same = (pool.codes == code).astype(np.float64)
-    same[0] = 1.0
-    distance = np.sqrt((same.shape[1] - same.sum(axis=1)).astype(np.float64))
-    weight = np.sqrt(np.exp(-(distance**2) / width**2))
-    return same, weight, np.concatenate([[told], answers])
-
-
-def fit(
-    same: NDArray[np.float64], values: NDArray[np.float64], weight: NDArray[np.float64], features: int | None
-) -> tuple[float, NDArray[np.float64]]:
-    """Intercept and one coefficient an input of lime's weighted ridge fit (alpha 1), zero for inputs not chosen."""
-    total = weight.sum()
-    centre = (weight[:, None] * same).sum(axis=0) / total
-    level = float((weight * values).sum() / total)
-    shifted = same - centre
-    gram = shifted.T @ (weight[:, None] * shifted)
-    cross = shifted.T @ (weight * (values - level))
-    count = same.shape[1]
-    chosen = np.arange(count)
-    if features is not None and features < count:
-        spread = float((weight * (values - level) ** 2).sum())
-        chosen = (
-            _forward(gram, cross, spread, features) if features <= 6 else _heaviest(gram, cross, features)
-        )
-    coefficients = np.zeros(count)
-    coefficients[chosen] = np.linalg.solve(gram[np.ix_(chosen, chosen)] + np.eye(len(chosen)), cross[chosen])
-    return level - float((centre * coefficients).sum()), coefficients
-
-
-def _heaviest(gram: NDArray[np.float64], cross: NDArray[np.float64], features: int) -> NDArray[np.int64]:
-    light = np.linalg.solve(gram + 0.01 * np.eye(len(gram)), cross)
-    return np.argsort(-np.abs(light), kind="stable")[:features]
-
-
-def _forward(
-    gram: NDArray[np.float64], cross: NDArray[np.float64], spread: float, features: int
-) -> NDArray[np.int64]:
-    """Inputs added one at a time, each the one that explains most with those before it."""
-    chosen: list[int] = []
-    for _ in range(features):
-        best, most = 0, -math.inf
-        for candidate in range(len(gram)):
-            if candidate in chosen:
-                continue
-            trial = [*chosen, candidate]
-            beta = np.linalg.lstsq(gram[np.ix_(trial, trial)], cross[trial], rcond=None)[0]
-            gained = 2 * float(beta @ cross[trial]) - float(beta @ gram[np.ix_(trial, trial)] @ beta)
-            score = gained / spread if spread > 0 else 0.0
-            if score > most:
-                best, most = candidate, score
-        chosen.append(best)
-    return np.asarray(chosen, dtype=np.int64)
-
-
-def explained(
-    same: NDArray[np.float64],
-    weight: NDArray[np.float64],
-    values: NDArray[np.float64],
-    intercept: float,
-    coefficients: NDArray[np.float64],
-) -> float:
-    """Weighted R2 of a fit on neighbours; NaN where their answers do not vary."""
-    level = (weight * values).sum() / weight.sum()
-    total = float((weight * (values - level) ** 2).sum())
-    lost = float((weight * (values - intercept - (same * coefficients).sum(axis=1)) ** 2).sum())
-    # Answers that differ by rounding alone have no variance to explain.
-    floor = 1e-20 * float(weight.sum()) * max(1.0, float(level) ** 2)
-    return 1 - lost / total if total > floor else math.nan
 
 
 def run(subject: Subject, params: LimeParams, context: Context) -> Iterator[Measured | Skipped]:

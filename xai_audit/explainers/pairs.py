@@ -132,16 +132,25 @@ def linear_pairs(
     return np.asarray(out)
 
 
-@cache
-def _compiled(name: str) -> Callable[..., Any]:
+def compiled(kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """A kernel as numba compiles it on its first call; kept on disk for the next process where there is a place."""
     import numba
 
-    kernel = {"tree_sums": _tree_sums, "tree_tables": _tree_tables, "linear_tables": _linear_tables}[name]
     try:
-        compiled: Callable[..., Any] = numba.njit(kernel, cache=True, nogil=True)
+        made: Callable[..., Any] = numba.njit(kernel, cache=True, nogil=True)
     except RuntimeError:  # nowhere to keep the compiled code: compile again in each process
-        compiled = numba.njit(kernel, nogil=True)
-    return compiled
+        made = numba.njit(kernel, nogil=True)
+    return made
+
+
+@cache
+def _compiled(name: str) -> Callable[..., Any]:
+    kernels: dict[str, Callable[..., Any]] = {
+        "tree_sums": _tree_sums,
+        "tree_tables": _tree_tables,
+        "linear_tables": _linear_tables,
+    }
+    return compiled(kernels[name])
 
 
 def _tree_sums(rows, reference, left, right, owner, value, roots, players, most, depth):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, C901, PLR0912, PLR0915

@@ -31,7 +31,9 @@ def check_lightgbm(text: str) -> None:
         for child in (left, right):
             inner = child >= 0
             place = np.arange(leaves - 1)
-            if (inner & ((child <= place) | (child >= leaves - 1))).any() or (~inner & (~child >= leaves)).any():
+            if (inner & ((child <= place) | (child >= leaves - 1))).any() or (
+                ~inner & (~child >= leaves)
+            ).any():
                 _refuse()
         feature = _integers(fields, "split_feature", leaves - 1)
         if (feature < 0).any() or (feature >= features).any():
@@ -79,7 +81,9 @@ def check_xgboost(learner: Mapping[str, Any]) -> None:
         left, right = (np.array(tree[f"{side}_children"], dtype=np.int64) for side in ("left", "right"))
         nodes = len(left)
         feature = np.array(tree["split_indices"], dtype=np.int64)
-        if nodes < 1 or any(len(tree[name]) != nodes for name in ("right_children", "split_indices", "split_conditions")):
+        if nodes < 1 or any(
+            len(tree[name]) != nodes for name in ("right_children", "split_indices", "split_conditions")
+        ):
             _refuse()
         inner = left >= 0
         for child in (left[inner], right[inner]):

@@ -16,22 +16,23 @@ NO_ARTEFACT: Mapping[str, Any] = {"code_carrying": False, "globals": [], "suspic
 """For models whose file carries no code."""
 
 
-def overlap(decided: Decided, names: Sequence[str]) -> dict[str, Any]:
-    """Test rows equal to a training row in features and target, and equal rows within each table."""
+def overlap(decided: Decided, features: Sequence[str], target: str | None) -> dict[str, Any]:
+    """Test rows equal to a training row in features and target, and equal rows within each table.
+
+    A target that a table lacks is not compared; without features nothing is.
+    """
     found: dict[str, Any] = {"train_test_overlap": None, "duplicate_rows": {}}
-    parts = []
-    for table in range(len(decided.tables)):
-        columns = {
-            name: decided.column(name).tables[table] for name in names if table in decided.column(name).tables
-        }
-        shared = all(len(decided.column(name).tables) == len(decided.tables) for name in names)
-        parts.append(digests(columns) if columns and shared else None)
+    if not features:
+        return found
+    tables = range(len(decided.tables))
+    wanted = {*features, *([target] if target is not None else [])}
+    shared = sorted(name for name in wanted if len(decided.column(name).tables) == len(tables))
+    parts = [digests({name: decided.column(name).tables[table] for name in shared}) for table in tables]
     for label, part in zip(("test", "train"), parts, strict=False):
-        if part is not None:
-            found["duplicate_rows"][label] = int(len(part) - len(np.unique(part)))
-    if len(parts) == 2 and parts[0] is not None and parts[1] is not None:
+        found["duplicate_rows"][label] = int(len(part) - len(np.unique(part)))
+    if len(parts) == 2:
         count = int(np.isin(parts[0], parts[1]).sum())
-        found["train_test_overlap"] = {"count": count, "rows": len(parts[0]), "columns": len(names)}
+        found["train_test_overlap"] = {"count": count, "rows": len(parts[0]), "columns": len(shared)}
     return found
 
 

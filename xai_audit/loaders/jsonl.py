@@ -53,8 +53,11 @@ def _records(data: bytes, path: str, mistakes: Mistakes) -> tuple[list[dict[str,
             mistakes.cell(
                 path, number, str(error), "this key stands twice in the object; keep one", kind="repeated"
             )
+        except json.JSONDecodeError as error:
+            what = f"no JSON: {error.msg.lower()}, at character {error.colno} of the line"
+            mistakes.cell(path, number, None, what, kind="json")
         except (ValueError, RecursionError) as error:
-            mistakes.cell(path, number, None, f"no JSON: {str(error)[:100]}", kind="json")
+            mistakes.cell(path, number, None, f"cannot be read: {str(error)[:100]}", kind="json")
         else:
             if not isinstance(record, dict):
                 mistakes.cell(path, number, None, "an object {...} is asked on every line", kind="object")

@@ -138,7 +138,6 @@ def _facts(
 ) -> dict[str, Any]:
     """What the checks of records read."""
     data, names = case.mistakes.spec.data, case.chosen.names
-    compared = {*names, data.target} if 0 in truths and data.target is not None else set(names)
     artefact = case.opened.artefact if case.opened is not None else facts.NO_ARTEFACT
     invalid: dict[str, Any] = {"count": 0, "examples": [], "rows": 0, "train": None}
     if 0 in truths:
@@ -149,7 +148,7 @@ def _facts(
         labelled = [(name, place) for place, name in enumerate(("test", "train")) if place in truths]
         rates = {name: facts.base_rates(done.classes, truths[place][0]) for name, place in labelled}
     return {
-        **facts.overlap(case.decided, sorted(compared)),
+        **facts.overlap(case.decided, names, data.target),
         "leak": _leaks(case),
         "artefact": dict(artefact),
         "invalid_labels": invalid,

@@ -55,7 +55,8 @@ class Mistakes:
     """Every mistake found so far, of one spec."""
 
     spec: Spec
-    found: list[tuple[str, Mistake]] = field(default_factory=list)
+    found: list[tuple[str, str, Mistake]] = field(default_factory=list)
+    """Kind, file and mistake; those of one kind are counted together."""
 
     def at(self, key: str, what: str, *, missing: bool = False) -> None:
         """Add a mistake at a key path of the spec."""
@@ -64,32 +65,33 @@ class Mistakes:
             path = path.rpartition(".")[0]
         line, column = places.get(path, (0, 0))
         told = what if path == key and line else f"{key}: {what}"
-        self.found.append((f"at {key}", Mistake(self.spec.file, line, column, told, missing=missing)))
+        mistake = Mistake(self.spec.file, line, column, told, missing=missing)
+        self.found.append((f"at {key}", self.spec.file, mistake))
 
     def cell(self, path: str, row: int | None, column: str | None, what: str, *, kind: str) -> None:
         """Add a mistake at a cell; after SHOWN of one kind in one column the rest is only counted."""
-        self.found.append((f"{kind} {path} {column}", cell(path, row, column, what)))
+        self.found.append((f"{kind} {path} {column}", path, cell(path, row, column, what)))
 
     def file(self, path: str, what: str, *, missing: bool = False) -> None:
         """Add a mistake about a whole file."""
-        self.found.append((f"file {path}", Mistake(path, 0, 0, what, missing=missing)))
+        self.found.append((f"file {path}", path, Mistake(path, 0, 0, what, missing=missing)))
 
     def add(self, mistakes: Iterable[Mistake]) -> None:
         """Add mistakes that were told before."""
-        self.found.extend((str(mistake), mistake) for mistake in mistakes)
+        self.found.extend((str(mistake), mistake.file, mistake) for mistake in mistakes)
 
     def told(self) -> list[Mistake]:
         """All of them, those beyond SHOWN of one kind as one line that counts them."""
-        counts = Counter(kind for kind, _ in self.found)
+        counts = Counter(kind for kind, _, _ in self.found)
         seen: Counter[str] = Counter()
         lines = []
-        for kind, mistake in self.found:
+        for kind, file, mistake in self.found:
             seen[kind] += 1
             if seen[kind] <= SHOWN:
                 lines.append(mistake)
             if seen[kind] == SHOWN and counts[kind] > SHOWN:
                 more = f"and {counts[kind] - SHOWN:,} more like it"
-                lines.append(Mistake(mistake.file.partition(":")[0], 0, 0, more, missing=mistake.missing))
+                lines.append(Mistake(file, 0, 0, more, missing=mistake.missing))
         return lines
 
     def check(self) -> None:

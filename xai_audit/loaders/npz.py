@@ -75,6 +75,8 @@ def _arrays(data: bytes, path: str, mistakes: Mistakes) -> dict[str, NDArray[Any
             what = "an array of Python objects, which may carry code; save numbers or texts (astype(str))"
             mistakes.file(path, what)
             mistakes.check()
+        if "pickle" in str(error):
+            error = ValueError("an entry is no NumPy array")
         unreadable(path, "npz", error, mistakes)
 
 

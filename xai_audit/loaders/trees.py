@@ -72,7 +72,9 @@ def _check_tree(
         raise FaultyTreeError(message)
 
     try:
-        n_features, n_classes, n_outputs = (value(part) for part in told(item["__reduce__"]["args"])["content"])
+        n_features, n_classes, n_outputs = (
+            value(part) for part in told(item["__reduce__"]["args"])["content"]
+        )
         state = {name: value(part) for name, part in told(item["content"])["content"].items()}
         nodes, values, count = state["nodes"], state["values"], state["node_count"]
         shape = np.asarray(n_classes).shape

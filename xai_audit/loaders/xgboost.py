@@ -120,8 +120,18 @@ def open_model(mistakes: Mistakes) -> Opened:
             "rounds": trees,
             "versions": {"xgboost": version_of("xgboost", "xgboost-cpu")},
         },
-        notes=notes,
+        notes=(*notes, *_cut(kinds)),
     )
+
+
+def _cut(kinds: dict[str, tuple[Any, ...] | None]) -> list[str]:
+    """A note on levels whose names XGBoost keeps only in part."""
+    return [
+        f"XGBoost stores the levels of {name!r} cut short, as it does with names that are not ASCII; levels "
+        "that begin alike may be taken for one"
+        for name, known in kinds.items()
+        if known is None
+    ]
 
 
 def meaning(objective: str, k: int, mistakes: Mistakes) -> tuple[str, Output]:

@@ -70,6 +70,7 @@ def _protected_flip_rate(subject: Subject, _: NoParams, context: Context) -> Ite
         if column not in subject.sensitive_inputs:
             yield Measured(
                 columns=grouping.columns,
+                title=f"Decisions that change with {column} alone",
                 observation=Scalar(estimate=exactly(0.0, subject.test.n), unit="share of rows"),
                 limits=(f"{column} is not a model input, so no prediction can change with it alone.",),
             )
@@ -78,6 +79,7 @@ def _protected_flip_rate(subject: Subject, _: NoParams, context: Context) -> Ite
         count = int(flipped.sum())
         yield Measured(
             columns=grouping.columns,
+            title=f"Decisions that change with {column} alone",
             observation=Scalar(
                 estimate=context.estimate(
                     count / subject.test.n, iv.rate(count, subject.test.n, context.levels), subject.test.n

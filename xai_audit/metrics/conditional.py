@@ -13,11 +13,12 @@ from xai_audit.evidence import Group, Groups, Summary
 from xai_audit.method import Context, Measured, Method, MetricParams, Skipped
 from xai_audit.metrics.grouped import hidden
 from xai_audit.metrics.labelled import stated
+from xai_audit.subject import Grouping
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from xai_audit.subject import Grouping, Subject
+    from xai_audit.subject import Subject
 
 Stratum = tuple[int, int, int, int]
 """Selected and all of the one group, selected and all of the other, within one level."""
@@ -85,11 +86,12 @@ def _compared(
     grouping: Grouping, within: Grouping, selected: NDArray[np.bool_], pair: tuple[int, int], context: Context
 ) -> Measured:
     labels = grouping.labels()
+    covered = _covered(grouping, within, pair, context)
     groups, strata = [], []
     for code, key in enumerate(within.keys):
         counts = _stratum(grouping, within.codes == code, selected, pair)
         strata.append(counts)
-        groups.append(_group(dict(key), counts, context, missing=within.missing[code]))
+        groups.append(_group(dict(key), counts, context, covered[code], missing=within.missing[code]))
     levels = context.levels
     summary = None
     if any(n1 and n0 for _, n1, _, n0 in strata):
@@ -106,6 +108,24 @@ def _compared(
     )
 
 
+def _covered(grouping: Grouping, within: Grouping, pair: tuple[int, int], context: Context) -> list[str]:
+    """Why each level may not be shown, or ``""``: the crossing of both columns withholds one of the two groups in it."""
+    width = len(within.keys)
+    found, codes = np.unique(grouping.codes * width + within.codes, return_inverse=True)
+    cells = [divmod(int(cell), width) for cell in found]
+    crossing = Grouping(
+        columns=(*grouping.columns, *within.columns),
+        keys=tuple({**grouping.keys[one], **within.keys[level]} for one, level in cells),
+        codes=codes,
+        missing=(False,) * len(cells),
+    )
+    covered = [""] * width
+    for (one, level), reason in zip(cells, hidden(crossing, context.min_cell), strict=True):
+        if one in pair and reason and not covered[level].startswith("n <"):
+            covered[level] = reason
+    return covered
+
+
 def _stratum(
     grouping: Grouping, inside: NDArray[np.bool_], selected: NDArray[np.bool_], pair: tuple[int, int]
 ) -> Stratum:
@@ -118,13 +138,13 @@ def _stratum(
     )
 
 
-def _group(key: dict[str, str], counts: Stratum, context: Context, *, missing: bool) -> Group:
+def _group(key: dict[str, str], counts: Stratum, context: Context, covered: str, *, missing: bool) -> Group:
     x1, n1, x0, n0 = counts
     n = n1 + n0
+    if covered:
+        return Group(key=key, n=None, status="suppressed", reason=covered, missing=missing)
     if min(n1, n0) == 0:
         return Group(key=key, n=n, status="undefined", reason="only one of the groups", missing=missing)
-    if min(n1, n0) < context.min_cell:
-        return Group(key=key, n=None, status="suppressed", reason=f"n < {context.min_cell}", missing=missing)
     estimate = context.estimate(x1 / n1 - x0 / n0, iv.rate_difference(x1, n1, x0, n0, context.levels[:1]), n)
     small = min(n1, n0) < context.min_n
     return Group(

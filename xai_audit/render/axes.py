@@ -75,12 +75,13 @@ def linear(
         low, high = min(low, 0.0), max(high, 0.0)
     if unit:
         low, high = 0.0, 1.0
-    if high - low < 1e-12:
+    if high - low <= 1e-9 * max(abs(low), abs(high), 1e-6):
         # A flat series still needs a width: a tenth of its size, or one.
-        low, high = (low - 0.5, high + 0.5) if low == 0 else (low - abs(low) / 10, high + abs(high) / 10)
+        spare = 0.5 if abs(low) < 1e-6 else abs(low) / 10
+        low, high = low - spare, high + spare
     step = _step((high - low) / max(3, abs(right - left) / pitch))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    ticks = tuple(round(k * step, 12) for k in range(first, last + 1))
+    ticks = tuple(float(f"{k * step:.12g}") for k in range(first, last + 1))
     places = max(0, -math.floor(math.log10(step) + 1e-9))
     if round(step * 10**places, 9) != round(step * 10**places):
         places += 1

@@ -173,7 +173,8 @@ def _dots_wide(
         marks += _marked(row, scale, middle)
     if ranked:
         marks += _brackets(rows, places, 386)
-    marks.append(words(right, bottom + 30, unit, ink="secondary", anchor="end"))
+    if unit:
+        marks.append(words(right, bottom + 30, unit, ink="secondary", anchor="end"))
     return drawing(WIDE, bottom + (36 if unit else 20), title, marks)
 
 
@@ -206,7 +207,8 @@ def _dots_narrow(
         marks += _marked(row, scale, middle)
     if ranked:
         marks += _brackets(rows, places, NARROW - 58)
-    marks.append(words(right, bottom + 30, unit, ink="secondary", anchor="end"))
+    if unit:
+        marks.append(words(right, bottom + 30, unit, ink="secondary", anchor="end"))
     return drawing(NARROW, bottom + (36 if unit else 20), title, marks)
 
 

@@ -11,16 +11,17 @@ from xai_audit.render.palette import VERDICTS
 from xai_audit.render.shown import Cell, Column, Line, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from xai_audit.audit import Audit
     from xai_audit.render.palette import Mark
     from xai_audit.render.shown import Judged, Said
     from xai_audit.verdict import Finding
 
-FAILED = 6
-UNDECIDED = 6
-"""Rows on page 1; the sections tell the rest."""
+ROWS = 8
+"""Rules in the tables of page 1; the sections tell the rest."""
+LEAST = 3
+"""Rows kept for what is undecided, however much failed."""
+LINES = 3
+"""Rules for a person to review, and waived ones, on page 1."""
 OPENING = 240
 """Characters of the purpose on page 1."""
 
@@ -38,6 +39,8 @@ class Front:
     missing: int
     blocks: tuple[tuple[Mark, str, Table, str], ...]
     """Mark, head, table, and what stands elsewhere."""
+    others: tuple[tuple[Mark, str, tuple[Judged, ...], str], ...]
+    """The same for rules that take a line each."""
     reasons: tuple[str, ...]
     signatures: tuple[Said, ...]
 
@@ -88,6 +91,7 @@ def page(audit: Audit) -> Front:
         sums=_sums(audit, found),
         missing=audit.counts.statements_missing,
         blocks=tuple(_blocks(audit, found)),
+        others=tuple(_others(audit, found)),
         reasons=audit.reasons,
         signatures=tuple(people.signatures(audit)),
     )
@@ -142,17 +146,19 @@ def _sums(audit: Audit, found: dict[str, list[Finding]]) -> str:
 
 
 def _blocks(audit: Audit, found: dict[str, list[Finding]]) -> list[tuple[Mark, str, Table, str]]:
+    """What failed and what is open, as tables short enough that the page stays one page."""
+    room = ROWS - sum(bool(found[key]) for key in ("review", "waived"))
+    failed = min(len(found["fail"]), room - LEAST if found["open"] else room)
+    shown = {"fail": failed, "open": room - failed}
     heads = {
-        "fail": ("Failed", ("Who is affected", "What to do next"), FAILED),
-        "open": ("Could not be decided", ("What would settle it",), UNDECIDED),
-        "review": ("For a person to review", ("What is needed",), UNDECIDED),
-        "waived": ("Waived", ("Who waived it, why, how long",), FAILED),
+        "fail": ("Failed", ("Who is affected", "What to do next")),
+        "open": ("Could not be decided", ("What would settle it",)),
     }
     blocks = []
-    for key, (head, last, most) in heads.items():
+    for key, (head, last) in heads.items():
         if not found[key]:
             continue
-        told_here = [told.judged(audit, finding) for finding in found[key][:most]]
+        told_here = [told.judged(audit, finding) for finding in found[key][: shown[key]]]
         columns = (
             Column(head="Rule, in plain words", width="w-rule"),
             Column(head="Article", width="w-article"),
@@ -166,30 +172,43 @@ def _blocks(audit: Audit, found: dict[str, list[Finding]]) -> list[tuple[Mark, s
             rows=tuple(_row(entry, len(last)) for entry in told_here),
             full=True,
         )
-        rest = len(found[key]) - most
-        more = f"{numbers.some(rest, 'more rule')} of this kind in the sections below." if rest > 0 else ""
+        rest = len(found[key]) - shown[key]
+        more = (
+            f"{numbers.some(rest, 'more rule')} of this kind stand in the sections below." if rest > 0 else ""
+        )
         blocks.append((VERDICTS[key], head, table, more))
     return blocks
 
 
+def _others(audit: Audit, found: dict[str, list[Finding]]) -> list[tuple[Mark, str, tuple[Judged, ...], str]]:
+    """What needs a person and what a person has waived, a line each."""
+    made = []
+    for key, head in (("review", "For a person to review"), ("waived", "Waived")):
+        entries = tuple(told.judged(audit, finding) for finding in found[key][:LINES])
+        rest = len(found[key]) - LINES
+        more = (
+            f"{numbers.some(rest, 'more rule')} of this kind stand in the sections below." if rest > 0 else ""
+        )
+        if entries:
+            made.append((VERDICTS[key], head, entries, more))
+    return made
+
+
 def _row(entry: Judged, last: int) -> Line:
     """A rule on page 1; a warning says that it does not block."""
-    ends: Sequence[Cell]
-    if entry.kind == "waived":
-        ends = (Cell(text=entry.waiver),)
-    elif last == 2:
+    ends: tuple[Cell, ...] = (Cell(text=entry.settle),)
+    if last == 2:
         ends = (Cell(text=entry.affected or "–"), Cell(text=entry.todo or "–"))
-    else:
-        ends = (Cell(text=entry.settle),)
     return Line(
         cells=(
-            Cell(text=entry.title, sub=entry.rule, href=f"#{entry.anchor}"),
+            Cell(
+                text=entry.title,
+                sub=entry.rule if entry.blocking else f"{entry.rule}, warns",
+                href=f"#{entry.anchor}",
+            ),
             Cell(text=_bare(entry.clause)),
             Cell(text=entry.observed, sub=entry.quantity),
-            Cell(
-                text=entry.threshold,
-                sub=entry.basis if entry.blocking else f"{entry.basis}; warns, does not block",
-            ),
+            Cell(text=entry.threshold, sub=entry.basis),
             *ends,
         )
     )

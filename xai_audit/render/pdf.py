@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
@@ -55,7 +56,9 @@ def render(audit: Audit) -> bytes:
         modified=moment,
         relationship="Data",
     )
-    with _Strict():
+    with _Strict(), warnings.catch_warnings():
+        # WeasyPrint 70 leaves its own colour profile open; nothing of ours.
+        warnings.simplefilter("ignore", ResourceWarning)
         document = HTML(string=text, base_url=f"{SCHEME}:", url_fetcher=_fetcher())
         made: bytes = document.write_pdf(
             pdf_variant="pdf/a-3a",

@@ -1,0 +1,180 @@
+"""The examples as a newcomer runs them: a copy of the folder, prepare.py, then the command line."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xai_audit import audit
+from xai_audit.audit import Audit
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def promised() -> dict[str, set[int]]:
+    spec = importlib.util.spec_from_file_location("run_all", EXAMPLES / "run_all.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.EXPECTED
+
+
+def python(*arguments: str, cwd: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, check=check, env=environment
+    )
+
+
+def ran(name: str, folder: Path, *options: str) -> tuple[Audit, Path]:
+    """An example prepared and run in a copy, and its folder; it ends as run_all.py promises."""
+    made = [f"{EXAMPLES.name}/*/{entry}" for entry in ("*.csv", "*.skops", "*.parquet", "prepared.yaml")]
+    shutil.copytree(
+        EXAMPLES, folder / "examples", ignore=shutil.ignore_patterns(*(Path(one).name for one in made))
+    )
+    prepared = python(f"examples/{name}/prepare.py", cwd=folder, check=False)
+    if prepared.returncode == 75:
+        pytest.skip(prepared.stdout.strip().splitlines()[-1])
+    assert prepared.returncode == 0, prepared.stderr
+    spec = f"examples/{name}/audit.yaml"
+    done = python(
+        *("-m", "xai_audit", "run", spec, "-o", f"out/{name}", "--set", "run.jobs=1", *options),
+        cwd=folder, check=False,
+    )  # fmt: skip
+    assert done.returncode in promised()[name], done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    out = folder / "out" / name
+    return audit.read(out), out
+
+
+def rate(made: Audit, identifier: str, label: str) -> Any:
+    piece = made.get(identifier)
+    assert piece is not None
+    assert piece.observation is not None
+    assert piece.observation.shape == "groups"
+    return next(group for group in piece.observation.groups if label in group.key.values())
+
+
+def kinds(made: Audit) -> dict[str, str]:
+    return {finding.rule: finding.kind for finding in made.findings}
+
+
+def words(path: Path) -> str:
+    """The text of a page, tags away and spaces single."""
+    text = re.sub(r"<(style|script)\b.*?</\1>", " ", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    return " ".join(
+        unescape(re.sub(r"<[^>]+>", " ", text)).replace("\xa0", " ").replace("\u202f", " ").split()
+    )
+
+
+def test_every_example_has_a_promise_a_spec_and_a_script() -> None:
+    folders = {path.parent.name for path in EXAMPLES.glob("*/audit.yaml")}
+    assert folders == set(promised())
+    assert all((EXAMPLES / name / "prepare.py").is_file() for name in folders)
+    assert all(codes <= {0, 1, 3} for codes in promised().values())
+
+
+def test_diabetes(tmp_path: Path) -> None:
+    made, out = ran("diabetes", tmp_path)
+    assert made.subject["data"]["train"]["rows"] == 221
+    assert made.subject["data"]["test"]["rows"] == 221
+    (sex,) = [one for one in made.subject["groupings"] if one["columns"] == ["sex"]]
+    assert sex["labels"] == ["1", "2"]
+    assert sum(sex["counts"]) == 221
+    page = words(out / "report.html")
+    assert "The source codes sex as 1 and 2 and does not say which is which" in page
+    assert not re.search(r"\b(women|female)\b", page, re.IGNORECASE)  # nobody knows which code they are
+    assert (out / "report.pdf").read_bytes().startswith(b"%PDF-1.7")
+    # Every explainer the spec names spoke.
+    for name in ("shap", "lime", "permutation_importance", "partial_dependence/bmi"):
+        piece = made.get(name)
+        assert piece is not None
+        assert piece.status == "measured"
+    assert not [piece.id for piece in made.evidence if piece.status == "failed"]
+    # At 221 people most comparisons of groups stay open; none of them passes by luck.
+    assert [kinds(made)[rule] for rule in ("FAI-01", "FAI-03", "FAI-04")] == ["open", "open", "open"]
+
+
+def test_the_demo_is_the_documented_split() -> None:
+    """442 patients, median 140.5, half and half: as prepare.py says."""
+    from sklearn.datasets import load_diabetes
+
+    target = load_diabetes(scaled=False).target
+    assert len(target) == 442
+    assert float(sorted(target)[220] + sorted(target)[221]) / 2 == 140.5
+    assert sum(target > 140) == 221
+
+
+def test_berkeley(tmp_path: Path) -> None:
+    made, out = ran("berkeley", tmp_path)
+    assert made.outcome == "fail"
+    assert made.subject["data"]["test"]["rows"] == 4526
+    # Bickel, Hammel and O'Connell 1975: of the six largest departments.
+    men = rate(made, "selection_rate/gender", "man")
+    women = rate(made, "selection_rate/gender", "woman")
+    assert (men.n, women.n) == (2691, 1835)
+    assert men.estimate.value == 1198 / 2691
+    assert women.estimate.value == 557 / 1835
+    assert (round(100 * men.estimate.value, 1), round(100 * women.estimate.value, 1)) == (44.5, 30.4)
+    assert kinds(made)["FAI-01"] == "fail"
+    piece = made.get("demographic_parity_ratio/gender")
+    assert piece is not None
+    assert piece.observation.summary.ratio.value == pytest.approx((557 / 1835) / (1198 / 2691))
+    assert piece.observation.summary.ratio.high < 0.8
+    # Without a model, what needs one does not apply; without labels, what needs them is no pass.
+    assert "pass" not in {kinds(made)[rule] for rule in ("FAI-03", "FAI-04", "PER-02")}
+    page = words(out / "report.html")
+    assert "44.5" in page or "0.445" in page
+    assert "30.4" in page or "0.304" in page
+
+
+def test_within_departments_the_gap_of_berkeley_is_gone(tmp_path: Path) -> None:
+    made, _ = ran("berkeley", tmp_path, "--set", "report.formats=[html]")
+    within = made.get("conditional_demographic_parity_difference/department+gender")
+    assert within is not None
+    assert within.observation is not None
+    assert within.observation.shape == "groups"
+    cells = {group.key["department"]: group for group in within.observation.groups}
+    assert sorted(cells) == list("ABCDEF")
+    # In A, women were admitted more often: 89 of 108 against 512 of 825.
+    assert cells["A"].estimate.value == pytest.approx(89 / 108 - 512 / 825)
+    assert cells["A"].estimate.low > 0
+    pooled = within.observation.summary.difference
+    assert abs(pooled.value) < 0.05
+    whole = made.get("demographic_parity_difference/gender")
+    assert whole is not None
+    assert whole.observation.summary.difference.value == pytest.approx(1198 / 2691 - 557 / 1835)
+
+
+def test_the_counts_of_berkeley_are_those_published() -> None:
+    spec = importlib.util.spec_from_file_location("berkeley", EXAMPLES / "berkeley" / "prepare.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert [sum(column) for column in zip(*module.COUNTS.values(), strict=True)] == [1198, 1493, 557, 1278]
+
+
+def test_generated_people_pass(tmp_path: Path) -> None:
+    made, out = ran("generated", tmp_path)
+    assert made.outcome == "pass"
+    assert made.counts.failed == made.counts.open == made.counts.review == 0
+    assert made.counts.statements_missing == 0
+    assert made.counts.blocking > 0
+    assert {"pass", "notApplicable"} >= set(kinds(made).values())
+    assert "PASS" in (out / "summary.md").read_text(encoding="utf-8").upper()
+
+
+def test_openml(tmp_path: Path) -> None:
+    made, _ = ran("openml", tmp_path)
+    assert made.subject["data"]["test"]["rows"] == 16281

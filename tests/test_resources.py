@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from xai_audit import resources
+
+ASK = """\
+from xai_audit import resources
+for name in ("templates", "policies"):
+    try:
+        print(resources.folder(name))
+    except FileNotFoundError as error:
+        print(error)
+"""
+
+
+def asked(place: Path) -> list[str]:
+    """What a copy of the package standing there says, line by line."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(place)!r})\n{ASK}"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=place,
+    )
+    return done.stdout.splitlines()
+
+
+def package(place: Path) -> Path:
+    """A package with nothing in it but the resolver."""
+    made = place / "xai_audit"
+    made.mkdir(parents=True)
+    (made / "__init__.py").write_text("")
+    shutil.copy(resources.__file__, made / "resources.py")
+    return made
+
+
+def test_in_a_checkout_they_stand_beside_the_package() -> None:
+    root = Path(__file__).parents[1]
+    assert resources.folder("templates") == root / "templates"
+    assert resources.folder("policies") == root / "policies"
+    assert (resources.folder("policies") / "eu-ai-act.yaml").is_file()
+
+
+def test_in_a_wheel_they_stand_in_data(tmp_path: Path) -> None:
+    made = package(tmp_path / "site-packages")
+    for name in ("templates", "policies"):
+        (made / "_data" / name).mkdir(parents=True)
+        (tmp_path / "site-packages" / name).mkdir()  # a stranger's
+    assert asked(tmp_path / "site-packages") == [
+        str(made / "_data" / name) for name in ("templates", "policies")
+    ]
+
+
+def test_a_strangers_folder_beside_the_package_is_not_taken(tmp_path: Path) -> None:
+    package(tmp_path)
+    (tmp_path / "templates").mkdir()
+    told = asked(tmp_path)
+    assert told == [
+        f"xai-audit is installed without its {name} folder; reinstall it"
+        for name in ("templates", "policies")
+    ]
