@@ -84,8 +84,13 @@ def test_every_example_has_a_promise_a_spec_and_a_script() -> None:
     assert all(codes <= {0, 1, 3} for codes in promised().values())
 
 
-def test_diabetes(tmp_path: Path) -> None:
-    made, out = ran("diabetes", tmp_path)
+@pytest.fixture(scope="module")
+def diabetes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Audit, Path]:
+    return ran("diabetes", tmp_path_factory.mktemp("demo"), "--set", "report.formats=[html]")
+
+
+def test_diabetes(diabetes: tuple[Audit, Path]) -> None:
+    made, out = diabetes
     assert made.subject["data"]["train"]["rows"] == 221
     assert made.subject["data"]["test"]["rows"] == 221
     (sex,) = [one for one in made.subject["groupings"] if one["columns"] == ["sex"]]
@@ -94,7 +99,6 @@ def test_diabetes(tmp_path: Path) -> None:
     page = words(out / "report.html")
     assert "The source codes sex as 1 and 2 and does not say which is which" in page
     assert not re.search(r"\b(women|female)\b", page, re.IGNORECASE)  # nobody knows which code they are
-    assert (out / "report.pdf").read_bytes().startswith(b"%PDF-1.7")
     # Every explainer the spec names spoke.
     for name in ("shap", "lime", "permutation_importance", "partial_dependence/bmi"):
         piece = made.get(name)
@@ -103,6 +107,12 @@ def test_diabetes(tmp_path: Path) -> None:
     assert not [piece.id for piece in made.evidence if piece.status == "failed"]
     # At 221 people most comparisons of groups stay open; none of them passes by luck.
     assert [kinds(made)[rule] for rule in ("FAI-01", "FAI-03", "FAI-04")] == ["open", "open", "open"]
+
+
+def test_the_demo_as_pdf(diabetes: tuple[Audit, Path]) -> None:
+    _, out = diabetes
+    python("-m", "xai_audit", "render", str(out), "--format", "pdf", cwd=out)
+    assert (out / "report.pdf").read_bytes().startswith(b"%PDF-1.7")
 
 
 def test_the_demo_is_the_documented_split() -> None:
@@ -175,6 +185,28 @@ def test_generated_people_pass(tmp_path: Path) -> None:
     assert "PASS" in (out / "summary.md").read_text(encoding="utf-8").upper()
 
 
+def test_without_a_network_openml_is_skipped_and_says_why(tmp_path: Path) -> None:
+    shutil.copy(EXAMPLES / "openml" / "prepare.py", tmp_path)
+    nowhere = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
+    done = subprocess.run(
+        [sys.executable, "prepare.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={
+            **os.environ,
+            **nowhere,
+            "SCIKIT_LEARN_DATA": str(tmp_path / "cache"),
+            "PYTHONWARNINGS": "ignore",
+        },
+    )
+    assert done.returncode == 75
+    assert done.stdout.startswith("openml.org cannot be reached")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.proof
 def test_openml(tmp_path: Path) -> None:
     made, _ = ran("openml", tmp_path)
     assert made.subject["data"]["test"]["rows"] == 16281

@@ -247,8 +247,8 @@ class RunOptions(Frozen):
     """Seeds every draw."""
     jobs: int = Field(1, ge=1, le=4096)
     """Worker processes; they change no number."""
-    backend: Literal["loky", "dask", "ray"] = "loky"
-    """Where workers run."""
+    backend: Literal["loky"] = "loky"
+    """Where workers run: processes of this machine."""
     confidence: float = Field(0.95, gt=0.5, lt=1)
     """Level of the intervals shown."""
 

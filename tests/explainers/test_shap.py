@@ -191,7 +191,7 @@ def test_small_models_equal_the_exact_explainer_of_shap():
     shap, phi, call, background, rows = small()
     masker = shap.maskers.Independent(background, max_samples=20)
     theirs = shap.explainers.Exact(call, masker)(rows)
-    assert np.abs(phi - np.asarray(theirs.values)).max() < 1e-9  # noqa: PD011
+    assert np.abs(phi - np.asarray(theirs.values)).max() < 1e-9
 
 
 def test_the_shap_library_is_wrong_where_ours_is_used():

@@ -57,7 +57,6 @@ EXTRAS = (
     ("lightgbm", "lightgbm", "boosting", "models of LightGBM"),
     ("onnxruntime", "onnxruntime", "onnx", "models in ONNX"),
     ("torch", "torch", "torch", "models of PyTorch, in a later version"),
-    ("dask", "dask", "distributed", "run.backend: dask"),
 )
 """Libraries some runs need: module, distribution, extra, and what for."""
 

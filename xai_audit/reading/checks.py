@@ -27,6 +27,9 @@ FORMATS_LATER = ("catboost", "torch", "transformers", "mlflow", "http")
 SUFFIXES_LATER = {".cbm": "catboost", ".pt": "torch", ".pth": "torch", ".safetensors": "torch"}
 
 REPORTS = ("html", "pdf")
+BACKENDS_LATER = ("dask", "ray")
+"""Where workers may run in a later version."""
+
 REPORTS_LATER = ("sarif", "junit", "github", "gitlab", "json", "card", "letter", "docx", "oscal")
 
 CODE = tuple(item.id for item in MODELS.values() if item.code)
@@ -333,6 +336,11 @@ def report(node: Node, mistakes: list[Mistake]) -> ReportOptions | None:
 
 def run(node: Node, mistakes: list[Mistake]) -> RunOptions | None:
     """The section ``run``."""
+    backend = node.get("backend")
+    if backend is not None and backend.raw in BACKENDS_LATER:
+        mistakes.append(backend.place.mistake(f"run.backend: {backend.raw}: {UNAVAILABLE}"))
+        rest = {key: value for key, value in node.value.items() if key != "backend"}
+        node = type(node)("mapping", node.place, rest, keys=node.keys)
     return fit(node, RunOptions, mistakes, where="run", unavailable=("budget",))
 
 

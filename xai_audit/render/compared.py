@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from xai_audit.evidence import Groups, Scalar
 from xai_audit.render import charts, claims, listings, numbers, tables, thresholds
 from xai_audit.render.exhibits import any_shape, limits, margin, noted, performance
+from xai_audit.render.ink import Threshold
 from xai_audit.render.shown import Exhibit, Figure
 from xai_audit.render.visible import name
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from xai_audit.audit import Audit
     from xai_audit.evidence import Estimate, Evidence
-    from xai_audit.render.ink import Threshold
 
 
 def by_group(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
@@ -172,6 +172,8 @@ _ODDS = {"equal_opportunity_difference", "false_positive_rate_difference"}
 
 def fairness(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
     """Section 9: the widest gaps in one table, ratios to the highest drawn, then each rate by group."""
+    within = [p for p in pieces if p.method.startswith("conditional_") and isinstance(p.observation, Groups)]
+    pieces = [piece for piece in pieces if piece not in within]
     compared = [p for p in pieces if isinstance(p.observation, Groups)]
     made: list[Exhibit] = []
     table = tables.gaps(audit, compared)
@@ -181,6 +183,7 @@ def fairness(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
     drawn = _ratios(audit, [p for p in simple if p.method.endswith("_ratio")])
     if drawn is not None:
         made.append(drawn)
+    made += [_within(audit, piece) for piece in within]
     methods = list(dict.fromkeys(piece.method for piece in simple))
     told: set[str] = set()
     # The ratio's table holds the difference of the same rate too, so it is told first and for both.
@@ -212,6 +215,32 @@ def fairness(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
         shown for piece in others if piece not in scalars if (shown := any_shape(audit, piece)) is not None
     ]
     return made
+
+
+def _within(audit: Audit, piece: Evidence) -> Exhibit:
+    """The same difference within each level of a column that may explain it, against no difference."""
+    assert isinstance(piece.observation, Groups)
+    column = numbers.joined(name(key, 40) for key in piece.observation.by)
+    known = [
+        g.estimate for g in piece.observation.groups if g.status == "measured" and g.estimate is not None
+    ]
+    lower = sum(e.high is not None and e.high < 0 for e in known)
+    higher = sum(e.low is not None and e.low > 0 for e in known)
+    title = name(piece.title, 100)
+    said = f"{title}: below zero by more than chance in {lower} of {len(known)}, above zero in {higher}"
+    zero = Threshold(0.0, "0", "at_least", "no difference")
+    rows = rows_of(audit, [piece], zero)
+    if rows and rows[0].label == "All rows":
+        rows[0] = replace(rows[0], label="Pooled")
+    figure = Figure(
+        title=said,
+        subtitle=f"Difference within each {column}, with 95 % interval. Dark: all of the interval is below zero.",
+        drawing=charts.dots(rows, said, threshold=zero, unit="difference"),
+    )
+    over = {piece.method: piece.observation.overall} if piece.observation.overall is not None else {}
+    table = tables.by_group(title, [(piece.observation.by, [piece])], over)
+    table = replace(table, notes=(*table.notes, *limits([piece])))
+    return Exhibit(figure=figure, table=table, margin=margin(audit, [piece]))
 
 
 def _ratios(audit: Audit, pieces: Sequence[Evidence]) -> Exhibit | None:

@@ -77,7 +77,7 @@ def any_shape(audit: Audit, piece: Evidence) -> Exhibit | None:  # noqa: PLR0911
             return Exhibit(table=listings.crossing(piece), margin=margin(audit, [piece]), lead=_lead(piece))
         case Ranking() if piece.kind != "explainer":
             # A list of faults, not of inputs in order of what they do.
-            return Exhibit(table=noted(listings.ranking(seen, title), notes), margin=margin(audit, [piece]))
+            return Exhibit(table=noted(listings.names(seen, title), notes), margin=margin(audit, [piece]))
         case Ranking():
             said = claims.leaders(seen)
             unit = f"{seen.unit}, " if seen.unit else ""

@@ -160,6 +160,18 @@ def ranking(observation: Ranking, caption: str) -> Table:
     )
 
 
+def names(observation: Ranking, caption: str) -> Table:
+    """The entries of a ranking by name alone, where their order says nothing."""
+    items = observation.items[:LONGEST]
+    more = len(observation.items) - len(items)
+    return Table(
+        caption=caption,
+        columns=(Column(head="What"),),
+        rows=tuple(Line(cells=(Cell(text=name(item.name, 120)),)) for item in items),
+        notes=(f"and {more:,} more in audit.json.",) if more > 0 else (),
+    )
+
+
 def curve(observation: Curve, caption: str) -> Table:
     """The points of a curve, a row for each x and a column for each series, at most POINTS rows."""
     xs = list(dict.fromkeys(point.x for series in observation.series for point in series.points))

@@ -30,8 +30,8 @@ def decimals(estimate: Estimate) -> int:
             return next((d for d in range(3) if round(estimate.value, d) == estimate.value), 3)
         return 3 if bound < 10 else 1
     places = math.ceil(-math.log10((high - low) / 5) - 1e-9)
-    # A rate with two decimals is what people compare, however wide the interval.
-    floor = 2 if bound <= 1 else (1 if bound < 10 else 0)
+    # A rate or a ratio with two decimals is what people compare, however wide the interval.
+    floor = 2 if bound <= 3 else (1 if bound < 10 else 0)
     return min(max(places, floor), 6)
 
 
