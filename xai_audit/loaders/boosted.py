@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,35 +11,96 @@ from numpy.typing import NDArray
 
 from xai_audit.loaders.trees import FaultyTreeError
 
+_PARAMETER = re.compile(r"\[[a-z0-9_]+: [^\[\]]*\]")
+_PER_LEAF = ("leaf_value", "leaf_weight", "leaf_count")
+_PER_NODE = (
+    "split_gain",
+    "threshold",
+    "decision_type",
+    "internal_value",
+    "internal_weight",
+    "internal_count",
+)
 _CATEGORY = 1
 """The bit of LightGBM's decision_type that says a split is by category."""
 _WORD = 32
 
 
 def check_lightgbm(text: str) -> None:
-    """Raise FaultyTreeError where a tree of a LightGBM text file points outside itself or its features."""
+    """Raise FaultyTreeError where a LightGBM text file points outside itself, its trees or its features."""
     head, *blocks = text.partition("\nend of trees")[0].split("\nTree=")
-    features = int(_fields(head)["max_feature_idx"]) + 1
-    for block in blocks:
-        fields = _fields(block)
-        leaves = int(fields["num_leaves"])
-        if leaves < 1 or len(fields.get("leaf_value", "").split()) != leaves:
+    fields = _fields(head)
+    features = int(fields["max_feature_idx"]) + 1
+    per_iteration = int(fields["num_tree_per_iteration"])
+    counts = {len(fields["feature_names"].split(" ")), len(fields["feature_infos"].split(" "))}
+    if features < 1 or counts != {features} or per_iteration not in {1, int(fields["num_class"])}:
+        _refuse()
+    if not blocks or len(blocks) % per_iteration:
+        _refuse()
+    _check_sizes(text, fields.get("tree_sizes", ""), len(blocks))
+    _check_parameters(text)
+    for place, block in enumerate(blocks):
+        if block.partition("\n")[0] != str(place):
             _refuse()
-        if leaves == 1:
-            continue
-        left, right = (_integers(fields, name, leaves - 1) for name in ("left_child", "right_child"))
-        # A child is an inner node from 0 up, or the complement of a leaf.
-        for child in (left, right):
-            inner = child >= 0
-            place = np.arange(leaves - 1)
-            if (inner & ((child <= place) | (child >= leaves - 1))).any() or (
-                ~inner & (~child >= leaves)
-            ).any():
-                _refuse()
-        feature = _integers(fields, "split_feature", leaves - 1)
-        if (feature < 0).any() or (feature >= features).any():
+        _check_block(_fields(block), features)
+
+
+def _check_sizes(text: str, sizes: str, count: int) -> None:
+    """LightGBM jumps to each tree by the sizes stated before the first."""
+    if not sizes:
+        return
+    data = text.encode()
+    start = data.index(b"\nTree=0\n") + 1
+    stated = [int(size) for size in sizes.split()]
+    if len(stated) != count:
+        _refuse()
+    for place, size in enumerate(stated):
+        if size < 1 or not data.startswith(b"Tree=%d\n" % place, start):
             _refuse()
-        _check_categories(fields, leaves - 1)
+        start += size
+    if not data.startswith(b"end of trees", start):
+        _refuse()
+
+
+def _check_parameters(text: str) -> None:
+    """Every parameter is ``[name: value]``; LightGBM reads past the end of a line without a colon."""
+    _, found, rest = text.partition("\nparameters:\n")
+    if not found:
+        return
+    body, ended, _ = rest.partition("\nend of parameters")
+    if not ended or any(line and not _PARAMETER.fullmatch(line) for line in body.split("\n")):
+        _refuse()
+
+
+def _check_block(fields: Mapping[str, str], features: int) -> None:
+    leaves = int(fields["num_leaves"])
+    if leaves < 1:
+        _refuse()
+    for name, count in (
+        *dict.fromkeys(_PER_LEAF, leaves).items(),
+        *dict.fromkeys(_PER_NODE, leaves - 1).items(),
+    ):
+        # A tree of one leaf states some of these and not others.
+        if name in fields and leaves > 1 and len(fields[name].split()) != count:
+            _refuse()
+    if len(fields.get("leaf_value", "").split()) != leaves:
+        _refuse()
+    if fields.get("is_linear", "0") != "0":
+        message = "linear trees are not read"
+        raise FaultyTreeError(message)
+    if leaves == 1:
+        return
+    left, right = (_integers(fields, name, leaves - 1) for name in ("left_child", "right_child"))
+    place = np.arange(leaves - 1)
+    # A child is an inner node from 0 up, or the complement of a leaf.
+    for child in (left, right):
+        inner = child >= 0
+        if (inner & ((child <= place) | (child >= leaves - 1))).any() or (~inner & (~child >= leaves)).any():
+            _refuse()
+    feature = _integers(fields, "split_feature", leaves - 1)
+    if (feature < 0).any() or (feature >= features).any():
+        _refuse()
+    _check_categories(fields, leaves - 1)
 
 
 def _check_categories(fields: Mapping[str, str], nodes: int) -> None:

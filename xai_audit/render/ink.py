@@ -38,9 +38,11 @@ class Threshold(NamedTuple):
 
     value: float
     number: str
-    side: Literal["at_least", "at_most"]
+    side: Literal["at_least", "at_most", "equals"]
     basis: str
     """Where it comes from: ``convention, not law``, ``declared by the provider``."""
+    strict: bool = False
+    """Whether the number itself is on the wrong side."""
 
     @property
     def label(self) -> str:
@@ -50,13 +52,16 @@ class Threshold(NamedTuple):
     @property
     def words(self) -> str:
         """The requirement: ``at least 0.80``."""
-        return f"{'at least' if self.side == 'at_least' else 'at most'} {self.number}"
+        sides = {"at_least": "at least", "at_most": "at most", "equals": "exactly"}
+        if self.strict:
+            sides = {"at_least": "more than", "at_most": "less than", "equals": "exactly"}
+        return f"{sides[self.side]} {self.number}"
 
     def missed(self, estimate: Estimate) -> bool:
         """Whether the whole interval lies on the wrong side."""
-        if self.side == "at_least":
-            return estimate.high is not None and estimate.high < self.value
-        return estimate.low is not None and estimate.low > self.value
+        below = estimate.high is not None and estimate.high < self.value
+        above = estimate.low is not None and estimate.low > self.value
+        return {"at_least": below, "at_most": above, "equals": below or above}[self.side]
 
 
 def _n(x: float) -> str:

@@ -9,9 +9,10 @@ from xai_audit.render import numbers
 from xai_audit.render.ink import Threshold
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from xai_audit.audit import Audit
     from xai_audit.evidence import Evidence
-    from xai_audit.verdict import Finding
 
 BASES = {
     "law": "required by law",
@@ -20,6 +21,10 @@ BASES = {
     "convention": "convention, not law",
     "provider": "declared by the provider",
 }
+
+
+SIDES: tuple[Literal["at_least"], Literal["at_most"]] = ("at_least", "at_most")
+EXACTLY: Literal["equals"] = "equals"
 
 
 def rules(audit: Audit) -> dict[tuple[str, str], dict[str, Any]]:
@@ -31,10 +36,10 @@ def declared(audit: Audit, metric: str) -> Threshold | None:
     """The level a provider declares for a metric in its instructions for use."""
     for level in audit.spec.get("system", {}).get("declared_levels", ()):
         if level.get("metric") == metric:
-            for side in ("at_least", "at_most"):
+            for side in SIDES:
                 if level.get(side) is not None:
                     value = float(level[side])
-                    return Threshold(value, _short(value), _side(side), BASES["provider"])
+                    return Threshold(value, _short(value), side, BASES["provider"])
     return None
 
 
@@ -42,33 +47,34 @@ def held(audit: Audit, evidence: str) -> Threshold | None:
     """The number a rule holds this evidence to; None where no rule does, or it is not a number."""
     table = rules(audit)
     for finding in audit.findings:
-        if evidence not in finding.evidence:
+        rule = table.get((finding.policy, finding.rule))
+        if rule is None or evidence not in finding.evidence:
             continue
-        found = of(audit, finding, table)
-        if found is not None:
-            return found
+        # A rule may hold several pieces of evidence to a number each.
+        for requirement in (rule, *(rule.get("also") or ())):
+            if _names(requirement.get("evidence") or "", evidence, audit):
+                found = _threshold(audit, requirement, evidence.partition("/")[0], BASES[finding.basis])
+                if found is not None:
+                    return found
     return None
 
 
-def of(
-    audit: Audit, finding: Finding, table: dict[tuple[str, str], dict[str, Any]] | None = None
-) -> Threshold | None:
-    """The number a finding was held to."""
-    rule = (rules(audit) if table is None else table).get((finding.policy, finding.rule))
-    if rule is None:
-        return None
-    for side in ("at_least", "at_most"):
-        value = rule.get(side)
+def _names(pattern: str, evidence: str, audit: Audit) -> bool:
+    """Whether a requirement's evidence (``recall``, ``recall/*``, ``primary``) is this one."""
+    method, slash, part = pattern.partition("/")
+    if method == "primary":
+        method = primary(audit) or method
+    return fnmatchcase(evidence, f"{method}{slash}{part}")
+
+
+def _threshold(audit: Audit, requirement: Mapping[str, Any], method: str, basis: str) -> Threshold | None:
+    for side in (*SIDES, EXACTLY):
+        value = requirement.get(side)
         if value == "declared":
-            method = (finding.evidence or ("",))[0].split("/", 1)[0]
             return declared(audit, method)
-        if value is not None:
-            return Threshold(float(value), _short(float(value)), _side(side), BASES[finding.basis])
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return Threshold(float(value), _short(float(value)), side, basis, bool(requirement.get("strict")))
     return None
-
-
-def _side(side: str) -> Literal["at_least", "at_most"]:
-    return "at_least" if side == "at_least" else "at_most"
 
 
 def _short(value: float) -> str:
