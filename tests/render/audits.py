@@ -384,21 +384,26 @@ def explanations() -> list[Evidence]:
 
 
 POLICY_RULES = [
-    {"id": "PER-01", "at_least": "declared"},
-    {"id": "FAI-01", "at_least": 0.8},
-    {"id": "FAI-03", "at_most": 0.1},
-    {"id": "FAI-02", "at_most": 0.1},
-    {"id": "XAI-01", "at_least": 0.99},
-    {"id": "XAI-02", "at_most": 0.001},
-    {"id": "XAI-03", "at_least": 0.9},
-    {"id": "ROB-02", "equals": 0},
-    {"id": "DAT-01", "at_most": 0.001},
-    {"id": "DAT-03", "equals": 0},
+    {"id": "PER-01", "evidence": "recall", "at_least": "declared"},
+    {"id": "FAI-01", "evidence": "demographic_parity_ratio/*", "at_least": 0.8},
+    {"id": "FAI-03", "evidence": "equal_opportunity_difference/*", "at_most": 0.1},
+    {"id": "FAI-02", "evidence": "demographic_parity_difference/*", "at_most": 0.1},
+    {"id": "XAI-01", "evidence": "shap/coverage", "at_least": 0.99},
+    {"id": "XAI-02", "evidence": "shap/additivity", "at_most": 0.001},
+    {
+        "id": "XAI-03",
+        "evidence": "shap/stability",
+        "at_least": 0.9,
+        "also": [{"evidence": "shap/stability_top5", "at_least": 0.8}],
+    },
+    {"id": "ROB-02", "evidence": "unusual_input_failures", "equals": 0},
+    {"id": "DAT-01", "evidence": "train_test_overlap", "at_most": 0.001},
+    {"id": "DAT-03", "evidence": "invalid_labels", "equals": 0},
     {"id": "GOV-04", "present": True},
     {"id": "GOV-05", "attested": "signatories"},
     {"id": "OVS-01", "attested": "oversight"},
     {"id": "FAI-09", "attested": "feedback_loops"},
-    {"id": "SEC-03", "equals": 0},
+    {"id": "SEC-03", "evidence": "artefact_safety", "equals": 0},
 ]
 
 

@@ -115,3 +115,23 @@ def test_single_rows_are_drawn_only_where_the_spec_shows_them():
     for audit, figures in ((hidden, 0), (shown, 1)):
         section = next(s for s in report(audit).sections if s.id == "explanations")
         assert sum(e.figure is not None for e in section.exhibits) == figures
+
+
+def test_page_one_reads_as_it_did():
+    """A change of these words is a change of what people are told: update the file by hand, and say so."""
+    from pathlib import Path
+
+    page = front.page(audits.failing())
+    lines = [page.eyebrow, "; ".join(page.clauses) + ".", page.purpose, page.tested, page.sums]
+    for mark, head, table, more in page.blocks:
+        lines.append(f"{mark.shape} {head}")
+        lines += [
+            " | ".join(f"{c.text} / {c.sub}" if c.sub else c.text for c in row.cells) for row in table.rows
+        ]
+        lines += [more] if more else []
+    for mark, head, entries, _ in page.others:
+        lines.append(f"{mark.shape} {head}")
+        lines += [f"{one.rule} {one.title}. {one.waiver or one.settle}" for one in entries]
+    lines += [f"{said.text or said.asks} -- {said.author}" for said in page.signatures]
+    golden = Path(__file__).parent / "golden" / "page_one.txt"
+    assert "\n".join(lines).replace("\u00a0", " ") + "\n" == golden.read_text(encoding="utf-8")

@@ -21,6 +21,11 @@ _PER_NODE = (
     "internal_weight",
     "internal_count",
 )
+_LEAF = -1
+_XGBOOST_PER_NODE = (
+    *("right_children", "split_indices", "split_conditions", "base_weights", "default_left", "loss_changes"),
+    *("parents", "sum_hessian", "split_type"),
+)
 _CATEGORY = 1
 """The bit of LightGBM's decision_type that says a split is by category."""
 _WORD = 32
@@ -132,28 +137,56 @@ def _integers(fields: Mapping[str, str], name: str, count: int) -> NDArray[np.in
 def check_xgboost(learner: Mapping[str, Any]) -> None:
     """Raise FaultyTreeError where a tree of an XGBoost learner, as its JSON has it, points outside itself."""
     features = int(learner["learner_model_param"]["num_feature"])
-    booster = learner["gradient_booster"]
-    model = booster.get("model") or booster.get("gbtree", {}).get("model")
-    if booster["name"] == "gblinear":
-        return
     groups = max(int(learner["learner_model_param"]["num_class"]), 1)
-    if any(not 0 <= int(group) < groups for group in model["tree_info"]):
+    booster = learner["gradient_booster"]
+    if booster["name"] == "gblinear":
+        weights = booster["model"]["weights"]
+        if len(weights) != (features + 1) * groups:
+            _refuse()
+        return
+    model = booster["gbtree"]["model"] if booster["name"] == "dart" else booster["model"]
+    trees, rounds = model["trees"], [int(place) for place in model.get("iteration_indptr", [])]
+    if booster["name"] == "dart" and len(booster["weight_drop"]) != len(trees):
         _refuse()
-    for tree in model["trees"]:
-        left, right = (np.array(tree[f"{side}_children"], dtype=np.int64) for side in ("left", "right"))
-        nodes = len(left)
-        feature = np.array(tree["split_indices"], dtype=np.int64)
-        if nodes < 1 or any(
-            len(tree[name]) != nodes for name in ("right_children", "split_indices", "split_conditions")
-        ):
+    if len(model["tree_info"]) != len(trees) or any(
+        not 0 <= int(group) < groups for group in model["tree_info"]
+    ):
+        _refuse()
+    if rounds and (rounds[0] != 0 or rounds[-1] != len(trees) or rounds != sorted(rounds)):
+        _refuse()
+    for tree in trees:
+        _check_tree(tree, features)
+
+
+def _check_tree(tree: Mapping[str, Any], features: int) -> None:
+    left, right = (np.array(tree[f"{side}_children"], dtype=np.int64) for side in ("left", "right"))
+    nodes = len(left)
+    feature = np.array(tree["split_indices"], dtype=np.int64)
+    per_node = [tree[name] for name in _XGBOOST_PER_NODE if name in tree]
+    if nodes < 1 or len(right) != nodes or any(len(values) != nodes for values in per_node):
+        _refuse()
+    if int(tree["tree_param"]["num_nodes"]) != nodes or int(tree["tree_param"].get("num_deleted", 0)) > nodes:
+        _refuse()
+    # -1 and nothing else says leaf.
+    inner = left != _LEAF
+    for child in (left[inner], right[inner]):
+        if (child < 0).any() or (child >= nodes).any():
             _refuse()
-        inner = left >= 0
-        for child in (left[inner], right[inner]):
-            if (child < 0).any() or (child >= nodes).any():
-                _refuse()
-        if (feature[inner] < 0).any() or (feature[inner] >= features).any():
-            _refuse()
-        _check_ends(left, right, inner)
+    if (right[~inner] != _LEAF).any() or (feature[inner] < 0).any() or (feature[inner] >= features).any():
+        _refuse()
+    _check_ends(left, right, inner)
+    starts, sizes = (
+        np.array(tree.get(f"categories_{name}", []), dtype=np.int64) for name in ("segments", "sizes")
+    )
+    owners = np.array(tree.get("categories_nodes", []), dtype=np.int64)
+    count = len(tree.get("categories", []))
+    if not len(starts) == len(sizes) == len(owners) or (starts < 0).any() or (sizes < 0).any():
+        _refuse()
+    if (starts + sizes > count).any() or (owners < 0).any() or (owners >= nodes).any():
+        _refuse()
+    by_category = np.flatnonzero(np.array(tree.get("split_type", [0] * nodes)) == 1)
+    if not set(by_category[inner[by_category]].tolist()) <= set(owners.tolist()):
+        _refuse()
 
 
 def _check_ends(left: NDArray[np.int64], right: NDArray[np.int64], inner: NDArray[np.bool_]) -> None:

@@ -21,6 +21,18 @@ library.XGBGetLastError.restype = ctypes.c_char_p
 model = ctypes.c_void_p()
 library.XGBoosterCreate(None, ctypes.c_uint64(0), ctypes.byref(model))
 failed = library.XGBoosterLoadModelFromBuffer(model, data, ctypes.c_uint64(len(data)))
+width, matrix = ctypes.c_uint64(), ctypes.c_void_p()
+shape, sides, answer = ctypes.POINTER(ctypes.c_uint64)(), ctypes.c_uint64(), ctypes.POINTER(ctypes.c_float)()
+if not failed:
+    failed = library.XGBoosterGetNumFeature(model, ctypes.byref(width))
+if not failed:
+    # One answer.
+    row = (ctypes.c_float * max(width.value, 1))()
+    sizes = ctypes.c_uint64(1), ctypes.c_uint64(width.value)
+    library.XGDMatrixCreateFromMat(row, *sizes, ctypes.c_float(float("nan")), ctypes.byref(matrix))
+    asked = b'{"type": 0, "training": false, "iteration_begin": 0, "iteration_end": 0, "strict_shape": false}'
+    pointers = ctypes.byref(shape), ctypes.byref(sides), ctypes.byref(answer)
+    failed = library.XGBoosterPredictFromDMatrix(model, matrix, asked, *pointers)
 if failed:
     print(library.XGBGetLastError().decode("utf-8", "replace"))
 sys.exit(1 if failed else 0)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from xai_audit.render import findings as told
 from xai_audit.render import numbers as printed
 from xai_audit.render import people
+from xai_audit.render.claims import sentence
 from xai_audit.render.palette import VERDICTS
 from xai_audit.render.shown import Cell, Column, Line, Table
 from xai_audit.render.visible import anchor, name, prose
@@ -292,7 +293,7 @@ def _methods(audit: Audit) -> Table:
             cells=(
                 Cell(text=name(piece.method, 60), sub=_engine(piece)),
                 Cell(text=name(piece.measures, 300) or "–"),
-                Cell(text=name(" ".join(piece.limits), 400) or "–"),
+                Cell(text=name(" ".join(map(sentence, piece.limits)), 400) or "–"),
                 Cell(text=name("; ".join(piece.cites), 200) or "–"),
             )
         )

@@ -253,7 +253,7 @@ def _levels(audit: Audit) -> Sequence[Line]:
             Line(
                 cells=(
                     Cell(text="(b)(ii)"),
-                    Cell(text=name(piece.title, 60)),
+                    Cell(text=name(piece.title, 140)),
                     Cell(text=numbers.number(estimate)),
                     Cell(text=numbers.plain(held.value, 2) if held else "none", muted=held is None),
                     Cell(text=f"{estimate.n:,}"),

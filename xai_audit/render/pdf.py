@@ -121,7 +121,9 @@ class _Strict(logging.Handler):
     def __exit__(self, kind: object, *_: object) -> None:
         self._logger.propagate, self._logger.handlers = self._before
         if kind is None and self.said:
-            raise RuntimeError(f"WeasyPrint warned: {'; '.join(dict.fromkeys(self.said))[:500]}")
+            raise UnavailableError(
+                f"no PDF was written, because WeasyPrint warned: {'; '.join(dict.fromkeys(self.said))[:500]}"
+            )
 
 
 def _finish(_: Any, pdf: Any) -> None:

@@ -78,7 +78,9 @@ def _threshold(audit: Audit, requirement: Mapping[str, Any], method: str, basis:
 
 
 def _short(value: float) -> str:
-    """A threshold with at least two decimals, and as many more as it was given with."""
+    """A threshold with at least two decimals, and as many more as it was given with; counts without any."""
+    if value.is_integer() and abs(value) != 1:
+        return numbers.plain(value, 0)
     decimals = len(repr(round(value, 9)).partition(".")[2]) if "e" not in repr(value) else 9
     return numbers.plain(value, max(2, decimals))
 
