@@ -15,7 +15,9 @@ class Example(Frozen):
     """A case a rule decides; the tests run every one."""
 
     low: float | None = None
+    """The lower limit of the evidence's interval."""
     high: float | None = None
+    """The upper limit."""
     value: float | None = None
     """For exact evidence, in place of low and high."""
     attested: bool | None = None
@@ -26,6 +28,7 @@ class Example(Frozen):
     declared: float | None = None
     """For thresholds that are ``declared``: the level the provider states."""
     expect: FindingKind
+    """What the rule says then."""
 
 
 class When(Frozen):
@@ -34,9 +37,11 @@ class When(Frozen):
     annex_iii: tuple[str, ...] | None = None
     """Annex III points, matched by prefix: ``5`` covers ``5(b)``."""
     task: Literal["classification", "regression"] | None = None
+    """The model's task."""
     special_category: bool | None = None
     """Whether a sensitive column is declared a special category of GDPR Article 9(1)."""
     art6_3: bool | None = None
+    """Whether the exemption of Article 6(3) is claimed."""
     statement: str | None = None
     """Applies only where this statement is given (a continual learner states feedback_loops)."""
     method: str | None = None
@@ -51,10 +56,15 @@ class Requirement(Frozen):
     """A further number that a rule holds to a threshold of its own."""
 
     evidence: str
+    """An evidence id."""
     reads: Literal["auto", "difference", "ratio", "estimate"] = "auto"
+    """Which number of a group table is held to the threshold."""
     at_least: float | None = None
+    """The least that meets it."""
     at_most: float | None = None
+    """The most that meets it."""
     equals: float | None = None
+    """Exactly this meets it."""
 
     @model_validator(mode="after")
     def _one_threshold(self) -> Requirement:
@@ -69,22 +79,32 @@ class Rule(Frozen):
     """One requirement."""
 
     id: str = Field(pattern=r"^[A-Z0-9]+(-[A-Z0-9]+)*$")
+    """The rule's name, as FAI-01."""
     title: str
     """The rule in plain words, as page 1 prints it."""
     clause: str
+    """The provision it is about, as ``Article 10(2)(f)``."""
     basis: Basis
+    """Where its number comes from."""
     applies_from: date | None = None
+    """Since when the provision applies; judged before that too, and printed with the date."""
     note: str | None = None
+    """What the policy adds: where the number comes from."""
     evidence: str | None = None
     """An evidence id; ``*`` after the slash stands for each sensitive column; ``primary`` for the primary
     metric."""
     reads: Literal["auto", "difference", "ratio", "estimate"] = "auto"
     """Which number of a group table is held to the threshold; auto: the one the threshold's side suggests."""
     at_least: float | Literal["declared"] | None = None
+    """The least that meets it; ``declared`` for the level the provider states."""
     at_most: float | Literal["declared"] | None = None
+    """The most that meets it; ``declared`` for the level the provider states."""
     equals: float | None = None
+    """Exactly this meets it."""
     present: Literal[True] | None = None
+    """The evidence is there, whatever it says."""
     attested: str | tuple[str, ...] | None = None
+    """Statement keys that a named person must have made."""
     strict: bool = False
     """Whether at_least means more than, and at_most less than."""
     also: tuple[Requirement, ...] = ()
@@ -92,15 +112,21 @@ class Rule(Frozen):
     explained_by: str | None = None
     """A statement's key: where a named person gives it, the rule warns and does not block."""
     level: Level
+    """``error`` blocks; ``warning`` and ``note`` are told."""
     release: bool = False
     """Whether the rule blocks only at stage ``release``; before that it warns."""
     on_open: Literal["warn", "review"] | None = None
+    """What an open finding does; default: review for errors, warn for the rest."""
     when: When | None = None
+    """Where it applies; everywhere where this is absent."""
     needs_model: bool = False
     """notApplicable for ``format: predictions``."""
     why: str = ""
+    """Why it matters, as the report prints it."""
     tip: str = ""
+    """What to do where it is not met."""
     examples: tuple[Example, ...]
+    """Cases it decides; the tests run every one."""
 
     @model_validator(mode="after")
     def _one_requirement(self) -> Rule:
@@ -131,16 +157,25 @@ class Policy(Frozen):
     """Rules fixed before the run."""
 
     id: str
+    """The policy's name."""
     version: int | str
+    """Its version; a changed threshold is a new one."""
     as_of: date
+    """When its provisions and dates were last checked; a run before that day shows nothing."""
     title: str = ""
+    """What it is for."""
     author: str = ""
+    """Who fixed it."""
     confidence: float = Field(0.95, gt=0.5, lt=1)
+    """Of a pass, rule by rule."""
     family_error: float = Field(0.05, gt=0, lt=0.5)
+    """The chance of any false fail over the blocking statistical rules."""
     min_n: int = Field(30, ge=1)
+    """Groups with fewer rows decide nothing."""
     min_label: int = Field(10, ge=1)
     """Groups with fewer rows of a label that is conditioned on decide nothing."""
     rules: tuple[Rule, ...]
+    """What is asked."""
 
     @model_validator(mode="after")
     def _distinct(self) -> Policy:

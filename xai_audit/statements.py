@@ -145,7 +145,6 @@ ASKED: tuple[Asked, ...] = (
         "Redundancy and fail-safe measures",
         "Article 15(4)",
         "the engineering lead",
-        ("2.g",),
     ),
     Asked("cybersecurity", "Cybersecurity measures", "Annex IV(2)(h)", "the security lead", ("2.h",)),
     Asked(

@@ -98,6 +98,8 @@ class TestSkops:
     def test_pipelines_take_the_users_columns(self, desk, table, last):
         model = pipeline(last).fit(table[FEATURES], table.y)
         subject = desk.load(saved(desk, model), test="t.csv", target="y", id="id")
+        if isinstance(last, RandomForestClassifier):
+            last.n_jobs = 1  # with more its last bits change from call to call
         agrees(subject, model.predict_proba(table[FEATURES]), table)
         assert [column.name for column in subject.columns] == FEATURES
         assert [column.kind for column in subject.columns] == ["numeric", "numeric", "categorical", "boolean"]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 _LIBRARIES = ("*.so", "*.dylib", "*.dll")
-_SECONDS = 120
+_SECONDS = 60
 # The libraries' C interfaces start in a fraction of the time that importing their Python packages takes.
 _CODE: Mapping[str, str] = {
     "xgboost": """
@@ -90,9 +91,10 @@ def survives(name: str, data: bytes) -> str | None:
 
 
 def _first_line(text: str) -> str:
+    """The message without the time stamp and the places in a library's own source."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    # XGBoost begins with a time stamp and a place in its own source.
-    return lines[0].rpartition("] ")[2][:200] or (lines[1][:200] if len(lines) > 1 else "")
+    found = lines[0].rpartition("] ")[2] or (lines[1] if len(lines) > 1 else "")
+    return re.sub(r"^\S+\.(cc|h|cpp|hpp|cu):\d+: ", "", found)[:200]
 
 
 def _library(name: str) -> Path | None:

@@ -132,31 +132,28 @@ def _unusual_input_failures(subject: Subject, _: NoParams, context: Context) -> 
     """Each column in turn missing, and each number far outside its range; a crash or a non-finite score fails."""
     rows, sampling = context.sample(50)
     frame = subject.test.frame.iloc[rows].reset_index(drop=True)
-    items, notes, asked, failures = [], [], 0, 0
+    asked, failed = 0, []
+    reasons: dict[str, int] = {}
     for column in subject.columns:
         for kind, changed in _unusual(frame, column.name, column.kind):
             asked += 1
             reason = _failure(subject, changed)
             if reason:
-                failures += 1
-                notes.append(f"{column.name} {kind}: {reason}")
-            items.append((f"{column.name} {kind}", float(bool(reason))))
-    items.sort(key=lambda item: (-item[1], item[0]))
+                failed.append(f"{column.name} {kind}")
+                reasons[reason] = reasons.get(reason, 0) + 1
+    notes = [f"{count} of {asked}: {reason}" for reason, count in sorted(reasons.items(), key=lambda r: (-r[1], r[0]))]
     yield Measured(
         observation=Scalar(
-            estimate=exactly(failures / asked if asked else 0.0, asked), unit="share of kinds of input"
+            estimate=exactly(len(failed) / asked if asked else 0.0, asked), unit="share of kinds of input"
         ),
         sampling=sampling,
-        limits=tuple(notes[:20]) + ((f"and {len(notes) - 20} more",) if len(notes) > 20 else ()),
+        limits=(*notes[:5], *((f"and {len(notes) - 5} more reasons",) if len(notes) > 5 else ())),
     )
-    if failures:
-        ranking = tuple(
-            Item(name=name, estimate=exactly(value, 1), rank_low=1, rank_high=failures)
-            for name, value in items[:failures]
+    if failed:
+        items = tuple(
+            Item(name=name, estimate=exactly(1.0, 1), rank_low=1, rank_high=len(failed)) for name in sorted(failed)
         )
-        yield Measured(
-            name="inputs", title="Inputs the model cannot score", observation=Ranking(items=ranking)
-        )
+        yield Measured(name="inputs", title="Inputs the model cannot score", observation=Ranking(items=items))
 
 
 def _unusual(frame: pd.DataFrame, name: str, kind: str) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -181,7 +181,7 @@ def _scalar(node: Node, members: tuple[Any, ...]) -> Any:
     if any(choice == node.value and type(choice) is type(node.value) for choice in literals):
         return node.value
     if date in members:
-        return _date(node)
+        return as_date(node)
     if Any in members or any(kind in members for kind in natural.get(node.kind, ())):
         return node.plain()
     # A name or a version written as 2.1 or true is a word where a word is asked; so is a column's short form.
@@ -190,7 +190,8 @@ def _scalar(node: Node, members: tuple[Any, ...]) -> Any:
     return node.raw if wordy or short or node.kind == "date" else node.value
 
 
-def _date(node: Node) -> Any:
+def as_date(node: Node) -> Any:
+    """The date a scalar writes, in quotes or not, or its text."""
     try:
         return date.fromisoformat(node.raw) if len(node.raw) == 10 else node.raw
     except ValueError:

@@ -20,7 +20,7 @@ import re
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from xai_audit.reading.fit import meant
+from xai_audit.reading.fit import as_date, meant
 from xai_audit.source import shown
 from xai_audit.spec import Said
 from xai_audit.statements import BY_KEY
@@ -157,7 +157,7 @@ class _Reading:
             # What is wrong with a signatory is told where signatories are read.
             author = _sound(self.signatory.get("name"))
             signed = self.signatory.get("date")
-            when = when or (signed if signed is not None and isinstance(signed.value, date) else None)
+            when = when or (signed if signed is not None and isinstance(as_date(signed), date) else None)
         for name, node in (("author", author), ("language", by.get("language"))):
             if node is not None and node.kind != "null":
                 if node.kind in ("mapping", "list") or not node.raw.strip() or placeholder(node.raw):
@@ -165,8 +165,8 @@ class _Reading:
                 else:
                     values[name] = node.raw.strip()
         if when is not None and when.kind != "null":
-            if isinstance(when.value, date):
-                values["date"] = when.value
+            if isinstance(day := as_date(when), date):
+                values["date"] = day
             else:
                 self._once(when, f"{where}.date: a date such as 2026-11-22 is asked, not {shown(when.raw)}")
         refs = by.get("evidence_refs")
