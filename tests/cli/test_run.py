@@ -238,3 +238,23 @@ def test_ctrl_c_exits_130_and_resume_ends_in_the_same_audit(modelled: Path, monk
 def test_json_is_one_line_for_each_audit(folder: Path) -> None:
     done = run("run", "pass-audit.yaml", "-o", "out", "--json", cwd=folder)
     assert json.loads(done.stdout)["outcome"] == "pass"
+
+
+def test_without_pango_html_is_written_and_the_evidence_says_why_pdf_is_not(folder: Path, monkeypatch) -> None:
+    # What WeasyPrint does on import where the dynamic linker finds no Pango.
+    (folder / "fake" / "weasyprint").mkdir(parents=True)
+    broken = "raise OSError(\"cannot load library 'libpango-1.0-0': not found\")\n"
+    (folder / "fake" / "weasyprint" / "__init__.py").write_text(broken)
+    monkeypatch.setenv("PYTHONPATH", str(folder / "fake"))
+    text = (folder / "pass-audit.yaml").read_text().replace("[html]", "[html, pdf]")
+    (folder / "both.yaml").write_text(text)
+    done = run("run", "both.yaml", "-o", "out", cwd=folder)
+    assert done.returncode == 0
+    for system in ("Debian", "Fedora", "macOS", "Windows"):
+        assert system in done.stderr
+    assert (folder / "out" / "report.html").is_file()
+    assert not (folder / "out" / "report.pdf").exists()
+    skipped = audit.read(folder / "out").get("report/pdf")
+    assert skipped.status == "skipped"
+    assert "Pango" in skipped.reason
+    assert run("doctor", cwd=folder).stdout.count("Pango") >= 1

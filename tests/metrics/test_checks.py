@@ -282,7 +282,11 @@ def test_a_score_that_is_no_number_is_a_failure(tmp_path: Path) -> None:
     made = subject(tmp_path, function(tmp_path, "np.where(x['a'] > 100, np.nan, 0.3)"), FEATURES)
     found = observed(made, "unusual_input_failures")
     assert estimate(found["unusual_input_failures"]).value == pytest.approx(1 / 7)
-    assert any(line.startswith("a far above its range") for line in found["unusual_input_failures"].limits)
+    assert "1 of 7: a score that is not a number" in found["unusual_input_failures"].limits
+    ranking = found["unusual_input_failures/inputs"].observation
+    assert ranking is not None
+    assert ranking.shape == "ranking"
+    assert [item.name for item in ranking.items] == ["a far above its range"]
 
 
 def test_a_model_that_scores_everything_has_no_failures(tmp_path: Path) -> None:

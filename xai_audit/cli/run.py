@@ -88,6 +88,9 @@ def command(
             click.echo(str(error), err=True)
             worst = "error"
             continue
+        for piece in made.evidence:
+            if piece.method == "report" and piece.status == "skipped" and not quiet:
+                click.echo(f"{folder}: {piece.title.lower()} was not written: {piece.reason}", err=True)
         done.append((folder.name, made))
         worst = max(worst, made.outcome, key=SEVERITY.index)
         if as_json:

@@ -11,7 +11,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 _LIBRARIES = ("*.so", "*.dylib", "*.dll")
-_SECONDS = 60
+_SECONDS, _SECONDS_PER_MEGABYTE = 20, 2
+_MEMORY, _MEMORY_PER_BYTE = 2 << 30, 100
+"""What reading may take at least, and how much more for large files; damaged ones may ask for all there is."""
+_LIMITS = """
+try:
+    import resource, sys
+    resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[2]), int(sys.argv[2])))
+except (ImportError, ValueError, OSError):
+    pass  # no such limits on this system
+"""
 # The libraries' C interfaces start in a fraction of the time that importing their Python packages takes.
 _CODE: Mapping[str, str] = {
     "xgboost": """
@@ -71,18 +80,20 @@ def survives(name: str, data: bytes) -> str | None:
     library = _library(name)
     if library is None:
         return None  # packed in a way we do not know; the library itself will say
+    seconds = _SECONDS + _SECONDS_PER_MEGABYTE * len(data) / 1e6
+    memory = _MEMORY + _MEMORY_PER_BYTE * len(data)
     try:
         done = subprocess.run(  # noqa: S603 - our own interpreter on our own code
-            [sys.executable, "-I", "-c", _CODE[name], str(library)],
+            [sys.executable, "-I", "-c", _LIMITS + _CODE[name], str(library), str(memory)],
             input=data,
             capture_output=True,
-            timeout=_SECONDS,
+            timeout=seconds,
             check=False,
             # What a damaged file makes the library read beyond its own memory is then no lucky zero.
             env={**os.environ, "MALLOC_PERTURB_": "165", "OMP_NUM_THREADS": "1"},
         )
     except subprocess.TimeoutExpired:
-        return f"reading it took {name} over {_SECONDS} seconds"
+        return f"reading it took {name} over {seconds:.0f} seconds"
     if done.returncode == 0:
         return None
     if done.returncode == 1 and done.stdout.strip():
