@@ -6,7 +6,7 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
-.PHONY: install demo examples test lint proof clean pango
+.PHONY: install demo examples test lint proof docs clean pango
 
 install: .venv/ready pango
 
@@ -37,6 +37,11 @@ lint: .venv/ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# The reference pages and the picture of the README.
+docs: demo
+	$(BIN)/python scripts/generate_docs.py
+	$(SHELL) scripts/picture.sh
+
 proof: install
 	$(BIN)/python -m benchmarks.coverage
 	$(BIN)/python -m benchmarks.gate
@@ -46,4 +51,4 @@ proof: install
 	$(BIN)/python -m pytest -q -n auto -m proof
 
 clean:
-	rm -rf .venv out dist build .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv out dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -21,7 +21,8 @@ from scipy.special import expit, logit, ndtr, ndtri
 from scipy.stats import binom
 
 from xai_audit import intervals as iv
-from xai_audit import intervals_ranked as ranked
+from xai_audit import intervals_roc as roc
+from xai_audit import intervals_rows as from_rows
 
 Floats = NDArray[np.float64]
 LEVEL = [0.95]
@@ -176,7 +177,7 @@ def auc_cells(runs: int, rng: np.random.Generator) -> Iterator[Cell]:
     for n, area, spread in product(sizes, (0.5, 0.7, 0.85, 0.95, 0.99), (1.0, 2.0)):
 
         def held(n: tuple[int, int] = n, area: float = area, spread: float = spread) -> bool:
-            return inside(area, ranked.auc(*binormal(area, spread, n, rng), LEVEL)[1])
+            return inside(area, roc.auc(*binormal(area, spread, n, rng), LEVEL)[1])
 
         yield simulated(f"{n} {area} sd {spread:g}", runs, held)
 
@@ -213,9 +214,9 @@ def calibration_cells(
         hits = np.zeros(3)
         for _ in range(runs):
             y = (rng.random(n) < p).astype(int).tolist()
-            hits[0] += inside(rms, ranked.rms_calibration_error(scores, y, LEVEL)[1])
-            hits[1] += inside(float((s - p).mean()), ranked.calibration_in_the_large(scores, y, LEVEL)[1])
-            hits[2] += inside(brier, ranked.brier(scores, y, LEVEL)[1])
+            hits[0] += inside(rms, from_rows.rms_calibration_error(scores, y, LEVEL)[1])
+            hits[1] += inside(float((s - p).mean()), from_rows.calibration_in_the_large(scores, y, LEVEL)[1])
+            hits[2] += inside(brier, from_rows.brier(scores, y, LEVEL)[1])
         cells = [Cell(float(h / runs), runs, n * float(p.mean()), f"{shape} {kind} {n}") for h in hits]
         yield cells[0], cells[1], cells[2], kind == "none"
 
@@ -256,20 +257,20 @@ def mean_cells(runs: int, rng: np.random.Generator) -> Iterator[tuple[str, Cell]
     for (name, draw), n in product(draws.items(), (30, 100, 1000)):
 
         def rmse(draw: Callable[[int], Floats] = draw, n: int = n) -> bool:
-            return inside(1.0, ranked.root_mean_square(draw(n).tolist(), LEVEL)[1])
+            return inside(1.0, from_rows.root_mean_square(draw(n).tolist(), LEVEL)[1])
 
         def r2(draw: Callable[[int], Floats] = draw, n: int = n) -> bool:
             predicted = rng.normal(0, 1, n)
             truth = predicted + draw(n)
-            return inside(0.5, ranked.r_squared(truth.tolist(), predicted.tolist(), LEVEL)[1])
+            return inside(0.5, from_rows.r_squared(truth.tolist(), predicted.tolist(), LEVEL)[1])
 
         def difference(draw: Callable[[int], Floats] = draw, n: int = n) -> bool:
             a, b = draw(n), 3 * draw(2 * n)
-            return inside(0.0, ranked.mean_difference(a.tolist(), b.tolist(), LEVEL)[1])
+            return inside(0.0, from_rows.mean_difference(a.tolist(), b.tolist(), LEVEL)[1])
 
         def largest(draw: Callable[[int], Floats] = draw, n: int = n) -> bool:
             groups = [draw(n).tolist() for _ in range(4)]
-            return inside(0.0, ranked.largest_mean_difference(groups, LEVEL)[1])
+            return inside(0.0, from_rows.largest_mean_difference(groups, LEVEL)[1])
 
         yield "RMSE", simulated(f"{name} {n}", runs, rmse)
         yield "R2", simulated(f"{name} {n}", runs, r2)
@@ -283,11 +284,11 @@ def group_cells(runs: int, rng: np.random.Generator) -> Iterator[tuple[str, Cell
 
         def pair(n: tuple[int, int] = n, area: float = area) -> bool:
             a, b = binormal(area, 1.0, n, rng), binormal(0.7, 1.5, n, rng)
-            return inside(area - 0.7, ranked.auc_difference(a, b, LEVEL)[1])
+            return inside(area - 0.7, roc.auc_difference(a, b, LEVEL)[1])
 
         def four(n: tuple[int, int] = n, area: float = area) -> bool:
             groups = [binormal(area, 1.0, n, rng) for _ in range(4)]
-            return inside(0.0, ranked.largest_auc_difference(groups, LEVEL)[1])
+            return inside(0.0, roc.largest_auc_difference(groups, LEVEL)[1])
 
         yield "difference of two AUC", simulated(f"{n} {area}", runs, pair)
         yield "largest difference of 4 AUC (truth 0)", simulated(f"{n} {area}", runs // 2, four)
@@ -314,7 +315,7 @@ def abroca_cells(runs: int, rng: np.random.Generator, own: np.random.Generator) 
         hits = 0
         for _ in range(runs):
             groups = binormal(*a, n, rng), binormal(*b, n, rng)
-            hits += inside(truth, ranked.abroca(*groups, LEVEL, own)[1])
+            hits += inside(truth, roc.abroca(*groups, LEVEL, own)[1])
         yield Cell(hits / runs, runs, np.inf, f"{n} {a} {b}")
 
 
@@ -325,11 +326,11 @@ def cluster_cells(runs: int, rng: np.random.Generator) -> Iterator[tuple[str, Ce
 
         def share(g: int = g, p: float = p, size: float = size) -> bool:
             y, who = _clusters(g, p, size, rng)
-            return inside(p, iv.rate(*ranked.effective(y, None, who), LEVEL))
+            return inside(p, iv.rate(*from_rows.effective(y, None, who), LEVEL))
 
         def centre(g: int = g, p: float = p, size: float = size) -> bool:
             y, who = _clusters(g, p, size, rng)
-            return inside(p, ranked.clustered_mean(y, rng.uniform(0.5, 2, len(y)).tolist(), who, LEVEL)[1])
+            return inside(p, from_rows.clustered_mean(y, rng.uniform(0.5, 2, len(y)).tolist(), who, LEVEL)[1])
 
         yield (
             "share in clusters (effective, Wilson)",
@@ -340,7 +341,7 @@ def cluster_cells(runs: int, rng: np.random.Generator) -> Iterator[tuple[str, Ce
 
         def weighted(n: int = n, p: float = p) -> bool:
             y, w = rng.binomial(1, p, n).tolist(), rng.lognormal(0, 0.7, n).tolist()
-            return inside(p, iv.rate(*ranked.effective(y, w), LEVEL))
+            return inside(p, iv.rate(*from_rows.effective(y, w), LEVEL))
 
         yield "weighted share (Kish, Wilson)", simulated(f"{n} {p}", runs, weighted)
 

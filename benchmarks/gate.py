@@ -24,7 +24,7 @@ import yaml
 
 from xai_audit import cases, digest
 from xai_audit import intervals as iv
-from xai_audit import intervals_ranked as ranked
+from xai_audit import intervals_rows as from_rows
 from xai_audit.evidence import LEVELS, Estimate, Evidence, Group, Groups, Scalar, Summary
 from xai_audit.judge import judge
 from xai_audit.policy import Policy
@@ -169,7 +169,7 @@ def _improvement(c: Counts) -> Evidence:
     """Accuracy less that of always saying no: +1 for each hit, -1 for each false alarm."""
     n = sum(c.positives) + sum(c.negatives)
     up, down = sum(c.hits), sum(c.alarms)
-    value, limits = ranked.mean([1.0] * up + [-1.0] * down + [0.0] * (n - up - down), _AT)
+    value, limits = from_rows.mean([1.0] * up + [-1.0] * down + [0.0] * (n - up - down), _AT)
     return _number("baseline_improvement", _estimate(value, limits, n))
 
 

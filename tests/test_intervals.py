@@ -84,8 +84,10 @@ def constrained_z(x1: float, n1: float, x2: float, n2: float, difference: float)
 
     edge = 1e-12
     low, high = max(0.0, -difference) + edge, min(1.0, 1 - difference) - edge
-    if slope(low) < 0 or slope(high) > 0:
-        p2 = low if slope(low) < 0 else high
+    if slope(low) < 0:
+        p2 = low
+    elif slope(high) > 0:
+        p2 = high
     else:
         p2 = brentq(slope, low, high, xtol=1e-15)
     p1, total = p2 + difference, n1 + n2

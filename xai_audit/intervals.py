@@ -1,8 +1,8 @@
 """Intervals for counts: every limit is honest at small counts, and bits depend on the counts alone.
 
-Counts may be fractions (effective counts of weighted or clustered rows, see `intervals_ranked.effective`).
+Counts may be fractions (effective counts of weighted or clustered rows, see `intervals_rows.effective`).
 Every function takes all confidence levels at once and gives one `(low, high)` per level, in the order asked;
-`None` is an unbounded limit. What comes from rows and not from counts is in `intervals_ranked`.
+`None` is an unbounded limit. What comes from rows and not from counts is in `intervals_rows`.
 
 Up to 95 % the limits are the score limits of the literature, whose mean error is nominal. Beyond 95 % they
 are widened to exact limits where those lie further out: only a judge's fail after Holm reads them, and there

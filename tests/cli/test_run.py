@@ -240,7 +240,9 @@ def test_json_is_one_line_for_each_audit(folder: Path) -> None:
     assert json.loads(done.stdout)["outcome"] == "pass"
 
 
-def test_without_pango_html_is_written_and_the_evidence_says_why_pdf_is_not(folder: Path, monkeypatch) -> None:
+def test_without_pango_html_is_written_and_the_evidence_says_why_pdf_is_not(
+    folder: Path, monkeypatch
+) -> None:
     # What WeasyPrint does on import where the dynamic linker finds no Pango.
     (folder / "fake" / "weasyprint").mkdir(parents=True)
     broken = "raise OSError(\"cannot load library 'libpango-1.0-0': not found\")\n"

@@ -18,7 +18,7 @@ from xai_audit.explainers.fits import around, explained, fit
 from xai_audit.explainers.neighbours import Discretizer, Input, Pool, draw, inputs
 from xai_audit.explainers.ranking import agreement, ranked, top_of
 from xai_audit.explainers.rows import Output, Share, exact_mean, reference_table, shared
-from xai_audit.intervals_ranked import mean, t_quantile
+from xai_audit.intervals_rows import mean, t_quantile
 from xai_audit.method import Measured, Method, Skipped
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from pydantic import Field
 from xai_audit.errors import MethodError
 from xai_audit.evidence import Curve, Estimate, Frozen, Point, Series, exactly
 from xai_audit.explainers.rows import Share, assembled, plain, pooled, reference_table, shared
-from xai_audit.intervals_ranked import mean
+from xai_audit.intervals_rows import mean
 from xai_audit.method import Measured, Method, Skipped
 
 if TYPE_CHECKING:

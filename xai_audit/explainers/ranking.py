@@ -9,7 +9,7 @@ import numpy as np
 
 from xai_audit.evidence import Item, Ranking
 from xai_audit.explainers.rows import exact_mean
-from xai_audit.intervals_ranked import t_quantile
+from xai_audit.intervals_rows import t_quantile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

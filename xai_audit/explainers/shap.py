@@ -23,7 +23,7 @@ from xai_audit.explainers.rows import (
     shared,
     smallest,
 )
-from xai_audit.intervals_ranked import mean, t_quantile
+from xai_audit.intervals_rows import mean, t_quantile
 from xai_audit.method import Measured, Method, Skipped
 
 if TYPE_CHECKING:

@@ -141,7 +141,10 @@ def _unusual_input_failures(subject: Subject, _: NoParams, context: Context) -> 
             if reason:
                 failed.append(f"{column.name} {kind}")
                 reasons[reason] = reasons.get(reason, 0) + 1
-    notes = [f"{count} of {asked}: {reason}" for reason, count in sorted(reasons.items(), key=lambda r: (-r[1], r[0]))]
+    notes = [
+        f"{count} of {asked}: {reason}"
+        for reason, count in sorted(reasons.items(), key=lambda r: (-r[1], r[0]))
+    ]
     yield Measured(
         observation=Scalar(
             estimate=exactly(len(failed) / asked if asked else 0.0, asked), unit="share of kinds of input"
@@ -151,7 +154,8 @@ def _unusual_input_failures(subject: Subject, _: NoParams, context: Context) -> 
     )
     if failed:
         items = tuple(
-            Item(name=name, estimate=exactly(1.0, 1), rank_low=1, rank_high=len(failed)) for name in sorted(failed)
+            Item(name=name, estimate=exactly(1.0, 1), rank_low=1, rank_high=len(failed))
+            for name in sorted(failed)
         )
         yield Measured(name="inputs", title="Inputs the model cannot score", observation=Ranking(items=items))
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xai_audit import intervals as iv
+from xai_audit import intervals_rows as from_rows
 from xai_audit.metrics.grouped import CLASS, Cell, Limits, hidden
 
 if TYPE_CHECKING:
@@ -45,9 +46,7 @@ def tally(subject: Subject, event: NDArray[np.bool_], among: NDArray[np.bool_]) 
     weight = None if weights is None else weights[among]
     if weight is not None and not weight.any():
         return None
-    from xai_audit import intervals_ranked as ranked
-
-    successes, rows = ranked.effective(
+    successes, rows = from_rows.effective(
         chosen.tolist(),
         None if weight is None else weight.tolist(),
         None if clusters is None else clusters[among].tolist(),

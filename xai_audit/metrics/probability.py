@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xai_audit import intervals as iv
+from xai_audit import intervals_roc as roc
+from xai_audit import intervals_rows as from_rows
 from xai_audit.evidence import Curve, Point, Scalar, Series, Summary
 from xai_audit.method import Context, Measured, Method, MetricParams, NoParams, Skipped
 from xai_audit.metrics import grouped
@@ -44,16 +46,12 @@ def _split(subject: Subject, rows: NDArray[np.int64], index: int) -> tuple[list[
 
 
 def _roc_auc(subject: Subject, rows: NDArray[np.int64], index: int) -> Found:
-    from xai_audit import intervals_ranked as ranked
-
     if subject.test.weights is not None or subject.test.clusters is not None:
         return Undefined("not available with weights or clusters")
     positive, negative = _split(subject, rows, index)
     if not positive or not negative:
         return Undefined("no positives" if not positive else "no negatives")
-    return ranked.auc(positive, negative, (0.95,))[0], lambda levels: ranked.auc(positive, negative, levels)[
-        1
-    ]
+    return roc.auc(positive, negative, (0.95,))[0], lambda levels: roc.auc(positive, negative, levels)[1]
 
 
 def _brier(subject: Subject, rows: NDArray[np.int64], index: int) -> Found:
@@ -88,20 +86,18 @@ def _lists(subject: Subject, rows: NDArray[np.int64], index: int) -> tuple[list[
 
 
 def _ece(subject: Subject, rows: NDArray[np.int64], index: int) -> Found:
-    from xai_audit import intervals_ranked as ranked
-
     if subject.test.weights is not None or subject.test.clusters is not None:
         return Undefined("not available with weights or clusters")
     scores, labels = _lists(subject, rows, index)
     if len(scores) < 2 * BINS:
         return Undefined(f"fewer than {2 * BINS} rows for {BINS} bins")
-    value, _ = ranked.expected_calibration_error(scores, labels, BINS)
+    value, _ = from_rows.expected_calibration_error(scores, labels, BINS)
 
     def at(levels: Sequence[float]) -> Limits:
         # |mean gap| <= ECE <= RMS calibration error, whatever the bins: each end gets half of the error.
         halves = iv.bonferroni(levels, 2)
-        rms = ranked.rms_calibration_error(scores, labels, halves, BINS)[1]
-        large = ranked.calibration_in_the_large(scores, labels, halves)[1]
+        rms = from_rows.rms_calibration_error(scores, labels, halves, BINS)[1]
+        large = from_rows.calibration_in_the_large(scores, labels, halves)[1]
         found: Limits = []
         for (_, high), (low, up) in zip(rms, large, strict=True):
             least = max(0.0, -math.inf if low is None else low, -math.inf if up is None else -up)
@@ -129,8 +125,6 @@ _ECE = Statistic(
 def _calibration_error(
     subject: Subject, params: MetricParams, context: Context
 ) -> Iterator[Measured | Skipped]:
-    from xai_audit import intervals_ranked as ranked
-
     yield from run(_ECE)(subject, params, context)
     rows = np.flatnonzero(known(subject))
     if (
@@ -141,21 +135,21 @@ def _calibration_error(
         return
     scores, labels = _lists(subject, rows, subject.positive)
     sampling = labelled_sampling(subject)
-    value, found = ranked.rms_calibration_error(scores, labels, context.levels, BINS)
+    value, found = from_rows.rms_calibration_error(scores, labels, context.levels, BINS)
     yield Measured(
         name="rms",
         title="Root mean square calibration error",
         observation=Scalar(estimate=context.estimate(value, found, len(rows))),
         sampling=sampling,
     )
-    value, found = ranked.calibration_in_the_large(scores, labels, context.levels)
+    value, found = from_rows.calibration_in_the_large(scores, labels, context.levels)
     yield Measured(
         name="in_the_large",
         title="Calibration in the large: mean score minus share positive",
         observation=Scalar(estimate=context.estimate(value, found, len(rows))),
         sampling=sampling,
     )
-    _, perfect = ranked.expected_calibration_error(scores, labels, BINS)
+    _, perfect = from_rows.expected_calibration_error(scores, labels, BINS)
     yield Measured(
         name="perfect",
         title="Expected calibration error of a perfectly calibrated model with these scores",
@@ -205,8 +199,6 @@ def cut(ordered: NDArray[np.float64], bins: int) -> list[NDArray[np.int64]]:
 
 
 def _abroca(subject: Subject, _: MetricParams, context: Context) -> Iterator[Measured | Skipped]:
-    from xai_audit import intervals_ranked as ranked
-
     valid = known(subject)
     for grouping in subject.groupings:
         cells, sides = [], {}
@@ -222,7 +214,7 @@ def _abroca(subject: Subject, _: MetricParams, context: Context) -> Iterator[Mea
                 cells.append(Cell(key=key, n=n, undefined=reason, missing=missing, count=len(rows)))
                 continue
             at = functools.partial(_auc_at, positive, negative)
-            value = ranked.auc(positive, negative, (0.95,))[0]
+            value = roc.auc(positive, negative, (0.95,))[0]
             labels = (len(positive), len(negative))
             cell = Cell(key=key, n=n, value=value, at=at, count=len(rows), labels=labels, missing=missing)
             cells.append(cell)
@@ -240,26 +232,20 @@ def _abroca(subject: Subject, _: MetricParams, context: Context) -> Iterator[Mea
 
 
 def _auc_at(positive: list[float], negative: list[float], levels: Sequence[float]) -> Limits:
-    from xai_audit import intervals_ranked as ranked
-
-    return ranked.auc(positive, negative, levels)[1]
+    return roc.auc(positive, negative, levels)[1]
 
 
 def _largest_area(
     context: Context, sides: dict[str, tuple[list[float], list[float]]], left_out: int
 ) -> Summary:
-    from xai_audit import intervals_ranked as ranked
-
     pairs = list(combinations(sorted(sides), 2))
     if not pairs:
         return Summary(insufficient=left_out)
     levels = iv.bonferroni(context.levels, len(pairs))
-    drawn = {
-        label: ranked.roc_distances(*sides[label], context.rng("abroca", label)) for label in sorted(sides)
-    }
+    drawn = {label: roc.roc_distances(*sides[label], context.rng("abroca", label)) for label in sorted(sides)}
     found = []
     for one, other in pairs:
-        value, limits = ranked.abroca(sides[one], sides[other], levels, distances=(drawn[one], drawn[other]))
+        value, limits = roc.abroca(sides[one], sides[other], levels, distances=(drawn[one], drawn[other]))
         found.append((value, limits, (one, other)))
     value, _, between = max(found, key=lambda area: area[0])
     combined: Limits = [

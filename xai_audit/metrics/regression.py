@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xai_audit import intervals_rows as from_rows
 from xai_audit.metrics.statistics import Found, Statistic, Undefined, by_rows, method
 
 if TYPE_CHECKING:
@@ -30,12 +31,10 @@ def _plain(subject: Subject) -> bool:
 
 
 def _root_mean_squared_error(subject: Subject, rows: NDArray[np.int64], _: int) -> Found:
-    from xai_audit import intervals_ranked as ranked
-
     errors = _errors(subject, rows)
     if _plain(subject):
         values = errors.tolist()
-        return ranked.root_mean_square(values, (0.95,))[0], lambda levels: ranked.root_mean_square(
+        return from_rows.root_mean_square(values, (0.95,))[0], lambda levels: from_rows.root_mean_square(
             values, levels
         )[1]
     value, at = by_rows(subject, errors**2, rows)
@@ -46,8 +45,6 @@ def _root_mean_squared_error(subject: Subject, rows: NDArray[np.int64], _: int) 
 
 
 def _r2(subject: Subject, rows: NDArray[np.int64], _: int) -> Found:
-    from xai_audit import intervals_ranked as ranked
-
     assert subject.test.target is not None
     assert subject.prediction is not None
     truth = subject.test.target[rows].tolist()
@@ -56,7 +53,7 @@ def _r2(subject: Subject, rows: NDArray[np.int64], _: int) -> Found:
     if len(truth) < 2 or min(truth) == max(truth):
         return Undefined("the target does not vary")
     predicted = subject.prediction[rows].tolist()
-    return ranked.r_squared(truth, predicted, (0.95,))[0], lambda levels: ranked.r_squared(
+    return from_rows.r_squared(truth, predicted, (0.95,))[0], lambda levels: from_rows.r_squared(
         truth, predicted, levels
     )[1]
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xai_audit import intervals_rows as from_rows
 from xai_audit.evidence import Estimate, Scalar
 from xai_audit.method import Context, Measured, Method, MetricParams, Need, Skipped
 from xai_audit.metrics import grouped
@@ -152,15 +153,13 @@ def method(statistic: Statistic) -> Method[Any]:
 
 def by_rows(subject: Subject, values: NDArray[np.float64], rows: NDArray[np.int64]) -> Value:
     """The mean of one value a row, with weights and clusters where there are any."""
-    from xai_audit import intervals_ranked as ranked
-
     chosen = values.tolist()
     weights, clusters = subject.test.weights, subject.test.clusters
     if weights is None and clusters is None:
-        return ranked.mean(chosen, (0.95,))[0], lambda levels: ranked.mean(chosen, levels)[1]
+        return from_rows.mean(chosen, (0.95,))[0], lambda levels: from_rows.mean(chosen, levels)[1]
     w = None if weights is None else weights[rows].tolist()
     c = None if clusters is None else clusters[rows].tolist()
     return (
-        ranked.clustered_mean(chosen, w, c, (0.95,))[0],
-        lambda levels: ranked.clustered_mean(chosen, w, c, levels)[1],
+        from_rows.clustered_mean(chosen, w, c, (0.95,))[0],
+        lambda levels: from_rows.clustered_mean(chosen, w, c, levels)[1],
     )
