@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from xai_audit import digest, pipeline
+from xai_audit import card, digest, pipeline
 from xai_audit.loaders import load
 from xai_audit.measure import Settings, measure
 from xai_audit.reading import read_specs
@@ -73,9 +73,9 @@ def content(folder: Path, jobs: int) -> str:
     outcome = measure(subject, pipeline.plan(spec, [], subject.task), Settings(jobs=jobs))
     failed = [piece for piece in outcome.evidence if piece.status == "failed"]
     assert not failed
-    card = pipeline.describe(subject, spec)
+    about = card.describe(subject, spec)
     return digest.of_value(
-        [[piece.model_dump(mode="json") for piece in outcome.evidence], sorted(outcome.arrays), card]
+        [[piece.model_dump(mode="json") for piece in outcome.evidence], sorted(outcome.arrays), about]
     )
 
 

@@ -1,0 +1,200 @@
+"""What audit.json tells of model, data and machine: digests, counts and shapes, no row; and the restricted rows."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from xai_audit import __version__, applying, digest
+from xai_audit.metrics.grouped import hidden, sizes
+
+if TYPE_CHECKING:
+    from xai_audit.evidence import Evidence
+    from xai_audit.spec import Spec
+    from xai_audit.subject import Rows, Subject
+
+PACKAGES = (
+    "numpy",
+    "scipy",
+    "pandas",
+    "pyarrow",
+    "scikit-learn",
+    "shap",
+    "lime",
+    "skops",
+    "xgboost",
+    "xgboost-cpu",
+    "lightgbm",
+    "onnxruntime",
+    "joblib",
+    "weasyprint",
+    "pydantic",
+    "jinja2",
+)
+"""Libraries whose version may change a number or a page."""
+
+
+def describe(subject: Subject, spec: Spec) -> dict[str, Any]:
+    """The model and the data as audit.json tells of them: digests, counts and shapes, no row."""
+    minimum = spec.report.min_cell
+    groupings = []
+    for grouping in subject.groupings:
+        covered = hidden(grouping, minimum)
+        groupings.append(
+            {
+                "columns": list(grouping.columns),
+                "labels": list(grouping.labels()),
+                "counts": [
+                    None if reason else int(count)
+                    for count, reason in zip(sizes(grouping), covered, strict=True)
+                ],
+                "missing": list(grouping.missing),
+                "special_category": grouping.special_category,
+                "explanatory": grouping.explanatory,
+            }
+        )
+    model = subject.model
+    return {
+        "model": None
+        if model is None
+        else {
+            "format": model.format,
+            "sha256": model.sha256,
+            "path": spec.model.path,
+            "probabilities": model.probabilities,
+            "details": _json(dict(model.details)),
+        },
+        "data": {
+            name: _table(rows)
+            for name, rows in (("train", subject.train), ("test", subject.test))
+            if rows is not None
+        },
+        "task": subject.task,
+        "classes": [str(label) for label in subject.classes],
+        "positive": subject.positive,
+        "favourable": subject.favourable,
+        "threshold": subject.threshold,
+        "primary": applying.primary_of(spec, subject.task),
+        "labels": subject.test.target is not None,
+        "scores": subject.scores is not None,
+        "probabilities": subject.probabilities,
+        "columns": [
+            {"name": column.name, "kind": column.kind, "levels": len(column.levels)}
+            for column in subject.columns
+        ],
+        "groupings": groupings,
+        "sensitive_inputs": list(subject.sensitive_inputs),
+        "notes": list(subject.notes),
+        "facts": _json(subject.facts),
+    }
+
+
+def _table(rows: Rows) -> dict[str, Any]:
+    # The digest is of the rows in content order, so that a file with the same rows in another order is the same
+    # data; the digest of the file itself stands under ``run``.
+    content = b"".join(bytes(row).ljust(32, b"\0") for row in rows.digests)
+    return {"sha256": digest.of_bytes(content), "path": rows.path, "rows": rows.n}
+
+
+def files(subject: Subject) -> dict[str, Any]:
+    """The tables as they lay on disk: their paths and the digests of the files."""
+    tables = (("train", subject.train), ("test", subject.test))
+    return {name: {"path": rows.path, "sha256": rows.sha256} for name, rows in tables if rows is not None}
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_json(item) for item in value]
+    if isinstance(value, float):
+        return value if value == value and abs(value) != float("inf") else str(value)  # noqa: PLR0124
+    if value is None or isinstance(value, (str, int, bool)):
+        return value
+    return value.item() if hasattr(value, "item") else str(value)
+
+
+def environment() -> dict[str, Any]:
+    """Versions that may change a number or a page; the same for every run on this machine."""
+    packages = {}
+    for name in PACKAGES:
+        try:
+            packages[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "xai_audit": __version__,
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "packages": packages,
+    }
+
+
+def not_examined(spec: Spec, subject: Subject, evidence: Sequence[Evidence]) -> tuple[str, ...]:
+    """What a reader might look for and this run did not look at."""
+    notes = []
+    if subject.model is None:
+        notes.append(
+            "The model itself: only its predictions were given, so nothing about explanations or unusual inputs."
+        )
+    elif not spec.explainers:
+        notes.append("Explanations: the spec names no explainer.")
+    if subject.train is None:
+        notes.append("Training data: none was given, so overlap, drift and representation are unknown.")
+    if subject.test.target is None:
+        notes.append("Errors: the data have no target, so only selection was measured.")
+    if not subject.groupings:
+        notes.append("Groups: the spec names no sensitive column, so no bias was looked for.")
+    elif spec.data.crossings == "none":
+        notes.append("Crossings of sensitive columns: the spec says none.")
+    notes += [
+        "Robustness to noise, shift and attack (Article 15(4) and (5)): not built into this version.",
+        "Whether explanations follow a randomised model, and whether the named inputs matter: not built into this version.",
+        "Privacy attacks and poisoning (Article 15(5)): not built into this version.",
+        "Sensitive attributes that are not in the data.",
+    ]
+    failed = [piece for piece in evidence if piece.status == "failed"]
+    notes += [f"{piece.title}: failed, {piece.reason}." for piece in failed]
+    return tuple(notes)
+
+
+def rows_file(subject: Subject) -> bytes:
+    """evidence/rows.parquet: rows in content order with id, target, prediction, scores and groups."""
+    import io
+
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    test = subject.test
+    columns: dict[str, Any] = {"row": pa.array(np.arange(test.n), pa.int64())}
+    columns["digest"] = pa.array([bytes(value).ljust(32, b"\0").hex() for value in test.digests])
+    if test.ids is not None:
+        columns["id"] = pa.array([None if value is None else str(value) for value in test.ids])
+    names = [str(label) for label in subject.classes]
+    for name, values in (("target", test.target), ("prediction", subject.prediction)):
+        if values is None:
+            continue
+        if subject.task == "classification":
+            columns[name] = pa.array([names[int(value)] if value >= 0 else None for value in values])
+        else:
+            columns[name] = pa.array(np.asarray(values, dtype=float))
+    if subject.scores is not None:
+        for index in range(subject.scores.shape[1]):
+            label = names[index] if subject.scores.shape[1] > 1 else "score"
+            columns[f"score:{label}" if subject.scores.shape[1] > 1 else "score"] = pa.array(
+                subject.scores[:, index]
+            )
+    for grouping in subject.groupings:
+        if len(grouping.columns) == 1:
+            labels = grouping.labels()
+            columns[f"group:{grouping.columns[0]}"] = pa.array([labels[code] for code in grouping.codes])
+    for name, extra in (("weight", test.weights), ("cluster", test.clusters)):
+        if extra is not None:
+            columns[name] = pa.array(extra)
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(columns), buffer, compression="zstd")
+    return buffer.getvalue()
