@@ -18,13 +18,13 @@ from xai_audit.errors import UnavailableError
 from xai_audit.evidence import Evidence
 from xai_audit.judge import judge
 from xai_audit.measure import Progress, Settings, Step, measure
+from xai_audit.policy import Policy, as_applied
 from xai_audit.render import FILES, missing_for, renderers
 from xai_audit.spec import Spec
 
 if TYPE_CHECKING:
     from xai_audit.applying import Task
     from xai_audit.method import Method
-    from xai_audit.policy import Policy
     from xai_audit.verdict import Verdict
 
 
@@ -110,7 +110,7 @@ def run(
                 "steps": {name: round(seconds, 2) for name, seconds in sorted(outcome.seconds.items())},
             },
             spec=published(spec),
-            policies=tuple(_applied(policy, sha256) for policy, sha256 in policies),
+            policies=tuple(as_applied(policy, sha256) for policy, sha256 in policies),
             subject=about,
             environment=card.environment(),
             evidence=tuple(sorted((*evidence, *recorded), key=lambda piece: piece.id)),
@@ -202,7 +202,7 @@ def judge_again(made: Audit, policies: Sequence[tuple[Policy, str]], today: date
             "reasons": verdict.reasons,
             "counts": verdict.counts,
             "findings": verdict.findings,
-            "policies": tuple(_applied(policy, sha256) for policy, sha256 in policies),
+            "policies": tuple(as_applied(policy, sha256) for policy, sha256 in policies),
             "evidence": tuple(sorted((*kept, *recorded), key=lambda piece: piece.id)),
         }
     )
@@ -210,18 +210,10 @@ def judge_again(made: Audit, policies: Sequence[tuple[Policy, str]], today: date
 
 def policies_of(made: Audit) -> list[Policy]:
     """The policies an audit was judged by, as it keeps them."""
-    from xai_audit.policy import Policy
-
     return [
         Policy.model_validate({key: value for key, value in rules.items() if key != "sha256"})
         for rules in made.policies
     ]
-
-
-def _applied(policy: Policy, sha256: str) -> dict[str, Any]:
-    from xai_audit.policy import as_applied
-
-    return as_applied(policy, sha256)
 
 
 def render(made: Audit, folder: Path, formats: Sequence[str], progress: Stage | None = None) -> list[Path]:
