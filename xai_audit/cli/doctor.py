@@ -26,7 +26,7 @@ PANGO = (
     ("Debian, Ubuntu", "sudo apt-get install libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0"),
     ("Fedora", "sudo dnf install pango"),
     ("macOS", "brew install pango"),
-    ("Windows", "install MSYS2, then in its shell: pacman -S mingw-w64-x86_64-pango"),
+    ("Windows", "install MSYS2, then in its shell: pacman -S mingw-w64-ucrt-x86_64-pango"),
 )
 """What brings Pango to each system."""
 

@@ -219,6 +219,7 @@ METHODS: tuple[Method[Any], ...] = (
         "How many test rows have no label or one the model does not know.",
         _invalid_labels,
         needs=("labels",),
+        limits=("A label that is there may still be wrong.",),
     ),
     _check(
         "target_leak",

@@ -84,6 +84,7 @@ METHODS: tuple[Method[Any], ...] = tuple(
             "higher",
             labels=True,
             per_class=False,
+            limits=("It weighs a rare class like a common one.",),
             cites=("Zou and Donner 2008",),
         ),
         Statistic(
@@ -105,6 +106,7 @@ METHODS: tuple[Method[Any], ...] = tuple(
             ("classification", "labels"),
             "higher",
             labels=True,
+            limits=("Two models with the same value may err in opposite ways.",),
             cites=("Matthews 1975",),
         ),
     )

@@ -222,6 +222,7 @@ METHODS: tuple[Method[Any], ...] = (
         params=NoParams,
         run=_confusion_matrix,
         needs=("classification", "labels"),
+        limits=("It holds at the threshold in use and at no other.",),
         selectable=False,
     ),
     Method(
@@ -243,6 +244,7 @@ METHODS: tuple[Method[Any], ...] = (
         params=BaselineParams,
         run=_baseline_improvement,
         needs=("labels",),
+        limits=("To better a guess is the least a model can do.",),
         better="higher",
         selectable=False,
     ),

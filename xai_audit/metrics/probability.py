@@ -288,6 +288,7 @@ METHODS: tuple[Method[Any], ...] = (
             _brier,
             ("classification", "labels", "probabilities"),
             "lower",
+            limits=("It mixes calibration with how far the scores are apart.",),
             cites=("Brier 1950",),
         )
     ),
@@ -347,6 +348,7 @@ METHODS: tuple[Method[Any], ...] = (
         params=NoParams,
         run=_calibration_curve,
         needs=("binary", "labels", "probabilities"),
+        limits=("A bin averages over its scores; errors within it may cancel.",),
         selectable=False,
     ),
 )

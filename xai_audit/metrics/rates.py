@@ -49,6 +49,7 @@ class Rate:
     conditioned: bool = True
     """Whether its rows are those of a label, true or predicted, rather than all."""
     class_of: Literal["positive", "favourable"] = "positive"
+    limits: tuple[str, ...] = ("It takes the labels for the truth: a biased label hides a biased model.",)
 
 
 def _all(y: Any, _: Any) -> Any:
@@ -146,6 +147,7 @@ RATES: tuple[Rate, ...] = (
         "no rows",
         "none",
         conditioned=False,
+        limits=("It describes the data and not the model.",),
     ),
     Rate(
         "selection_rate",
@@ -158,6 +160,7 @@ RATES: tuple[Rate, ...] = (
         labels=False,
         conditioned=False,
         class_of="favourable",
+        limits=("It does not ask who should have received the outcome.",),
     ),
 )
 BY_ID: dict[str, Rate] = {rate.id: rate for rate in RATES}
@@ -340,6 +343,7 @@ METHODS: tuple[Method[Any], ...] = (
             run=_run(rate),
             needs=_LABELLED if rate.labels else ("classification",),
             better=rate.better,
+            limits=rate.limits,
             cites=("Wilson 1927", "Miettinen and Nurminen 1985"),
         )
         for rate in RATES

@@ -68,6 +68,7 @@ METHODS: tuple[Method[Any], ...] = tuple(
             _mean_absolute_error,
             ("regression", "labels"),
             "lower",
+            limits=("Errors too high and too low count alike.",),
         ),
         Statistic(
             "root_mean_squared_error",
