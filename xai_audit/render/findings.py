@@ -136,7 +136,7 @@ def _quantity(finding: Finding, part: Part | None) -> str:
         return name(part.reason or "", 120)
     words = [part.quantity or part.evidence.partition("/")[0].replace("_", " ")]
     columns = by(part.evidence)
-    if columns:
+    if columns and columns not in words[0].split():
         words.append(f"by {columns}")
     others = sum(1 for other in finding.parts if other is not part and other.kind == part.kind)
     text = f"{' '.join(words)}, {numbers.size(part.estimate.n)}"
