@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import needs_sources
+
 ROOT = Path(__file__).parents[1]
 MODULES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
@@ -38,6 +40,7 @@ def child(code: str, *arguments: str) -> str:
     ).stdout
 
 
+@needs_sources
 def test_the_contracts_hold(tmp_path: Path) -> None:
     command = Path(sys.executable).parent / "lint-imports"
     done = subprocess.run(

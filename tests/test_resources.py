@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.conftest import needs_sources
 from xai_audit import resources
 
 ASK = """\
@@ -38,6 +39,7 @@ def package(place: Path) -> Path:
     return made
 
 
+@needs_sources
 def test_in_a_checkout_they_stand_beside_the_package() -> None:
     root = Path(__file__).parents[1]
     assert resources.folder("templates") == root / "templates"

@@ -14,7 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import needs_sources
 from xai_audit import __version__
+
+pytestmark = needs_sources
 
 ROOT = Path(__file__).parents[1]
 

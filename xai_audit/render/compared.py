@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from xai_audit.evidence import Groups, Scalar
 from xai_audit.render import charts, claims, listings, numbers, tables, thresholds
-from xai_audit.render.exhibits import any_shape, limits, margin, noted, performance
+from xai_audit.render.exhibits import any_shape, limited, limits, margin, performance
 from xai_audit.render.ink import Threshold
 from xai_audit.render.shown import Exhibit, Figure
 from xai_audit.render.visible import name
@@ -157,7 +157,7 @@ def _tabled(audit: Audit, pieces: Sequence[Evidence], methods: Sequence[str]) ->
     over = {p.method: e for p in pieces if (e := whole(audit, p)) is not None}
     titles = [tables.rate_title(next(p for p in pieces if p.method == m)) for m in methods]
     table = tables.by_group(f"{_listed(titles)} by group, lowest first", _blocks(pieces, methods), over)
-    table = replace(table, full=len(table.columns) > 4, notes=(*table.notes, *limits(pieces)))
+    table = replace(table, full=len(table.columns) > 4, limits=limits(pieces))
     return Exhibit(table=table, margin=margin(audit, pieces), lead=_leads(pieces))
 
 
@@ -178,7 +178,7 @@ def fairness(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
     made: list[Exhibit] = []
     table = tables.gaps(audit, compared)
     if table is not None:
-        made.append(Exhibit(table=noted(table, limits(compared)), margin=margin(audit, compared)))
+        made.append(Exhibit(table=limited(table, limits(compared)), margin=margin(audit, compared)))
     simple = [p for p in compared if isinstance(p.observation, Groups) and len(p.observation.by) == 1]
     drawn = _ratios(audit, [p for p in simple if p.method.endswith("_ratio")])
     if drawn is not None:
@@ -239,7 +239,7 @@ def _within(audit: Audit, piece: Evidence) -> Exhibit:
     )
     over = {piece.method: piece.observation.overall} if piece.observation.overall is not None else {}
     table = tables.by_group(title, [(piece.observation.by, [piece])], over)
-    table = replace(table, notes=(*table.notes, *limits([piece])))
+    table = limited(table, limits([piece]))
     return Exhibit(figure=figure, table=table, margin=margin(audit, [piece]))
 
 

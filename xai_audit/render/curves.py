@@ -9,10 +9,14 @@ from xai_audit.render.ink import NARROW, SIZE, WIDE, Drawing, dot, drawing, line
 from xai_audit.render.visible import fitted, name
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from markupsafe import Markup
 
     from xai_audit.evidence import Curve
 
+SMALL = 215
+"""Units of a picture that stands beside another in the text's width."""
 SERIES = 7
 """Lines in one picture; the table says how many more there are."""
 
@@ -25,21 +29,41 @@ def curve(observation: Curve, title: str, *, diagonal: bool = False) -> Drawing:
     )
 
 
-def _curve(observation: Curve, title: str, width: float, height: float, *, diagonal: bool) -> Markup:
-    lines = observation.series[:SERIES]
-    labels = [name(series.name, 24) for series in lines] if len(lines) > 1 else []
-    right = width - 12 - min(max((len(label) for label in labels), default=0) * 5.8 + 8, 120)
-    ys = [
+def small(observation: Curve, title: str, span: Sequence[float]) -> Drawing:
+    """The same, half as wide and on a given scale, for a grid whose words say what the lines are; on paper alone."""
+    drawn = _curve(observation, title, SMALL, 104, diagonal=False, span=span)
+    return Drawing(drawn, drawn)
+
+
+def reach(curves: Sequence[Curve]) -> tuple[float, ...]:
+    """Every number that a scale shared by some curves must hold."""
+    return tuple(
         v
-        for s in lines
+        for curve in curves
+        for s in curve.series[:SERIES]
         for p in s.points
         for v in (p.estimate.value, p.estimate.low, p.estimate.high)
         if v is not None
-    ]
+    )
+
+
+def _curve(
+    observation: Curve,
+    title: str,
+    width: float,
+    height: float,
+    *,
+    diagonal: bool,
+    span: Sequence[float] = (),
+) -> Markup:
+    lines = observation.series[:SERIES]
+    labels = [name(series.name, 24) for series in lines] if len(lines) > 1 and not span else []
+    right = width - 12 - min(max((len(label) for label in labels), default=0) * 5.8 + 8, 120)
+    ys = span or reach([observation])
     xs = [p.x for s in lines for p in s.points]
     numeric = all(isinstance(x, (int, float)) for x in xs)
     order = list(dict.fromkeys(str(x) for x in xs))
-    y_axis = axes.linear(ys, height, 24, unit=diagonal, pitch=32)
+    y_axis = axes.linear(ys, height, 8 if span else 24, unit=diagonal, pitch=32)
     if numeric:
         x_axis = axes.linear([float(x) for x in xs], 44, right, unit=diagonal)
     else:
@@ -89,13 +113,15 @@ def _curve(observation: Curve, title: str, width: float, height: float, *, diago
         if numeric and not diagonal:
             marks.append(path(points, ink=ink, width=1.8 if index == 0 else 1.3, dash=dash))
         if len(points) <= 24:
-            marks += [dot(x, y, ink=ink, radius=3) for x, y in points]
+            marks += [dot(x, y, ink=ink, radius=2 if span else 3) for x, y in points]
         if labels and points:
             y = points[-1][1]
             while any(abs(y - other) < 12 for other in ends):
                 y += 12
             ends.append(y)
             marks.append(words(right + 8, y + 4, labels[index], ink="accent" if index == 0 else "secondary"))
+    if span:
+        return drawing(width, height + 22, title, marks)
     marks.append(words(0, 12, name(observation.y or "", 60), ink="secondary"))
     marks.append(words(right, height + 32, name(observation.x, 60), ink="secondary", anchor="end"))
     return drawing(width, height + 38, title, marks)

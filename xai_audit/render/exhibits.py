@@ -16,10 +16,8 @@ if TYPE_CHECKING:
 
     from xai_audit.audit import Audit
 
-LIMITS = 6
-"""Sentences on what numbers cannot show, below one table."""
-CURVES = 6
-"""Effects of single inputs that are on paper."""
+CURVES = 4
+"""Effects of single inputs that are on paper, as small pictures."""
 CASES = 6
 """Single decisions that are drawn; audit.json holds all that may be shown."""
 SMALL = 8
@@ -27,18 +25,9 @@ SMALL = 8
 
 
 def limits(pieces: Sequence[Evidence]) -> tuple[str, ...]:
-    """What the methods behind some numbers cannot show, as one note; annex G lists what does not fit."""
-    said = [
-        visible(text)[:200] for text in dict.fromkeys(limit for piece in pieces for limit in piece.limits)
-    ]
-    if not said:
-        return ()
-    text = " ".join(claims.sentence(one) for one in said[:LIMITS])
-    rest = len(said) - LIMITS
-    return (
-        f"What cannot be read from this: {text}"
-        + (f" {rest} more limits stand in audit.json." if rest > 0 else ""),
-    )
+    """What the methods behind some numbers cannot show, a sentence each."""
+    said = dict.fromkeys(limit for piece in pieces for limit in piece.limits)
+    return tuple(claims.sentence(visible(text)[:200]) for text in said)
 
 
 def margin(audit: Audit, pieces: Sequence[Evidence], *notes: str) -> tuple[Note, ...]:
@@ -77,7 +66,7 @@ def any_shape(audit: Audit, piece: Evidence) -> Exhibit | None:  # noqa: PLR0911
             return Exhibit(table=listings.crossing(piece), margin=margin(audit, [piece]), lead=_lead(piece))
         case Ranking() if piece.kind != "explainer":
             # A list of faults, not of inputs in order of what they do.
-            return Exhibit(table=noted(listings.names(seen, title), notes), margin=margin(audit, [piece]))
+            return Exhibit(table=limited(listings.names(seen, title), notes), margin=margin(audit, [piece]))
         case Ranking():
             said = claims.leaders(seen)
             unit = f"{seen.unit}, " if seen.unit else ""
@@ -89,7 +78,7 @@ def any_shape(audit: Audit, piece: Evidence) -> Exhibit | None:  # noqa: PLR0911
             )
             return Exhibit(
                 figure=figure,
-                table=noted(listings.ranking(seen, title), notes),
+                table=limited(listings.ranking(seen, title), notes),
                 margin=margin(audit, [piece]),
             )
         case Curve():
@@ -97,10 +86,10 @@ def any_shape(audit: Audit, piece: Evidence) -> Exhibit | None:  # noqa: PLR0911
         case Matrix():
             if len(seen.columns) <= SMALL:
                 return Exhibit(
-                    table=noted(listings.matrix(seen, title), notes), margin=margin(audit, [piece])
+                    table=limited(listings.matrix(seen, title), notes), margin=margin(audit, [piece])
                 )
             figure = Figure(title=title, subtitle=piece.measures, drawing=charts.draw(seen, title))
-            table = replace(noted(listings.matrix(seen, title), notes), folded=True, screen=True, full=False)
+            table = replace(limited(listings.matrix(seen, title), notes), folded=True, screen=True, full=False)
             return Exhibit(figure=figure, table=table, margin=margin(audit, [piece]))
         case Cases():
             return None  # told in pictures of their own, see performance
@@ -111,9 +100,9 @@ def any_shape(audit: Audit, piece: Evidence) -> Exhibit | None:  # noqa: PLR0911
             assert_never(seen)
 
 
-def noted(table: Table, notes: tuple[str, ...]) -> Table:
-    """A table with more notes below it."""
-    return replace(table, notes=(*table.notes, *notes))
+def limited(table: Table, said: tuple[str, ...]) -> Table:
+    """A table with what its numbers cannot show."""
+    return replace(table, limits=said)
 
 
 def _lead(piece: Evidence) -> str:
@@ -134,7 +123,7 @@ def _curve(audit: Audit, piece: Evidence, seen: Curve) -> Exhibit:
     figure = Figure(title=title, subtitle=sub, drawing=curves.curve(seen, title, diagonal=calibrated))
     return Exhibit(
         figure=figure,
-        table=noted(listings.curve(seen, name(piece.title, 80)), limits([piece])),
+        table=limited(replace(listings.curve(seen, name(piece.title, 80)), screen=True), limits([piece])),
         margin=margin(audit, [piece]),
     )
 
@@ -166,19 +155,63 @@ def performance(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
     scalars = [piece for piece in pieces if isinstance(piece.observation, Scalar)]
     table = tables.overall(audit, scalars)
     if table is not None:
-        made.append(Exhibit(table=noted(table, limits(scalars)), margin=margin(audit, scalars)))
-    effects = 0
+        made.append(Exhibit(table=limited(table, limits(scalars)), margin=margin(audit, scalars)))
+    effects: list[Evidence] = []
+    place = ranked = 0
+    told: set[str] = set()
     for piece in pieces:
         if isinstance(piece.observation, Cases):
-            made += _cases(audit, piece, piece.observation)
+            found_cases = _cases(audit, piece, piece.observation)
+            # A second explainer of the same rows is for the screen; paper has the first.
+            again = bool(told - {piece.method})
+            made += [replace(one, screen=True) for one in found_cases] if again else found_cases
+            told |= {piece.method} if found_cases else set()
         elif piece not in scalars and (found := any_shape(audit, piece)) is not None:
             if piece.kind == "explainer" and isinstance(piece.observation, Curve):
-                # Effects of single inputs, the leading ones first: paper holds the pictures of some.
-                effects += 1
-                table = replace(found.table, screen=True) if found.table else None
-                found = replace(found, table=table, screen=effects > CURVES)
+                place = place if effects else len(made)
+                effects.append(piece)
+                # All of them have pictures and tables of their own on a screen.
+                found = replace(found, screen=True, gridded=len(effects) <= CURVES)
+            elif piece.kind == "explainer" and isinstance(piece.observation, Ranking):
+                # Paper has the numbers of the first explainer, and the picture of each.
+                ranked += 1
+                if ranked > 1 and found.table:
+                    found = replace(found, table=replace(found.table, screen=True))
             made.append(found)
+    if effects:
+        made.insert(place, _grid(audit, effects))
     return made
+
+
+def _grid(audit: Audit, pieces: Sequence[Evidence]) -> Exhibit:
+    """The effects of the leading inputs as small pictures on one scale, for paper."""
+    seen = [(piece, piece.observation) for piece in pieces[:CURVES] if isinstance(piece.observation, Curve)]
+    span = curves.reach([curve for _, curve in seen])
+    small = tuple(
+        Figure(
+            title=name(curve.x, 40),
+            subtitle="",
+            drawing=curves.small(curve, name(piece.title, 80), span),
+        )
+        for piece, curve in seen
+    )
+    rest = len(pieces) - len(seen)
+    first, curve = seen[0]
+    words = [f"{first.measures.rstrip('.')}."] if first.measures else []
+    if len(curve.series) > 1:
+        others = numbers.joined([name(series.name, 40) for series in curve.series[1:]])
+        words.append(f"Dots on their intervals: {name(curve.series[0].name, 40)}; dashed: {others}.")
+    if curve.series and curve.series[0].points:
+        words.append(f"{numbers.size(curve.series[0].points[0].estimate.n)}.")
+    if rest > 0:
+        words.append(f"report.html has {rest} more.")
+    many = "the leading input" if len(seen) == 1 else f"the {len(seen)} leading inputs"
+    figure = Figure(
+        title=f"How the {name(curve.y or 'score', 60)} moves with each of {many} alone",
+        subtitle=" ".join(words),
+        drawing=small[0].drawing,
+    )
+    return Exhibit(figure=figure, grid=small, margin=margin(audit, [piece for piece, _ in seen]))
 
 
 def _told(piece: Evidence, case: Mapping[str, Any]) -> str:
@@ -241,7 +274,7 @@ def passport(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
             rows=tuple(rows),
             full=True,
             kind="passport",
-            notes=limits(pieces),
+            limits=limits(pieces),
         )
         made.append(Exhibit(table=table))
     made += [

@@ -121,6 +121,8 @@ def brief(value: object) -> str:
         )
     if isinstance(value, (list, tuple)):
         return ", ".join(brief(inner) for inner in value)
+    if value is None or isinstance(value, bool):
+        return {True: "yes", False: "no", None: "none"}[value]
     return str(value)
 
 
@@ -208,7 +210,8 @@ def _environment(audit: Audit) -> Table:
         ("Machine", machine or "not recorded"),
     ]
     rows += [(name(package, 60), name(version, 60)) for package, version in sorted(packages.items())[:400]]
-    return replace(_pairs("Software this audit ran on", ("Package", "Version"), rows), folded=True)
+    table = _pairs("Software this audit ran on", ("Package", "Version"), rows)
+    return replace(table, folded=True, listed=True)
 
 
 def _register(audit: Audit) -> Table:
@@ -240,6 +243,7 @@ def _register(audit: Audit) -> Table:
         rows=rows,
         full=True,
         kind="register",
+        listed=True,
     )
 
 
@@ -293,7 +297,7 @@ def _methods(audit: Audit) -> Table:
             cells=(
                 Cell(text=name(piece.method, 60), sub=_engine(piece)),
                 Cell(text=name(piece.measures, 300) or "–"),
-                Cell(text=name(" ".join(map(sentence, piece.limits)), 400) or "–"),
+                Cell(text=name(" ".join(map(sentence, piece.limits)), 1200) or "–"),
                 Cell(text=name("; ".join(piece.cites), 200) or "–"),
             )
         )

@@ -47,6 +47,8 @@ def render(audit: Audit) -> bytes:
     style = Markup(palette.printed_sheet() + source("report.css") + source("print.css"))  # noqa: S704
     head = {"style": style, "script": "", "digest": "", "faces": Markup(fonts.linked(SCHEME))}  # noqa: S704
     text = fonts.spelled(page(audit, media="paper", head=head))
+    # WeasyPrint breaks at the sign, but not at the element, when a word's last piece does not fit.
+    text = text.replace("<wbr>", "\u200b")
     moment = _finished(audit)
     attached = Attachment(
         string=audit.to_json().encode("utf-8", "backslashreplace"),

@@ -14,7 +14,7 @@ from xai_audit.render import findings as told
 from xai_audit.render import ledger as ledgers
 from xai_audit.render import numbers as printed
 from xai_audit.render.palette import VERDICTS
-from xai_audit.render.shown import Section, Table
+from xai_audit.render.shown import Exhibit, Section, Table
 from xai_audit.render.thresholds import matches, primary
 from xai_audit.render.visible import name, prose
 
@@ -137,9 +137,36 @@ def _sections(audit: Audit, plan: Mapping[str, Any]) -> list[Section]:
             ],
             unmeasured=[facts.unmeasured(piece) for piece in shown if piece.status != "measured"],
         )
+        section.exhibits = _limits_once(section.exhibits)
         section.mark = _mark(section)
         made.append(section)
     return sorted(made, key=lambda section: order(section.number))
+
+
+LIMITS = 6
+"""Sentences on what numbers cannot show, below one table."""
+
+
+def _limits_once(shown: Sequence[Exhibit]) -> list[Exhibit]:
+    """Exhibits whose tables say below them what cannot be read from them, each sentence once in a section.
+
+    What a table that paper leaves out says is said again at the next one on paper.
+    """
+    told: set[str] = set()
+    made = []
+    for exhibit in shown:
+        table = exhibit.table
+        fresh = [said for said in table.limits if said not in told] if table else []
+        if table is None or not fresh:
+            made.append(exhibit)
+            continue
+        if exhibit.on_paper and not table.screen:
+            told.update(fresh[:LIMITS])
+        rest = len(fresh) - LIMITS
+        note = f"What cannot be read from this: {' '.join(fresh[:LIMITS])}"
+        note += f" Annex G has {rest} more." if rest > 0 else ""
+        made.append(replace(exhibit, table=replace(table, notes=(*table.notes, note))))
+    return made
 
 
 def _mark(section: Section) -> Mark | None:
@@ -191,6 +218,14 @@ def place_rules(
     return ruled
 
 
+CLASSIFIED = {
+    "annex_iii_point": "Annex III point",
+    "profiling": "Profiling of people",
+    "art6_3": "Exemption under Article 6(3)",
+    "annex_i": "Legislation of Annex I",
+    "role": "Role of who states this",
+}
+"""The provider's words on where the system stands, by their keys in the spec."""
 BEFORE = {
     "identity": ("identity",),
     "legal": ("dates",),
@@ -199,7 +234,7 @@ BEFORE = {
     "scope": ("unmeasured",),
 }
 """Tables of facts that a section prints before its evidence."""
-AFTER = {"scope": ("rules",), "reproduction": ("environment", "methods", "register")}
+AFTER = {"reproduction": ("environment", "rules", "methods", "register")}
 """Tables of facts that it prints after."""
 
 
@@ -243,7 +278,7 @@ def texts(audit: Audit) -> dict[str, Any]:
         "threshold": subject.get("threshold"),
         "classes": tuple(name(c, 40) for c in subject.get("classes") or ()),
         "classification": [
-            (name(str(key).replace("_", " "), 40), name(facts.brief(value), 300))
+            (CLASSIFIED.get(key, name(str(key).replace("_", " "), 40)), name(facts.brief(value), 300))
             for key, value in classification.items()
             if value is not None
         ],

@@ -57,6 +57,8 @@ class Table:
     full: bool = False
     """Whether it takes the margin column too."""
     notes: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
+    """What its numbers cannot show, a sentence each; a section says each of them once."""
     number: str = ""
     folded: bool = False
     """Whether a screen shows it folded; paper never does."""
@@ -64,6 +66,17 @@ class Table:
     """Whether paper leaves it out; the section then says that something was left out."""
     kind: str = ""
     """A CSS class that sets its column widths."""
+    listed: bool = False
+    """Whether paper sets its rows as a list in columns: short rows, a first cell and what belongs to it."""
+
+    @property
+    def folds(self) -> bool:
+        """Whether a screen shows it folded: asked for, or longer than a screen or two."""
+        return self.folded or len(self.rows) > LONG
+
+
+LONG = 25
+"""Rows over which a screen folds a table."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,10 +106,16 @@ class Exhibit:
     margin: tuple[Note, ...] = ()
     screen: bool = False
     """Whether paper leaves all of it out."""
+    gridded: bool = False
+    """Whether paper has its picture in a grid of small ones instead."""
+    grid: tuple[Figure, ...] = ()
+    """Small pictures two in a row, on paper alone; their common title and words are the figure's."""
 
     @property
     def on_paper(self) -> bool:
         """Whether anything of it is on paper."""
+        if self.grid:
+            return True
         return not self.screen and bool(self.lead or self.figure or (self.table and not self.table.screen))
 
     @property
@@ -211,9 +230,19 @@ class Section:
     """Evidence that was skipped or failed, with the reason."""
 
     @property
+    def stated(self) -> list[Said]:
+        """What people say here; what nobody says stands in one box, see ``missing``."""
+        return [said for said in self.statements if not said.absent]
+
+    @property
+    def missing(self) -> list[Said]:
+        """What nobody says."""
+        return [said for said in self.statements if said.absent]
+
+    @property
     def left_out(self) -> int:
         """Tables and pictures that paper leaves to the HTML report."""
-        whole = [exhibit for exhibit in self.exhibits if not exhibit.on_paper]
+        whole = [exhibit for exhibit in self.exhibits if not exhibit.on_paper and not exhibit.gridded]
         tables = [e for e in self.exhibits if e.on_paper and e.table is not None and e.table.screen]
         return len(whole) + len(tables)
 
