@@ -1,4 +1,12 @@
 "use strict";
+// A link into a folded table opens it.
+const unfold = () => {
+  const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const fold = target && target.closest("details");
+  if (fold) { fold.open = true; target.scrollIntoView(); }
+};
+addEventListener("hashchange", unfold);
+unfold();
 // Sorting and filtering for tables that are whole without them.
 for (const table of document.querySelectorAll("table[data-tools]")) {
   const body = table.tBodies[0];

@@ -97,3 +97,10 @@ def test_missing_statements_say_who_can_supply_them() -> None:
         == "2 statements are missing: oversight.a and oversight.b"
     )
     assert "signs" in wording.statements(["signatories"])
+
+
+def test_an_exact_number_shows_the_figures_that_tell_it_from_its_threshold() -> None:
+    assert wording.number(exactly(0.0014, 10)) == "0.0014"
+    assert wording.number(exactly(1 / 3, 30)) == "0.333"
+    assert wording.number(exactly(4.4e-14, 10)) == "below 0.000001"
+    assert wording.number(exactly(0.0, 10)) == "0"

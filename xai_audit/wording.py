@@ -80,6 +80,8 @@ def level(number: float) -> str:
 
 def number(estimate: Estimate) -> str:
     """An estimate as printed, ``0.72 [0.58, 0.89]``; an exact one without brackets."""
+    if estimate.exact and 0 < abs(estimate.value) < 1e-6:
+        return "below 0.000001" if estimate.value > 0 else "above −0.000001"
     digits = places(estimate)
     value = plain(estimate.value, digits)
     if estimate.exact:

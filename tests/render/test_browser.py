@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import needs_sources
 from tests.render import audits
 from xai_audit.render import renderers
 
@@ -35,6 +39,33 @@ def folder(tmp_path_factory) -> Path:
     return path
 
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory):
+    """The HTML report of an example, its data prepared and its audit run here, once for all tests of this file."""
+    made: dict[str, Path] = {}
+
+    def of(name: str) -> Path:
+        if name not in made:
+            folder = tmp_path_factory.mktemp(name)
+            for file in ("prepare.py", "audit.yaml"):
+                shutil.copy(EXAMPLES / name / file, folder)
+            options = ["--quiet", "--set", "run.jobs=1", "--set", "report.formats=[html]"]
+            environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(EXAMPLES.parent)}
+            for command in (["prepare.py"], ["-m", "xai_audit", "run", "audit.yaml", "-o", "out", *options]):
+                done = subprocess.run(
+                    [sys.executable, *command],
+                    cwd=folder, env=environment, capture_output=True, text=True, check=False,
+                )  # fmt: skip
+                assert done.returncode in {0, 1, 3}, done.stderr
+            made[name] = folder / "out" / "report.html"
+        return made[name]
+
+    return of
+
+
 def violations(page) -> list[str]:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     found = axe.Axe().run(page).response["violations"]
@@ -50,6 +81,51 @@ def test_axe_finds_nothing(browser, folder: Path, scheme: str, width: int):
     page = context.new_page()
     page.goto((folder / "failing.html").as_uri())
     assert violations(page) == []
+    context.close()
+
+
+@needs_sources
+@pytest.mark.parametrize(
+    ("width", "scheme", "scripted"),
+    # Every pair of the three occurs; each alone takes seconds.
+    [(1280, "light", True), (1280, "dark", False), (360, "light", False), (360, "dark", True)],
+)
+@pytest.mark.parametrize("name", ["berkeley", "diabetes"])
+def test_axe_finds_nothing_in_the_report_of_an_example(
+    browser, real, tmp_path: Path, name: str, width: int, scheme: str, scripted: bool
+):
+    text = real(name).read_text(encoding="utf-8")
+    assert len(text.encode()) < 3_000_000
+    if not scripted:
+        # axe itself needs JavaScript, so what a reader without it sees is the page without its own script.
+        before, script, after = text.rpartition("<script>")
+        assert script
+        text = before + after.partition("</script>")[2]
+    page_file = tmp_path / "report.html"
+    page_file.write_text(text, encoding="utf-8")
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=True
+    )
+    page = context.new_page()
+    page.goto(page_file.as_uri())
+    assert (page.locator("th button").count() > 0) == scripted
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    # Folded tables are part of the report.
+    page.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true")
+    assert violations(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    context.close()
+
+
+def test_a_link_into_a_folded_table_opens_it(browser, folder: Path):
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.goto((folder / "failing.html").as_uri())
+    fold = page.locator("#reproduction details", has=page.locator("tr[id]")).first
+    row = fold.locator("tr[id]").last
+    assert row.is_hidden()
+    page.goto((folder / "failing.html").as_uri() + f"#{row.get_attribute('id')}")
+    assert row.is_visible()
     context.close()
 
 
@@ -105,6 +181,8 @@ def test_tables_sort_by_number_and_filter_by_word(browser, folder: Path):
     sizes = [int(text) for text in table.locator("tbody tr td:nth-child(3)").all_inner_texts()]
     assert sizes == sorted(sizes)
     register = page.locator("#reproduction .sheet", has=page.locator("table.k-register"))
+    if register.locator("summary").count():
+        register.locator("summary").click()
     register.locator("input").fill("shap/")
     shown = register.locator("tbody tr:visible").count()
     assert 0 < shown < register.locator("tbody tr").count()

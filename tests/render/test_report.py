@@ -135,3 +135,83 @@ def test_page_one_reads_as_it_did():
     lines += [f"{said.text or said.asks} -- {said.author}" for said in page.signatures]
     golden = Path(__file__).parent / "golden" / "page_one.txt"
     assert "\n".join(lines).replace("\u00a0", " ") + "\n" == golden.read_text(encoding="utf-8")
+
+
+def compared_within(pooled: tuple[float, float, float], crude: tuple[float, float, float]) -> str:
+    """The title of a difference by sex within departments, from the pooled and the crude one."""
+    from xai_audit.evidence import Estimate, Evidence, Group, Groups, Summary
+
+    def between(value: float, low: float, high: float) -> Summary:
+        number = Estimate(value=value, low=low, high=high, n=900)
+        return Summary(between=("woman", "man"), difference=number, pairs=1, insufficient=0)
+
+    def piece(method: str, by: str, columns: str, summary: Summary) -> Evidence:
+        estimate = Estimate(value=0.1, low=-0.1, high=0.3, n=300)
+        group = Group(key={by: "a"}, n=300, count=300, status="measured", estimate=estimate)
+        return Evidence(
+            id=f"{method}/{columns}",
+            method=method,
+            kind="metric",
+            title="Selection rate of woman minus that of man, within each department",
+            status="measured",
+            observation=Groups(by=(by,), groups=(group,), summary=summary),
+        )
+
+    method = "demographic_parity_difference"
+    made = audits.audit(
+        [],
+        [
+            piece(f"conditional_{method}", "department", "department+gender", between(*pooled)),
+            piece(method, "gender", "gender", between(*crude)),
+        ],
+        "review",
+    )
+    section = next(s for s in report(made).sections if s.id == "bias")
+    exhibit = next(e for e in section.exhibits if e.figure and "ompared within" in e.figure.title)
+    assert exhibit.figure is not None
+    assert exhibit.table is not None
+    assert exhibit.table.rows[-1].cells[0].text == "Pooled"
+    return exhibit.figure.title.replace("\u00a0", " ").partition(": pooled")[0]
+
+
+@pytest.mark.parametrize(
+    ("pooled", "crude", "said"),
+    [
+        ((0.02, -0.01, 0.05), (0.14, 0.11, 0.17), "the gap closes"),
+        ((-0.06, -0.09, -0.03), (0.14, 0.11, 0.17), "the gap remains"),
+        ((0.06, 0.03, 0.09), (0.14, 0.11, 0.17), "the gap turns round"),
+        ((0.06, 0.03, 0.09), (0.02, 0.00, 0.05), "a gap appears"),
+        ((0.02, -0.01, 0.05), (0.02, 0.00, 0.05), "there is no gap larger than chance either"),
+    ],
+)
+def test_a_gap_within_a_column_is_told_as_the_intervals_allow(pooled, crude, said: str):
+    assert compared_within(pooled, crude) == f"Compared within department, {said}"
+
+
+def test_what_a_number_cannot_show_is_said_once_on_paper_and_once_on_a_screen():
+    for case in audits.ALL.values():
+        for section in report(case()).sections:
+            on_paper = [
+                e.table.limits for e in section.exhibits if e.table and e.on_paper and not e.table.screen
+            ]
+            said = [note for notes in on_paper for note in notes]
+            assert len(said) == len(set(said))
+
+
+def test_missing_statements_stand_in_one_box_of_a_section_and_one_by_one_in_the_annex():
+    from xai_audit.render import renderers
+
+    made = report(audits.failing())
+    system = next(section for section in made.sections if section.id == "system")
+    assert len(system.missing) + len(system.stated) == len(system.statements)
+    text = renderers["html"](audits.failing()).decode()
+    part = text.partition('<section id="system"')[2].partition("</section>")[0]
+    assert part.count('class="gap ') + part.count('class="gap"') == bool(system.missing)
+    assert all(one.asks.replace("'", "&#39;") in part for one in system.missing)
+
+
+def test_a_classification_prints_in_words():
+    spec = audits.spec()
+    spec["system"]["classification"] = {"annex_iii_point": "5(b)", "profiling": True, "role": None}
+    made = report(audits.audit([], [], "review", spec=spec))
+    assert made.texts["classification"] == [("Annex III point", "5(b)"), ("Profiling of people", "yes")]

@@ -6,9 +6,9 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from xai_audit.evidence import Groups, Scalar
-from xai_audit.render import charts, claims, listings, numbers, tables, thresholds
-from xai_audit.render.exhibits import any_shape, limited, limits, margin, performance
+from xai_audit.evidence import Groups, Scalar, encoded
+from xai_audit.render import charts, claims, listings, numbers, people, tables, thresholds
+from xai_audit.render.exhibits import any_shape, columns_of, limited, limits, margin, performance
 from xai_audit.render.ink import Threshold
 from xai_audit.render.shown import Exhibit, Figure
 from xai_audit.render.visible import name
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 def by_group(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
     """Section 8: the primary measure drawn by group, all measures in tables, the crossings as matrices."""
     grouped = [piece for piece in pieces if isinstance(piece.observation, Groups)]
+    explains = people.explanatory(audit)
     plain = [p for p in grouped if isinstance(p.observation, Groups) and len(p.observation.by) == 1]
+    plain.sort(key=lambda p: bool(explains.intersection(columns_of(p))))
     # Crossings, and groups that have a class or a rate as one more key.
     crossed = [piece for piece in grouped if piece not in plain]
     methods = list(dict.fromkeys(piece.method for piece in plain))
@@ -180,7 +182,10 @@ def fairness(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
     if table is not None:
         made.append(Exhibit(table=limited(table, limits(compared)), margin=margin(audit, compared)))
     simple = [p for p in compared if isinstance(p.observation, Groups) and len(p.observation.by) == 1]
-    drawn = _ratios(audit, [p for p in simple if p.method.endswith("_ratio")])
+    # A column that others are compared within is no group of people to treat alike: the tables hold it.
+    explains = people.explanatory(audit)
+    between = [p for p in simple if isinstance(p.observation, Groups) and p.observation.by[0] not in explains]
+    drawn = _ratios(audit, [p for p in between if p.method.endswith("_ratio")])
     if drawn is not None:
         made.append(drawn)
     made += [_within(audit, piece) for piece in within]
@@ -194,7 +199,7 @@ def fairness(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
             continue
         told.add(method)
         found = tables.contrasts(own)
-        leads = _leads(own)
+        leads = _leads([piece for piece in own if piece in between])
         if found is not None:
             made.append(Exhibit(table=found, lead=leads, margin=margin(audit, own)))
     for piece in compared:
@@ -205,7 +210,9 @@ def fairness(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
         if piece in simple or doubled:
             continue
         if (found := listings.crossing(piece)) is not None:
-            selected = piece.method.startswith("demographic_parity")
+            # The rates of groups that receive the favourable outcome stand in section 8 where they were asked for.
+            twin = "/".join(("selection_rate", piece.id.partition("/")[2]))
+            selected = piece.method.startswith("demographic_parity") and audit.get(twin) is None
             table = found if selected else replace(found, folded=True, screen=True)
             made.append(Exhibit(table=table, margin=margin(audit, [piece])))
     others = [piece for piece in pieces if piece not in compared]
@@ -218,29 +225,71 @@ def fairness(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
 
 
 def _within(audit: Audit, piece: Evidence) -> Exhibit:
-    """The same difference within each level of a column that may explain it, against no difference."""
+    """The same difference within each level of a column that may explain it, pooled last, against no difference."""
     assert isinstance(piece.observation, Groups)
-    column = numbers.joined(name(key, 40) for key in piece.observation.by)
-    known = [
-        g.estimate for g in piece.observation.groups if g.status == "measured" and g.estimate is not None
-    ]
-    lower = sum(e.high is not None and e.high < 0 for e in known)
-    higher = sum(e.low is not None and e.low > 0 for e in known)
+    seen = piece.observation
+    column = numbers.joined(name(key, 40) for key in seen.by)
+    known = [g.estimate for g in seen.groups if g.status == "measured" and g.estimate is not None]
+    apart = sum(_apart(estimate) for estimate in known)
+    pooled = seen.summary.difference if seen.summary else None
     title = name(piece.title, 100)
-    said = f"{title}: below zero by more than chance in {lower} of {len(known)}, above zero in {higher}"
-    zero = Threshold(0.0, "0", "at_least", "no difference")
-    rows = rows_of(audit, [piece], zero)
-    if rows and rows[0].label == "All rows":
-        rows[0] = replace(rows[0], label="Pooled")
+    said = _closes(audit, piece, column) or f"{title}: larger than chance in {apart} of {len(known)}"
+    rows = [
+        replace(row, strong=bool(row.estimate and _apart(row.estimate)), gap=False)
+        for row in rows_of(audit, [piece], None)
+    ]
+    if pooled is not None:
+        rows.append(
+            charts.Row(
+                label="pooled", estimate=pooled, n=f"{pooled.n:,}", strong=bool(_apart(pooled)), gap=True
+            )
+        )
     figure = Figure(
         title=said,
-        subtitle=f"Difference within each {column}, with 95 % interval. Dark: all of the interval is below zero.",
-        drawing=charts.dots(rows, said, threshold=zero, unit="difference"),
+        subtitle=f"{title}, with 95 % interval. Dark: all of the interval is on one side of zero, "
+        f"in {apart} of the {len(known)} large enough to compare.",
+        drawing=charts.dots(
+            rows, said, threshold=Threshold(0.0, "0", "at_least", "no difference"), unit="difference"
+        ),
     )
-    over = {piece.method: piece.observation.overall} if piece.observation.overall is not None else {}
-    table = tables.by_group(title, [(piece.observation.by, [piece])], over)
-    table = limited(table, limits([piece]))
+    table = tables.by_group(title, [(seen.by, [piece])], {piece.method: pooled} if pooled else {}, "Pooled")
+    # The whole title stands in the caption.
+    columns = (*table.columns[:-1], replace(table.columns[-1], head="Difference"))
+    rows_last = (*table.rows[1:], replace(table.rows[0], begins=True)) if pooled else table.rows
+    table = limited(replace(table, columns=columns, rows=rows_last), limits([piece]))
     return Exhibit(figure=figure, table=table, margin=margin(audit, [piece]))
+
+
+def _apart(estimate: Estimate) -> bool:
+    """Whether all of an interval lies on one side of no difference."""
+    return (estimate.low is not None and estimate.low > 0) or (
+        estimate.high is not None and estimate.high < 0
+    )
+
+
+def _closes(audit: Audit, piece: Evidence, column: str) -> str:
+    """What becomes of a gap when groups are compared within a column; empty where nothing was pooled."""
+    seen = piece.observation
+    if not isinstance(seen, Groups) or seen.summary is None or seen.summary.difference is None:
+        return ""
+    pooled = seen.summary.difference
+    number = f"pooled difference {numbers.number(pooled)}"
+    columns = piece.id.partition("/")[2].split("+")
+    others = [c for c in columns if c not in {encoded(key) for key in seen.by}]
+    crude = audit.get(f"{piece.method.removeprefix('conditional_')}/{'+'.join(others)}")
+    whole = crude.observation.summary if crude and isinstance(crude.observation, Groups) else None
+    same = whole is not None and whole.between and set(whole.between) == set(seen.summary.between or ())
+    if whole is None or whole.difference is None or not same:
+        return f"Compared within {column}: {number}"
+    if not _apart(whole.difference):
+        verb = "a gap appears" if _apart(pooled) else "there is no gap larger than chance either"
+    elif not _apart(pooled):
+        verb = "the gap closes"
+    else:
+        # The crude gap is the second group's rate minus the first's, the pooled one the first's minus the second's.
+        first = (seen.summary.between or ("",))[0] == (whole.between or ("",))[0]
+        verb = "the gap remains" if first == (pooled.value < 0) else "the gap turns round"
+    return f"Compared within {column}, {verb}: {number}"
 
 
 def _ratios(audit: Audit, pieces: Sequence[Evidence]) -> Exhibit | None:

@@ -24,7 +24,7 @@ SERIES = 7
 def curve(observation: Curve, title: str, *, diagonal: bool = False) -> Drawing:
     """Lines with the interval of each point; the first series is the one that matters, each named at its end."""
     return Drawing(
-        _curve(observation, title, WIDE, 210, diagonal=diagonal),
+        _curve(observation, title, WIDE, 180, diagonal=diagonal),
         _curve(observation, title, NARROW, 210, diagonal=diagonal),
     )
 
@@ -47,7 +47,7 @@ def reach(curves: Sequence[Curve]) -> tuple[float, ...]:
     )
 
 
-def _curve(
+def _curve(  # noqa: C901, PLR0912  # one picture, top to bottom
     observation: Curve,
     title: str,
     width: float,
@@ -56,6 +56,7 @@ def _curve(
     diagonal: bool,
     span: Sequence[float] = (),
 ) -> Markup:
+    """``span``: the numbers a shared scale must hold; then the names of lines and axes are left to the grid."""
     lines = observation.series[:SERIES]
     labels = [name(series.name, 24) for series in lines] if len(lines) > 1 and not span else []
     right = width - 12 - min(max((len(label) for label in labels), default=0) * 5.8 + 8, 120)

@@ -66,7 +66,7 @@ def any_shape(audit: Audit, piece: Evidence) -> Exhibit | None:  # noqa: PLR0911
             return Exhibit(table=listings.crossing(piece), margin=margin(audit, [piece]), lead=_lead(piece))
         case Ranking() if piece.kind != "explainer":
             # A list of faults, not of inputs in order of what they do.
-            return Exhibit(table=limited(listings.names(seen, title), notes), margin=margin(audit, [piece]))
+            return Exhibit(lead=listings.names(seen, title), margin=margin(audit, [piece]))
         case Ranking():
             said = claims.leaders(seen)
             unit = f"{seen.unit}, " if seen.unit else ""
@@ -89,7 +89,9 @@ def any_shape(audit: Audit, piece: Evidence) -> Exhibit | None:  # noqa: PLR0911
                     table=limited(listings.matrix(seen, title), notes), margin=margin(audit, [piece])
                 )
             figure = Figure(title=title, subtitle=piece.measures, drawing=charts.draw(seen, title))
-            table = replace(limited(listings.matrix(seen, title), notes), folded=True, screen=True, full=False)
+            table = replace(
+                limited(listings.matrix(seen, title), notes), folded=True, screen=True, full=False
+            )
             return Exhibit(figure=figure, table=table, margin=margin(audit, [piece]))
         case Cases():
             return None  # told in pictures of their own, see performance

@@ -146,6 +146,7 @@ def _columns(audit: Audit) -> Table:
         rows=rows,
         notes=(f"and {more:,} more in audit.json.",) if more > 0 else (),
         folded=len(columns) > 12,
+        listed=True,
     )
 
 
@@ -162,9 +163,11 @@ def _levels(levels: Any) -> str:
 
 def _groupings(audit: Audit) -> Table:
     rows: list[Line] = []
-    for grouping in audit.subject.get("groupings") or ():
+    known = audit.subject.get("groupings") or ()
+    for grouping in known:
         if len(grouping["columns"]) > 1:
             continue
+        explains = bool(grouping.get("explanatory"))
         for index, (label, count) in enumerate(zip(grouping["labels"], grouping["counts"], strict=True)):
             size = (
                 f"{count:,}"
@@ -174,7 +177,10 @@ def _groupings(audit: Audit) -> Table:
             rows.append(
                 Line(
                     cells=(
-                        Cell(text=name(grouping["columns"][0], 60)),
+                        Cell(
+                            text=name(grouping["columns"][0], 60),
+                            sub="others are compared within it" if explains and not index else "",
+                        ),
                         Cell(text=name(label, 80)),
                         Cell(text=size, muted=not isinstance(count, int)),
                     ),
@@ -182,7 +188,9 @@ def _groupings(audit: Audit) -> Table:
                 )
             )
     return Table(
-        caption="Groups that are compared, and how many rows of the test data each holds",
+        caption="Groups that are compared"
+        + (", or within which others are," if any(g.get("explanatory") for g in known) else ",")
+        + " and how many rows of the test data each holds",
         columns=(Column(head="Column"), Column(head="Group"), Column(head="n", numeric=True)),
         rows=tuple(rows),
     )
@@ -254,14 +262,10 @@ def _rules(audit: Audit) -> Table:
         rows.append(
             Line(
                 cells=(
-                    Cell(text=judged.rule, sub=judged.policy),
+                    Cell(text=judged.rule, sub=judged.policy if len(audit.policies) > 1 else ""),
                     Cell(text=judged.title),
-                    Cell(
-                        text=judged.clause,
-                        sub=f"{judged.basis}; {judged.applies[:1].lower()}{judged.applies[1:]}"
-                        if judged.applies
-                        else judged.basis,
-                    ),
+                    # From when it applies stands in section 3, by date.
+                    Cell(text=judged.clause, sub=judged.basis),
                     Cell(text=judged.threshold),
                     Cell(text=judged.word, mark=judged.mark, sub=judged.level, href=f"#{judged.anchor}"),
                 ),
@@ -296,22 +300,21 @@ def _methods(audit: Audit) -> Table:
         rows[piece.method] = Line(
             cells=(
                 Cell(text=name(piece.method, 60), sub=_engine(piece)),
-                Cell(text=name(piece.measures, 300) or "–"),
+                Cell(text=sentence(name(piece.measures, 300)) or "–", sub=name("; ".join(piece.cites), 400)),
                 Cell(text=name(" ".join(map(sentence, piece.limits)), 1200) or "–"),
-                Cell(text=name("; ".join(piece.cites), 200) or "–"),
             )
         )
     return Table(
-        caption="Methods, what they measure, what they cannot show",
+        caption="Methods, what they measure and after whom, what they cannot show",
         columns=(
             Column(head="Method"),
-            Column(head="Measures"),
+            Column(head="Measures; after"),
             Column(head="Cannot show"),
-            Column(head="After"),
         ),
         rows=tuple(rows[key] for key in sorted(rows)),
         full=True,
         kind="methods",
+        listed=True,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from xai_audit.evidence import Groups
+from xai_audit.evidence import Groups, Scalar
 from xai_audit.render import numbers
 from xai_audit.render.claims import sentence
 from xai_audit.render.palette import VERDICTS
@@ -99,7 +99,7 @@ def judged(audit: Audit, finding: Finding) -> Judged:
         level={"error": "blocks", "warning": "warns", "note": "note"}[finding.level],
         message=sentence(prose(finding.message)),
         observed=_observed(part),
-        quantity=_quantity(finding, part),
+        quantity=_quantity(audit, finding, part),
         threshold=finding.threshold or _asked(finding),
         affected=_affected(audit, finding, part),
         sure=_sure(finding, part),
@@ -129,7 +129,7 @@ def _observed(part: Part | None) -> str:
     return numbers.number(part.estimate)
 
 
-def _quantity(finding: Finding, part: Part | None) -> str:
+def _quantity(audit: Audit, finding: Finding, part: Part | None) -> str:
     if part is None:
         return ""
     if part.estimate is None:
@@ -139,7 +139,9 @@ def _quantity(finding: Finding, part: Part | None) -> str:
     if columns and columns not in words[0].split():
         words.append(f"by {columns}")
     others = sum(1 for other in finding.parts if other is not part and other.kind == part.kind)
-    text = f"{' '.join(words)}, {numbers.size(part.estimate.n)}"
+    piece = audit.get(part.evidence)
+    unit = piece.observation.unit if piece and isinstance(piece.observation, Scalar) else None
+    text = f"{' '.join(words)}, {numbers.counted(part.estimate.n, unit)}"
     return f"{text}; {others} more like it" if others and finding.kind in {"fail", "open"} else text
 
 

@@ -309,7 +309,7 @@ def _inputs(audit: Audit) -> Sequence[Line]:
                 Cell(text="Inputs, by kind; section 6 names them"),
                 Cell(text=visible(text)),
                 Cell(text="–", muted=True),
-                Cell(text=f"{len(columns)}"),
+                Cell(text="–", muted=True),
             )
         )
     ]

@@ -160,16 +160,14 @@ def ranking(observation: Ranking, caption: str) -> Table:
     )
 
 
-def names(observation: Ranking, caption: str) -> Table:
-    """The entries of a ranking by name alone, where their order says nothing."""
+def names(observation: Ranking, title: str) -> str:
+    """The entries of a ranking by name alone, where their order says nothing, in a sentence."""
     items = observation.items[:LONGEST]
+    if not items:
+        return f"{title}: none."
     more = len(observation.items) - len(items)
-    return Table(
-        caption=caption,
-        columns=(Column(head="What"),),
-        rows=tuple(Line(cells=(Cell(text=name(item.name, 120)),)) for item in items),
-        notes=(f"and {more:,} more in audit.json.",) if more > 0 else (),
-    )
+    rest = f"; and {more:,} more in audit.json" if more > 0 else ""
+    return f"{title}: {', '.join(name(item.name, 120) for item in items)}{rest}."
 
 
 def curve(observation: Curve, caption: str) -> Table:

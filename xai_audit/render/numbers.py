@@ -74,6 +74,14 @@ def number(estimate: Estimate, places: int | None = None, *, n: bool = False) ->
     return f"{text}, {size(estimate.n)}" if n else text
 
 
+def counted(n: int, unit: str | None) -> str:
+    """``30 kinds of input`` for a share of something that is no row of the data; else ``n = 30``."""
+    what = (unit or "").removeprefix("share of ")
+    if not unit or not unit.startswith("share of ") or what.split()[-1] in {"rows", "people"}:
+        return size(n)
+    return f"{n:,}\u00a0{what}"
+
+
 def size(n: int) -> str:
     """A number of rows, ``n = 442``."""
     return f"n{NBSP}={NBSP}{n:,}"

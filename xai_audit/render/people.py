@@ -43,9 +43,40 @@ def said(audit: Audit, key: str) -> list[Said]:
     return [*(_entry(audit, asked, entry) for entry in given), *(gap(asked, letter) for letter in missing)]
 
 
+def together(entries: list[Said], cap: int = 0) -> list[Said]:
+    """Parts of one statement by one person as one, a line each; ``cap`` cuts what is longer."""
+    made: list[Said] = []
+    for entry in entries:
+        last = made[-1] if made else None
+        if last is None or entry.absent or last.absent or _of(last) != _of(entry):
+            made.append(entry)
+            continue
+        begun = f"{last.label}: {last.text}" if last.label else last.text
+        made[-1] = replace(last, text=f"{begun}\n{entry.label}: {entry.text}", label="")
+    return [
+        replace(one, text=f"{one.text[:cap].rstrip()}…") if cap and len(one.text) > cap else one
+        for one in made
+    ]
+
+
+def _of(entry: Said) -> tuple[object, ...]:
+    """What parts must share to be printed together."""
+    return entry.asks, entry.clause, entry.author, entry.language, entry.upright, entry.attributed
+
+
 def gap(asked: Asked, letter: str = "") -> Said:
     """The dashed box: what is missing, which provision asks for it, who can supply it."""
     return Said(asks=asked.asks, clause=asked.clause, who=asked.who, label=letter)
+
+
+def explanatory(audit: Audit) -> set[str]:
+    """Columns that groups are compared within, which are no groups of people to treat alike."""
+    return {
+        column
+        for grouping in audit.subject.get("groupings") or ()
+        if grouping.get("explanatory")
+        for column in grouping["columns"]
+    }
 
 
 def present(audit: Audit, key: str) -> bool:
@@ -174,10 +205,9 @@ SHORT = 180
 def condensed(entries: list[Said]) -> list[Said]:
     """Statements as the ledger prints them: shortened, and gaps for the same person in one box."""
     made: list[Said] = []
-    for entry in entries:
+    for entry in together(entries, SHORT):
         if not entry.absent:
-            text = entry.text if len(entry.text) <= SHORT else f"{entry.text[:SHORT].rstrip()}…"
-            made.append(replace(entry, text=text))
+            made.append(entry)
             continue
         asks = f"{entry.asks}, part {entry.label}" if entry.label else entry.asks
         last = made[-1] if made else None

@@ -13,6 +13,7 @@ from xai_audit.render import compared, exhibits, facts, front, people
 from xai_audit.render import findings as told
 from xai_audit.render import ledger as ledgers
 from xai_audit.render import numbers as printed
+from xai_audit.render.claims import sentence
 from xai_audit.render.palette import VERDICTS
 from xai_audit.render.shown import Exhibit, Section, Table
 from xai_audit.render.thresholds import matches, primary
@@ -133,11 +134,11 @@ def _sections(audit: Audit, plan: Mapping[str, Any]) -> list[Section]:
                 said
                 for key in entry.get("statements", ())
                 if key in wanted
-                for said in people.said(audit, key)
+                for said in people.together(people.said(audit, key))
             ],
             unmeasured=[facts.unmeasured(piece) for piece in shown if piece.status != "measured"],
         )
-        section.exhibits = _limits_once(section.exhibits)
+        section.exhibits = _once(section.exhibits)
         section.mark = _mark(section)
         made.append(section)
     return sorted(made, key=lambda section: order(section.number))
@@ -147,25 +148,36 @@ LIMITS = 6
 """Sentences on what numbers cannot show, below one table."""
 
 
-def _limits_once(shown: Sequence[Exhibit]) -> list[Exhibit]:
-    """Exhibits whose tables say below them what cannot be read from them, each sentence once in a section.
+def _once(shown: Sequence[Exhibit]) -> list[Exhibit]:
+    """Exhibits that say below their tables what cannot be read from them, each sentence once in a section.
 
-    What a table that paper leaves out says is said again at the next one on paper.
+    What a table that paper leaves out says is said again at the first one on paper. A sentence that a picture
+    has for its title is not said again above a table.
     """
-    told: set[str] = set()
+    paper: set[str] = set()
+    screen: set[str] = set()
+    titles: list[str] = []
     made = []
-    for exhibit in shown:
+    for one in shown:
+        lead = one.lead
+        for title in titles:
+            lead = lead.replace(title, "").strip()
+        exhibit = replace(one, lead=lead)
+        if exhibit.figure is not None and exhibit.on_paper:
+            titles.append(sentence(exhibit.figure.title))
         table = exhibit.table
-        fresh = [said for said in table.limits if said not in told] if table else []
-        if table is None or not fresh:
+        if table is None:
             made.append(exhibit)
             continue
-        if exhibit.on_paper and not table.screen:
-            told.update(fresh[:LIMITS])
+        printed_too = exhibit.on_paper and not table.screen
+        told = paper if printed_too else screen
+        fresh = [said for said in table.limits if said not in told]
+        screen.update(fresh[:LIMITS])
+        paper.update(fresh[:LIMITS] if printed_too else ())
         rest = len(fresh) - LIMITS
         note = f"What cannot be read from this: {' '.join(fresh[:LIMITS])}"
         note += f" Annex G has {rest} more." if rest > 0 else ""
-        made.append(replace(exhibit, table=replace(table, notes=(*table.notes, note))))
+        made.append(replace(exhibit, table=replace(table, limits=(note,) if fresh else ())))
     return made
 
 

@@ -191,6 +191,11 @@ class Judged:
     kind: str = ""
 
     @property
+    def settled(self) -> bool:
+        """Whether what was seen already says what would settle it."""
+        return "settle it" in self.message
+
+    @property
     def anchor_tail(self) -> str:
         """The finding's anchor without its kind: the rule's anchor ends the same."""
         return self.anchor.removeprefix("finding-")

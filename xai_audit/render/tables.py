@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from xai_audit.evidence import Groups, Scalar
 from xai_audit.render import findings as told
-from xai_audit.render import numbers, thresholds
+from xai_audit.render import numbers, people, thresholds
 from xai_audit.render.palette import VERDICTS
 from xai_audit.render.shown import Cell, Column, Line, Table
 from xai_audit.render.visible import anchor, name, visible
@@ -85,7 +85,7 @@ def overall(audit: Audit, pieces: Sequence[Evidence]) -> Table | None:
                         sub=name(piece.observation.unit or "", 40),
                         sort=str(estimate.value),
                     ),
-                    Cell(text=f"{estimate.n:,}", sort=str(estimate.n)),
+                    _number_of(piece.observation),
                     demand(held),
                     mark_of(audit, piece.id),
                 )
@@ -106,6 +106,15 @@ def overall(audit: Audit, pieces: Sequence[Evidence]) -> Table | None:
         full=True,
         kind="overall",
     )
+
+
+def _number_of(seen: Scalar) -> Cell:
+    """How many, and of what where they are no rows of the data; a count of nothing has none."""
+    n = seen.estimate.n
+    if not n and seen.unit:
+        return Cell(text="–", muted=True, sort="0")
+    what = numbers.counted(n, seen.unit)
+    return Cell(text=f"{n:,}", sub="" if "=" in what else what.partition("\u00a0")[2], sort=str(n))
 
 
 def demand(held: Threshold | None) -> Cell:
@@ -170,7 +179,10 @@ def rate_title(piece: Evidence) -> str:
 
 
 def by_group(
-    caption: str, blocks: Sequence[tuple[tuple[str, ...], Sequence[Evidence]]], whole: dict[str, Estimate]
+    caption: str,
+    blocks: Sequence[tuple[tuple[str, ...], Sequence[Evidence]]],
+    whole: dict[str, Estimate],
+    over: str = "All rows",
 ) -> Table:
     """Rates side by side, a block of rows for each sensitive column, lowest first by the first rate."""
     methods = list(dict.fromkeys(piece.method for _, pieces in blocks for piece in pieces))
@@ -182,7 +194,7 @@ def by_group(
     counter = {word: next(m for m in methods if COUNTED.get(m) == word) for word in counted}
     rows: list[Line] = []
     if any(method in whole for method in methods):
-        cells = [Cell(text="All rows"), Cell(text=f"{max(e.n for e in whole.values()):,}")]
+        cells = [Cell(text=over), Cell(text=f"{max(e.n for e in whole.values()):,}")]
         cells += [Cell(text=f"{whole[counter[w]].n:,}" if counter[w] in whole else "–") for w in counted]
         cells += [
             Cell(text=numbers.number(whole[m], places[m]), sort=str(whole[m].value))
@@ -233,6 +245,11 @@ def dagger(rows: Sequence[Line]) -> tuple[str, ...]:
 
 def gaps(audit: Audit, pieces: Sequence[Evidence]) -> Table | None:
     """The widest gap of every comparison over all its pairs: between whom, how large, against what."""
+    within = people.explanatory(audit)
+
+    def explains(piece: Evidence) -> str:
+        return ", which others are compared within" if set(piece.observation.by) <= within else ""  # type: ignore[union-attr]
+
     rows = []
     for piece in pieces:
         summary = piece.observation.summary if isinstance(piece.observation, Groups) else None
@@ -247,7 +264,7 @@ def gaps(audit: Audit, pieces: Sequence[Evidence]) -> Table | None:
         rows.append(
             Line(
                 cells=(
-                    Cell(text=name(piece.title, 60), sub=f"by {told.by(piece.id)}"),
+                    Cell(text=name(piece.title, 60), sub=f"by {told.by(piece.id)}{explains(piece)}"),
                     Cell(text=between or "–", sub=f"{numbers.some(summary.pairs, 'pair')}{small}"),
                     Cell(
                         text=numbers.number(estimate) if estimate else "not compared",
