@@ -55,7 +55,7 @@ def _arrows(case: Mapping[str, Any], title: str, width: float) -> Markup:
     places = [base]
     for _, change, _, _ in moved:
         places.append(places[-1] + change)
-    left, right = (6.0, width - 8.0) if narrow else (160.0, width - 134.0)
+    left, right = (12.0, width - 12.0) if narrow else (160.0, width - 134.0)
     values = [*places, score, *([float(threshold)] if threshold is not None else [])]
     scale = axes.linear(values, left, right)
     pitch = PITCH * 1.8 if narrow else float(PITCH)
