@@ -1,9 +1,8 @@
-"""Intervals for rows: against other people's code, bits that row order cannot move, and short simulations."""
+"""Intervals of ROC curves: against other people's code, bits that row order cannot move, and short simulations."""
 
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -15,43 +14,12 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
+from tests.test_intervals_rows import LEVEL, at_least, ends, holds, sound
 from xai_audit import intervals as iv
 from xai_audit import intervals_roc as roc
-from xai_audit.intervals_rows import Measured
 
-LEVEL = [0.95]
 scores = st.lists(st.integers(-8, 8).map(lambda i: i / 4), min_size=1, max_size=30)
 classes = st.tuples(scores, scores)
-numbers = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=40)
-
-
-def ends(limits: list[iv.Interval]) -> list[tuple[float, float]]:
-    found = []
-    for low, high in limits:
-        pair = (-math.inf if low is None else low, math.inf if high is None else high)
-        assert all(type(end) is float and not math.isnan(end) for end in pair)
-        assert pair[0] <= pair[1]
-        found.append(pair)
-    return found
-
-
-def sound(found: Measured, *, around: bool = True) -> bool:
-    """Whether levels nest and, where it should be, the value is inside the narrowest."""
-    value, limits = found
-    pairs = ends(limits)
-    slack = 1e-12 * max(abs(value), 1)
-    inside = pairs[0][0] - slack <= value <= pairs[0][1] + slack
-    nest = all(b[0] <= a[0] and a[1] <= b[1] for a, b in pairwise(pairs))
-    return type(value) is float and nest and (inside or not around)
-
-
-def holds(truth: float, found: Measured) -> bool:
-    low, high = ends(found[1])[0]
-    return low <= truth <= high
-
-
-def at_least(share: float, runs: int) -> float:
-    return share - 2 * math.sqrt(share * (1 - share) / runs)
 
 
 @given(classes)
