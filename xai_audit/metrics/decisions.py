@@ -21,25 +21,20 @@ if TYPE_CHECKING:
     from xai_audit.subject import Subject
 
 
-def _confusion_matrix(subject: Subject, _: NoParams, context: Context) -> Iterator[Measured | Skipped]:
+def _confusion_matrix(subject: Subject, _: NoParams, __: Context) -> Iterator[Measured | Skipped]:
     assert subject.prediction is not None
     assert subject.test.target is not None
     valid = known(subject)
     names = tuple(str(label) for label in subject.classes)
     counts = np.zeros((len(names), len(names)), dtype=np.int64)
     np.add.at(counts, (subject.test.target[valid], subject.prediction[valid]), 1)
-    small = int(((counts > 0) & (counts < context.min_cell)).sum())
-    values = tuple(
-        tuple(float(count) if count == 0 or count >= context.min_cell else None for count in row)
-        for row in counts
-    )
-    notes = (f"{small} cells of under {context.min_cell} rows are withheld.",) if small else ()
+    # No cell is withheld: these count mistakes over everybody, and recall and precision print the same counts.
+    values = tuple(tuple(float(count) for count in row) for row in counts)
     yield Measured(
         observation=Matrix(
             rows=names, columns=names, values=values, row_title="true", column_title="predicted"
         ),
         sampling=labelled_sampling(subject),
-        limits=notes,
     )
 
 
