@@ -343,7 +343,11 @@ class _Workers:
 
             import cloudpickle
 
-            handle, name = tempfile.mkstemp(prefix="xai-audit-", suffix=".subject")
+            # It holds people's rows, so it lies with the run's own work, which is discarded with it.
+            work = self._settings.work
+            if work is not None:
+                work.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(prefix="xai-audit-", suffix=".subject", dir=work)
             with os.fdopen(handle, "wb") as stream:
                 cloudpickle.dump(self._subject, stream)
             self._file = Path(name)

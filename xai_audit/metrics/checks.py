@@ -10,6 +10,7 @@ import numpy as np
 from xai_audit import intervals as iv
 from xai_audit.evidence import Item, Ranking, Scalar, exactly
 from xai_audit.method import Context, Measured, Method, NoParams, Skipped
+from xai_audit.metrics.labelled import tally
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,13 +77,16 @@ def _protected_flip_rate(subject: Subject, _: NoParams, context: Context) -> Ite
             )
             continue
         flipped = _flipped(subject, grouping)
-        count = int(flipped.sum())
+        share = tally(subject, flipped, np.ones(subject.test.n, dtype=bool))
+        if share is None:
+            yield Skipped(reason="no row has a weight", columns=grouping.columns)
+            continue
         yield Measured(
             columns=grouping.columns,
             title=f"Decisions that change with {column} alone",
             observation=Scalar(
                 estimate=context.estimate(
-                    count / subject.test.n, iv.rate(count, subject.test.n, context.levels), subject.test.n
+                    share.value, iv.rate(share.successes, share.rows, context.levels), share.count
                 ),
                 unit="share of rows",
             ),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xai_audit import intervals as iv
-from xai_audit.metrics.labelled import tally
+from xai_audit.metrics.labelled import independent, tally
 from xai_audit.metrics.statistics import Found, Statistic, Undefined, method
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def _counts(subject: Subject, rows: NDArray[np.int64], index: int) -> tuple[floa
     known = [share for share in shares if share is not None]
     rows_effective = min((share.rows for share in known), default=0.0)
     tp, fp, fn, tn = (share.value * rows_effective for share in known) if known else (0.0, 0.0, 0.0, 0.0)
-    if subject.test.weights is None and subject.test.clusters is None and known:
+    if independent(subject) and known:
         tp, fp, fn, tn = (share.successes for share in known)
     return tp, fp, fn, tn
 

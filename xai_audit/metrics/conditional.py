@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from xai_audit import intervals as iv
 from xai_audit.evidence import Group, Groups, Summary
 from xai_audit.method import Context, Measured, Method, MetricParams, Skipped
 from xai_audit.metrics.grouped import hidden
-from xai_audit.metrics.labelled import stated
+from xai_audit.metrics.labelled import stated, unweighted
 from xai_audit.subject import Grouping
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def _run(subject: Subject, _: MetricParams, context: Context) -> Iterator[Measur
             if pair is None:
                 yield Skipped(reason="fewer than two groups are large enough to compare", columns=columns)
                 continue
-            yield _compared(grouping, within, selected, pair, context)
+            yield replace(_compared(grouping, within, selected, pair, context), limits=unweighted(subject))
 
 
 def _extremes(grouping: Grouping, selected: NDArray[np.bool_], context: Context) -> tuple[int, int] | None:

@@ -11,7 +11,7 @@ import numpy as np
 from xai_audit import intervals as iv
 from xai_audit.evidence import Curve, Frozen, Matrix, Point, Scalar, Series
 from xai_audit.method import Context, Measured, Method, NoParams, Skipped
-from xai_audit.metrics.labelled import known, labelled_sampling
+from xai_audit.metrics.labelled import known, labelled_sampling, tally, unweighted
 from xai_audit.metrics.statistics import by_rows
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def _confusion_matrix(subject: Subject, _: NoParams, __: Context) -> Iterator[Me
             rows=names, columns=names, values=values, row_title="true", column_title="predicted"
         ),
         sampling=labelled_sampling(subject),
+        limits=unweighted(subject),
     )
 
 
@@ -53,11 +54,11 @@ def _threshold_sweep(subject: Subject, _: NoParams, context: Context) -> Iterato
             ("false positive rate", predicted, ~true & valid),
             ("share predicted positive", predicted, valid),
         ):
-            rows = int(np.count_nonzero(among))
-            if rows == 0:
+            found = tally(subject, event, among)
+            if found is None:
                 continue
-            hits = int(np.count_nonzero(event & among))
-            estimate = context.estimate(hits / rows, iv.rate(hits, rows, context.levels[:1]), rows)
+            limits = iv.rate(found.successes, found.rows, context.levels[:1])
+            estimate = context.estimate(found.value, limits, found.count)
             series[name].append(Point(x=threshold, estimate=estimate))
     yield Measured(
         observation=Curve(
@@ -110,8 +111,9 @@ def _gain(subject: Subject, rows: NDArray[np.int64], metric: str, context: Conte
     if metric == "accuracy":
         return _accuracy_gain(subject, rows, context)
     if subject.binary:
-        return _association(subject, rows, context)
-    return _accuracy_gain(subject, rows, context)
+        return _association(subject, context)
+    value, limits, name = _accuracy_gain(subject, rows, context)
+    return value, limits, f"{name}; the gain is in accuracy, since {metric} has a value for each class"
 
 
 def _share_of(subject: Subject) -> tuple[NDArray[np.int64], str]:
@@ -135,24 +137,25 @@ def _accuracy_gain(subject: Subject, rows: NDArray[np.int64], context: Context) 
     name = f"always predicting {subject.classes[commonest]}, the commonest class of {source}"
     if not gain.any():
         # Equal on every row seen: how many unseen rows could differ is what a rate of zero leaves open.
-        return 0.0, [(-(high or 1.0), high or 1.0) for _, high in iv.rate(0, len(rows), context.levels)], name
+        none = tally(subject, np.zeros(subject.test.n, dtype=bool), known(subject))
+        able = none.rows if none is not None else 1.0
+        return 0.0, [(-(high or 1.0), high or 1.0) for _, high in iv.rate(0, able, context.levels)], name
     value, at = by_rows(subject, gain, rows)
     return value, at(context.levels), name
 
 
-def _association(subject: Subject, rows: NDArray[np.int64], context: Context) -> Gain | None:
+def _association(subject: Subject, context: Context) -> Gain | None:
     """Recall and its kin: true positive rate minus false positive rate, zero for any flagging at random."""
     assert subject.prediction is not None
     assert subject.test.target is not None
-    true = subject.test.target[rows] == subject.positive
-    flagged = subject.prediction[rows] == subject.positive
-    positives, negatives = int(true.sum()), int((~true).sum())
-    if not positives or not negatives:
+    valid, true = known(subject), subject.test.target == subject.positive
+    flagged = subject.prediction == subject.positive
+    hits, alarms = tally(subject, flagged, true & valid), tally(subject, flagged, ~true & valid)
+    if hits is None or alarms is None:
         return None
-    hits, alarms = int((flagged & true).sum()), int((flagged & ~true).sum())
-    limits = iv.rate_difference(hits, positives, alarms, negatives, context.levels)
+    limits = iv.rate_difference(hits.successes, hits.rows, alarms.successes, alarms.rows, context.levels)
     name = "flagging the same share of rows at random; the gain is true minus false positive rate"
-    return hits / positives - alarms / negatives, limits, name
+    return hits.value - alarms.value, limits, name
 
 
 def _above_chance(subject: Subject, metric: str, context: Context) -> Gain | None:

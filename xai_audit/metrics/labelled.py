@@ -72,6 +72,16 @@ def labelled_sampling(subject: Subject) -> Sampling | None:
     return Sampling(available=subject.test.n, used=used, how="rows with a valid label")
 
 
+def independent(subject: Subject) -> bool:
+    """Whether every row counts alike and by itself: no weights, no clusters."""
+    return subject.test.weights is None and subject.test.clusters is None
+
+
+def unweighted(subject: Subject) -> tuple[str, ...]:
+    """What is said beside a number that takes rows as equal and independent although the spec says otherwise."""
+    return () if independent(subject) else ("Rows are counted; weights and clusters are not used here.",)
+
+
 def classes(subject: Subject) -> list[tuple[int, str | None]]:
     """The classes a rate is measured for: the positive one, or each, with its label, where there are more than two."""
     if subject.binary:

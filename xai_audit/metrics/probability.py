@@ -17,7 +17,14 @@ from xai_audit.evidence import Curve, Point, Scalar, Series, Summary
 from xai_audit.method import Context, Measured, Method, MetricParams, NoParams, Skipped
 from xai_audit.metrics import grouped
 from xai_audit.metrics.grouped import Cell, Limits
-from xai_audit.metrics.labelled import each_group, known, labelled_sampling, stated
+from xai_audit.metrics.labelled import (
+    each_group,
+    independent,
+    known,
+    labelled_sampling,
+    stated,
+    unweighted,
+)
 from xai_audit.metrics.statistics import Found, Statistic, Undefined, by_rows, method, run
 
 if TYPE_CHECKING:
@@ -46,7 +53,7 @@ def _split(subject: Subject, rows: NDArray[np.int64], index: int) -> tuple[list[
 
 
 def _roc_auc(subject: Subject, rows: NDArray[np.int64], index: int) -> Found:
-    if subject.test.weights is not None or subject.test.clusters is not None:
+    if not independent(subject):
         return Undefined("not available with weights or clusters")
     positive, negative = _split(subject, rows, index)
     if not positive or not negative:
@@ -86,7 +93,7 @@ def _lists(subject: Subject, rows: NDArray[np.int64], index: int) -> tuple[list[
 
 
 def _ece(subject: Subject, rows: NDArray[np.int64], index: int) -> Found:
-    if subject.test.weights is not None or subject.test.clusters is not None:
+    if not independent(subject):
         return Undefined("not available with weights or clusters")
     scores, labels = _lists(subject, rows, index)
     if len(scores) < 2 * BINS:
@@ -181,6 +188,7 @@ def _calibration_curve(subject: Subject, _: NoParams, context: Context) -> Itera
             x="mean score", y="share positive", series=(Series(name="observed", points=tuple(points)),)
         ),
         sampling=labelled_sampling(subject),
+        limits=unweighted(subject),
     )
 
 
@@ -199,6 +207,9 @@ def cut(ordered: NDArray[np.float64], bins: int) -> list[NDArray[np.int64]]:
 
 
 def _abroca(subject: Subject, _: MetricParams, context: Context) -> Iterator[Measured | Skipped]:
+    if not independent(subject):
+        yield Skipped(reason="not available with weights or clusters")
+        return
     valid = known(subject)
     for grouping in subject.groupings:
         cells, sides = [], {}

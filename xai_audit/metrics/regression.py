@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xai_audit import intervals_rows as from_rows
+from xai_audit.metrics.labelled import independent
 from xai_audit.metrics.statistics import Found, Statistic, Undefined, by_rows, method
 
 if TYPE_CHECKING:
@@ -26,13 +27,9 @@ def _mean_absolute_error(subject: Subject, rows: NDArray[np.int64], _: int) -> F
     return by_rows(subject, np.abs(_errors(subject, rows)), rows)
 
 
-def _plain(subject: Subject) -> bool:
-    return subject.test.weights is None and subject.test.clusters is None
-
-
 def _root_mean_squared_error(subject: Subject, rows: NDArray[np.int64], _: int) -> Found:
     errors = _errors(subject, rows)
-    if _plain(subject):
+    if independent(subject):
         values = errors.tolist()
         return from_rows.root_mean_square(values, (0.95,))[0], lambda levels: from_rows.root_mean_square(
             values, levels
@@ -48,7 +45,7 @@ def _r2(subject: Subject, rows: NDArray[np.int64], _: int) -> Found:
     assert subject.test.target is not None
     assert subject.prediction is not None
     truth = subject.test.target[rows].tolist()
-    if not _plain(subject):
+    if not independent(subject):
         return Undefined("not available with weights or clusters")
     if len(truth) < 2 or min(truth) == max(truth):
         return Undefined("the target does not vary")
