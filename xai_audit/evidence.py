@@ -206,8 +206,12 @@ class Control(Frozen):
 
     name: str
     expectation: Literal["null", "positive", "equal"]
+    """What the claim asks of it: an interval that holds 0, one above 0, or exact equality with 0."""
     estimate: Estimate
-    passed: bool
+    passed: bool = False
+    """Set from expectation and estimate when the evidence is recorded; a method does not set it."""
+    edit: bool = False
+    """Whether an edit inside the model gave it: an intervention needs one that works and one that does not."""
 
 
 class Inference(Frozen):

@@ -17,16 +17,17 @@ import numpy as np
 from xai_audit import audit, digest
 from xai_audit.errors import MethodError, UnmetNeedError
 from xai_audit.evidence import LEVELS, Estimate, Evidence, Sampling, identifier
-from xai_audit.method import PIECE, Measured, Method, Piece, Skipped
+from xai_audit.method import PIECE, Method, Piece, Skipped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from xai_audit.evidence import Frozen
+    from xai_audit.evidence import Control, Frozen, Inference, Robustness, Rung
+    from xai_audit.mechanistic.sites import Site
     from xai_audit.method import Need
-    from xai_audit.subject import Subject
+    from xai_audit.subject import Rows, Subject
 
 Work = "Callable[[Subject, Any, Piece, int], Mapping[str, NDArray[Any]]]"
 
@@ -78,6 +79,8 @@ class Outcome:
     """Files for evidence/, by name."""
     resumed: int = 0
     """Pieces that an earlier run had finished."""
+    activations: dict[Any, NDArray[np.float32]] = field(default_factory=dict)
+    """What flowed through a site for a table's rows, captured once and shared by every method."""
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -111,6 +114,7 @@ def _observed(
             if isinstance(found, Skipped):
                 yield record(name, status="skipped", reason=found.reason)
                 continue
+            controls = tuple(held(control) for control in found.controls)
             yield record(
                 name,
                 status="measured",
@@ -121,11 +125,11 @@ def _observed(
                 arrays=_stored(found.arrays, outcome),
                 observation=found.observation,
                 sampling=found.sampling,
-                controls=found.controls,
+                controls=controls,
                 inference=found.inference,
                 robustness=found.robustness,
                 selftest=found.selftest,
-                rung=rung(found),
+                rung=rung(controls, found.inference, found.robustness),
             )
     except UnmetNeedError as error:
         yield record(step.name, status="skipped", reason=str(error))
@@ -168,14 +172,41 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {text[:300]}"
 
 
-def rung(found: Measured) -> str | None:
-    """How far a claim reaches, from its controls, inference and robustness alone; None where there is no claim."""
-    if not (found.controls or found.inference or found.robustness):
+def held(control: Control) -> Control:
+    """The control with ``passed`` as its estimate says: an interval around 0, above 0, or exactly 0."""
+    estimate = control.estimate
+    low = -math.inf if estimate.low is None else estimate.low
+    high = math.inf if estimate.high is None else estimate.high
+    passed = {"null": low <= 0 <= high, "positive": low > 0, "equal": low == high == 0}[control.expectation]
+    return control.model_copy(update={"passed": passed})
+
+
+ALPHA = 0.05
+"""The adjusted p at which a claim is more than a description."""
+AGREEING = 0.8
+"""The share of declared specifications that must agree for a claim to be robust."""
+
+
+def rung(
+    controls: Sequence[Control], inference: Inference | None, robustness: Robustness | None
+) -> Rung | None:
+    """How far a claim reaches, from its controls, inference and robustness alone; None where there is no claim.
+
+    ``described`` is a number; ``associated`` held on data it was not found on, beyond its null; ``intervened``: an
+    edit inside the model changed its output and an edit at random did not; ``robust``: at least 80 % of the
+    declared specifications agree as well. Each asks all that the one before asks.
+    """
+    if not (controls or inference or robustness):
         return None
-    held = all(control.passed for control in found.controls)
-    if not held or (found.inference is not None and found.inference.adjusted > 0.05):
+    seen = all(control.passed for control in controls if not control.edit)
+    if not seen or (inference is not None and inference.adjusted > ALPHA):
         return "described"
-    return "associated"
+    edits = [control for control in controls if control.edit]
+    works = any(control.expectation == "positive" for control in edits)
+    random = any(control.expectation == "null" for control in edits)
+    if not (works and random and all(control.passed for control in edits)):
+        return "associated"
+    return "robust" if robustness is not None and robustness.share >= AGREEING else "intervened"
 
 
 def _check_needs(subject: Subject, needs: Sequence[Need]) -> None:
@@ -191,10 +222,24 @@ def _check_needs(subject: Subject, needs: Sequence[Need]) -> None:
         "regression": subject.task != "regression" and "it is defined for regression",
         "train": subject.train is None and "it needs training data; the spec names none",
         "features": not subject.columns and "it needs features; the data have none",
+        "table": subject.modality != "table"
+        and f"it is defined for tables; these rows are {_WORDS[subject.modality]}",
+        "images or text": subject.modality == "table"
+        and "it is defined for images and texts; these rows are a table",
+        "network": (subject.model is None or subject.model.network is None)
+        and "it needs a torch module that can be looked into; "
+        + (
+            "this audit has predictions only"
+            if subject.model is None
+            else f"format {subject.model.format} is asked for predictions alone"
+        ),
     }
     for need in needs:
         if unmet[need]:
             raise UnmetNeedError(unmet[need])
+
+
+_WORDS = {"table": "cells of a table", "image": "images", "text": "texts"}
 
 
 def _stored(arrays: Mapping[str, NDArray[Any]], outcome: Outcome) -> dict[str, str]:
@@ -261,6 +306,17 @@ class _Context:
         test = self._subject.test
         cut = [rows[start : start + PIECE] for start in range(0, len(rows), PIECE)]
         return [Piece(part, digest.joined(test.seed(int(row)) for row in part)) for part in cut]
+
+    def activations(self, rows: Rows, sites: Sequence[Site]) -> dict[Site, NDArray[np.float32]]:
+        model = self._subject.model
+        if model is None or model.network is None:
+            raise UnmetNeedError("it needs a torch module that can be looked into")
+        kept = self._outcome.activations
+        absent = [site for site in dict.fromkeys(sites) if (rows.sha256, id(rows), site) not in kept]
+        if absent:
+            for site, found in model.network.activations(rows.frame, absent).items():
+                kept[rows.sha256, id(rows), site] = found
+        return {site: kept[rows.sha256, id(rows), site] for site in sites}
 
     def given(self, identifier: str) -> Evidence | None:
         return next((piece for piece in self._outcome.evidence if piece.id == identifier), None)

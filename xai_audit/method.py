@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from xai_audit.evidence import Cases, Curve, Graph, Groups, Matrix, Ranking, Scalar
-    from xai_audit.subject import Subject
+    from xai_audit.mechanistic.sites import Site
+    from xai_audit.subject import Rows, Subject
 
 Need = Literal[
     "model",
@@ -36,6 +37,9 @@ Need = Literal[
     "regression",
     "train",
     "features",
+    "table",
+    "images or text",
+    "network",
 ]
 """What a method may need; checked before it runs, an unmet one is ``skipped`` with its reason."""
 
@@ -119,6 +123,10 @@ class Context(Protocol):
 
     def pieces(self, rows: NDArray[np.int64]) -> list[Piece]:
         """Rows cut into pieces of PIECE rows."""
+        ...
+
+    def activations(self, rows: Rows, sites: Sequence[Site]) -> dict[Site, NDArray[np.float32]]:
+        """What flows through each site of the model's network for every row of a table; kept for all methods."""
         ...
 
     def given(self, identifier: str) -> Evidence | None:

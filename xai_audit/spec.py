@@ -118,7 +118,27 @@ class System(Frozen):
     """Failed rules that a person lets pass until a date."""
 
 
-ModelFormat = Literal["skops", "joblib", "pickle", "xgboost", "lightgbm", "onnx", "python", "predictions"]
+ModelFormat = Literal[
+    "skops", "joblib", "pickle", "xgboost", "lightgbm", "catboost", "onnx", "torch", "transformers", "mlflow",
+    "http", "python", "predictions",
+]  # fmt: skip
+
+
+class Preprocess(Frozen):
+    """How pictures or texts become what a network takes."""
+
+    size: int | tuple[int, int] | None = None
+    """Pictures are resized to this height and width (one number: both); null: as they are."""
+    mean: tuple[float, ...] | None = None
+    """Subtracted from each channel, after scaling to [0, 1]."""
+    std: tuple[float, ...] | None = None
+    """Divides each channel after that."""
+    channels: Literal[1, 3] | None = None
+    """Pictures are made grey or coloured; null: as they are."""
+    tokenizer: str | None = None
+    """A tokenizer.json, relative to the spec; texts become input_ids and attention_mask."""
+    max_length: int | None = Field(None, ge=2)
+    """Longest text in tokens; what is cut off is counted and said."""
 
 
 class Model(Frozen):
@@ -149,7 +169,23 @@ class Model(Frozen):
     classes: tuple[Any, ...] | None = None
     """Class labels in the order of the model's scores, where the model does not know them."""
     entry: str | None = None
-    """Format python: ``module.py:function`` relative to the spec, or ``package.module:function``."""
+    """Formats python and torch: ``module.py:function`` relative to the spec, or ``package.module:function``."""
+    preprocess: Preprocess | None = None
+    """Formats torch and onnx: how pictures or texts become tensors."""
+    outputs: Literal["logits", "probabilities", "margins"] | None = None
+    """What a network's outputs are; where it is left out, rows that add up to one are probabilities, else logits."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where torch runs: auto takes CUDA where there is one."""
+    url: str | None = None
+    """Format http: where rows are posted as JSON."""
+    headers: dict[str, str] = Field(default_factory=dict)
+    """Format http: sent with each request; ${NAME} is taken from the environment."""
+    batch: int = Field(64, ge=1, le=256)
+    """Format http: rows in one request."""
+    timeout: float = Field(30.0, gt=0)
+    """Format http: seconds until a request is given up."""
+    concurrency: int = Field(2, ge=1, le=64)
+    """Format http: requests under way at a time."""
 
 
 class Table(Frozen):
@@ -158,9 +194,28 @@ class Table(Frozen):
     path: str
     """csv, parquet, arrow, jsonl or npz, relative to the spec; or sklearn:NAME."""
     sha256: Digest | None = None
-    """Checked before the file is read."""
-    format: Literal["csv", "parquet", "arrow", "feather", "jsonl", "npz", "sklearn"] | None = None
-    """Follows from the suffix where it is left out."""
+    """Checked before the file is read; of a folder of pictures, the digest over its files."""
+    format: Literal["csv", "parquet", "arrow", "feather", "jsonl", "npz", "sklearn", "images"] | None = None
+    """Follows from the suffix where it is left out; a folder holds pictures."""
+    labels: str | None = None
+    """Pictures: a table with a column file, the target and groups; without it the folder of a picture is its class."""
+    text: str | None = None
+    """The column that holds the text the model reads; other columns are no inputs."""
+
+
+class NamedSet(Frozen):
+    """Named examples beside the data: a concept, a pool of random examples, a corpus."""
+
+    path: str
+    """A folder of pictures, npz, txt with one text a line, csv, parquet or jsonl, relative to the spec."""
+    labels: str | None = None
+    """Pictures: a table with a column file, and what else is known of each."""
+    text: str | None = None
+    """The column that holds the text."""
+    where: str | None = None
+    """Keeps the rows for which this holds, as "sex == 'male'"."""
+    sha256: Digest | None = None
+    """Checked before the file is read; of a folder, the digest over its files."""
 
 
 class Sensitive(Frozen):
@@ -191,6 +246,8 @@ class Data(Frozen):
     """What the model was fitted on; what needs it says so where it is absent."""
     test: Table
     """The rows it is examined on."""
+    sets: dict[str, NamedSet] = Field(default_factory=dict)
+    """Named examples beside the data: concepts, pools of random examples."""
     target: str | None = None
     """The true outcome; where it is absent, selection alone is measured."""
     features: tuple[str, ...] | None = None

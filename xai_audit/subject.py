@@ -13,10 +13,14 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from xai_audit.mechanistic.network import Network
+
 BLOCK = 256
 """Rows in every call of a model. A fixed, padded block gives the same bits wherever a row stands."""
 
-ColumnKind = Literal["numeric", "categorical", "boolean", "date"]
+ColumnKind = Literal["numeric", "categorical", "boolean", "date", "image", "text"]
+Modality = Literal["table", "image", "text"]
+"""What a row is for the model: cells of a table, one picture, or one text."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,11 @@ class Model(Protocol):
     native: Any
     """The library's own object, for engines that read its structure; None where there is none."""
 
+    @property
+    def network(self) -> Network | None:
+        """A torch module that can be looked into and changed; None for every other model."""
+        ...
+
     def scores(self, frame: pd.DataFrame) -> NDArray[np.float64]:
         """Scores of shape (rows, classes), or (rows, 1) for regression and bare scores."""
         ...
@@ -70,6 +79,8 @@ class Rows:
 
     Numbers are int64, or float64 with NaN; booleans bool, or float64 where some are missing; dates float64 days
     since 1970-01-01 (the adapter hands them on as the model takes them); text is str, or NaN, of dtype object.
+    Pictures and texts are one object column, named as the spec names it (``image``, or the text column): each cell
+    a uint8 array of shape (height, width, channels), or a str.
     """
     digests: NDArray[np.bytes_]
     """32 bytes for each row, over all its cells (columns in alphabetical order), of dtype S32."""
@@ -83,6 +94,8 @@ class Rows:
     sha256: str = ""
     """Digest of the file, or of the content for tables without a file."""
     path: str = ""
+    side: pd.DataFrame | None = None
+    """Every other column of the table as it was read, in the rows' order: what predicates on metadata ask."""
 
     @property
     def n(self) -> int:
@@ -123,6 +136,9 @@ class Subject:
     columns: tuple[Column, ...]
     test: Rows
     train: Rows | None = None
+    modality: Modality = "table"
+    sets: Mapping[str, Rows] = field(default_factory=dict)
+    """Named examples beside the data (``data.sets``): concepts, pools, corpora; frames as those of ``test``."""
     classes: tuple[Any, ...] = ()
     """Class labels; predictions and targets are indices into it."""
     positive: int = 1

@@ -178,7 +178,7 @@ def _system(asked: Asked) -> Iterator[str]:
 
 
 def _model(asked: Asked, columns: Sequence[Column]) -> Iterator[str]:
-    from xai_audit.reading.checks import CODE, SUFFIXES
+    from xai_audit.reading.models import CODE, SUFFIXES
 
     suffix = Path(asked.model).suffix.lower()
     kind = SUFFIXES.get(suffix)

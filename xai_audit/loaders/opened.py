@@ -14,6 +14,8 @@ from xai_audit.loaders.cells import DAY, iso
 if TYPE_CHECKING:
     import pandas as pd
 
+    from xai_audit.mechanistic.network import Network
+
 Output = Literal["probabilities", "decision", "labels", "values", "unknown"]
 """What a model's first answer is; ``unknown`` is decided by the data."""
 
@@ -149,6 +151,12 @@ class Adapter:
     inputs: Inputs
     positive: bool | None = None
     """Set where the library gives one score for two classes: whether it is that of the second class."""
+
+    @property
+    def network(self) -> Network | None:
+        """The torch module that can be looked into; None for every other model."""
+        found: Network | None = getattr(self.answer, "network", None)
+        return found
 
     def scores(self, frame: pd.DataFrame) -> NDArray[np.float64]:
         """Scores of shape (rows, classes), or (rows, 1) for regression and bare scores."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xai_audit.errors import SpecError
-from xai_audit.reading import checks, named, said
+from xai_audit.reading import checks, models, named, said, tables
 from xai_audit.reading.extends import extended
 from xai_audit.reading.fit import fit, meant
 from xai_audit.reading.policies import find_policy, read_policy
@@ -90,8 +90,8 @@ def _spec(root: Node, path: Path, changed: dict[str, Any], mistakes: list[Mistak
     metrics = named.uses(root.get("metrics"), "metric", mistakes)
     parts = {
         "system": None if system is None else _system(system, mistakes),
-        "model": None if model is None else checks.model(model, path.parent, mistakes),
-        "data": None if data is None else checks.data(data, path.parent, mistakes),
+        "model": None if model is None else models.model(model, path.parent, mistakes),
+        "data": None if data is None else tables.data(data, path.parent, mistakes),
         "policies": _policies(root.get("policies"), path, mistakes),
         "report": ReportOptions() if report is None else checks.report(report, mistakes),
         "run": RunOptions() if run is None else checks.run(run, mistakes),
