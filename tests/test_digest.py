@@ -82,3 +82,46 @@ def test_a_seed_is_the_same_in_another_process() -> None:
 def test_joined_digests_depend_on_their_order() -> None:
     assert digest.joined(["a", "b"]) == hashlib.sha256(b"a\nb").hexdigest()
     assert digest.joined(["a", "b"]) != digest.joined(["b", "a"])
+
+
+def _signed_folder(root: Path) -> Path:
+    # The folder whose root digest OpenSSF model signing publishes with its own tests (sample_model_folder).
+    for outer in range(2):
+        (root / f"d{outer}").mkdir(parents=True)
+        for inner in range(3):
+            (root / f"d{outer}" / f"f{outer}{inner}").write_text(f"This is file f{outer}{inner} in d{outer}.")
+    for place in range(4):
+        (root / f"f{place}").write_text(f"This is file f{place} in root.")
+    return root
+
+
+_SIGNED = "143cc682e555951649f18e2761c3d526d2502996f5e32dc187ef7f8a614f8df7"
+
+
+def test_a_folder_has_the_root_digest_of_model_signing(tmp_path: Path) -> None:
+    folder = _signed_folder(tmp_path / "model")
+    assert digest.of_folder(folder) == _SIGNED
+    for name in (".git/HEAD", ".github/workflow.yaml", ".gitignore", ".gitattributes"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("history")
+    assert digest.of_folder(folder) == _SIGNED
+    (folder / "d0" / ".gitignore").write_text("further down it is a file like others")
+    assert digest.of_folder(folder) != _SIGNED
+
+
+def test_folders_are_ordered_by_the_parts_of_a_path_not_by_its_letters(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "x").write_text("1")
+    (tmp_path / "a-b").write_text("2")  # "-" sorts before "/"
+    assert [path.name for path in digest.files_of(tmp_path)] == ["x", "a-b"]
+
+
+def test_links_to_files_count_by_content_and_links_to_folders_are_refused(tmp_path: Path) -> None:
+    folder = _signed_folder(tmp_path / "model")
+    (tmp_path / "blob").write_bytes((folder / "f2").read_bytes())
+    (folder / "f2").unlink()
+    (folder / "f2").symlink_to(tmp_path / "blob")
+    assert digest.of_folder(folder) == _SIGNED
+    (folder / "d2").symlink_to(folder / "d0")
+    with pytest.raises(ValueError, match="d2 is a link to a folder"):
+        digest.of_folder(folder)

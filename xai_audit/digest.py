@@ -32,6 +32,41 @@ def of_file(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+_NOT_CONTENT = (".git", ".gitattributes", ".github", ".gitignore")
+"""At the top of a folder these belong to its history, not to what it holds; OpenSSF model signing leaves them out too."""
+
+
+def files_of(folder: Path) -> list[Path]:
+    """Every file of a folder at any depth, in the order of its path's parts; ValueError for a link to a folder."""
+    found = []
+    for path in folder.rglob("*"):
+        parts = path.relative_to(folder).parts
+        if parts[0] in _NOT_CONTENT:
+            continue
+        if path.is_symlink() and path.is_dir():
+            message = f"{'/'.join(parts)} is a link to a folder; a folder holds its own files"
+            raise ValueError(message)
+        if path.is_file():
+            found.append((parts, path))
+        elif not path.is_dir():
+            message = f"{'/'.join(parts)} is neither a file nor a folder"
+            raise ValueError(message)
+    return [path for _, path in sorted(found)]
+
+
+def of_folder(folder: Path) -> str:
+    """The root digest that OpenSSF model signing gives a folder: the sha256 of its files' sha256, in their order.
+
+    It holds for the content of every file (links to files are followed) and the order of their names, not for
+    the names themselves. ValueError and OSError where a file cannot be had.
+    """
+    root = hashlib.sha256()
+    for path in files_of(folder):
+        with path.open("rb") as stream:
+            root.update(hashlib.file_digest(stream, "sha256").digest())
+    return root.hexdigest()
+
+
 def seed(*parts: object) -> int:
     """A 128-bit seed that depends on every part and on nothing else."""
     return int(of_value([str(part) for part in parts])[:32], 16)

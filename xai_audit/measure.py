@@ -174,10 +174,13 @@ def _reason(error: Exception) -> str:
 
 def held(control: Control) -> Control:
     """The control with ``passed`` as its estimate says: an interval around 0, above 0, or exactly 0."""
-    estimate = control.estimate
-    low = -math.inf if estimate.low is None else estimate.low
-    high = math.inf if estimate.high is None else estimate.high
-    passed = {"null": low <= 0 <= high, "positive": low > 0, "equal": low == high == 0}[control.expectation]
+    low, high = control.estimate.low, control.estimate.high
+    if low is None or high is None:
+        passed = control.expectation == "positive" and low is not None and low > 0
+    else:
+        passed = {"null": low <= 0 <= high, "positive": low > 0, "equal": low == high == 0}[
+            control.expectation
+        ]
     return control.model_copy(update={"passed": passed})
 
 

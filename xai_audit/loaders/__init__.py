@@ -36,6 +36,7 @@ MODELS: Mapping[str, Format] = {
         Format("pickle", (".pkl", ".pickle"), "any Python object with predict", code=True),
         Format("xgboost", (".json", ".ubj"), "XGBoost boosters", needs="boosting"),
         Format("lightgbm", (".txt", ".lgb"), "LightGBM boosters", needs="boosting"),
+        Format("catboost", (".cbm",), "CatBoost models", needs="boosting"),
         Format("onnx", (".onnx",), "ONNX graphs, run by onnxruntime", needs="onnx"),
         Format("python", (".py",), "a function of a table: module.py:function", code=True),
         Format("predictions", (), "score and decision columns of the test data, no model"),

@@ -28,6 +28,7 @@ SUFFIXES: Mapping[str, str] = {
     ".ubj": "xgboost",
     ".txt": "lightgbm",
     ".lgb": "lightgbm",
+    ".cbm": "catboost",
     ".onnx": "onnx",
     ".py": "python",
 }

@@ -72,6 +72,31 @@ if failed:
     print(library.LGBM_GetLastError().decode("utf-8", "replace"))
 sys.exit(1 if failed else 0)
 """,
+    # CatBoost's library is its Python package; rows drawn around the borders of the splits reach most leaves.
+    "catboost": """
+import random, sys
+import catboost, pandas
+draw = random.Random(0)
+try:
+    model = catboost.CatBoost()
+    model.load_model(blob=sys.stdin.buffer.read())
+    words = {*model.get_cat_feature_indices(), *model.get_text_feature_indices()}
+    borders = model.get_borders() if model.tree_count_ else {}
+    columns = []
+    for place in range(len(model.feature_names_)):
+        if place in words:
+            columns.append([draw.choice(["nan", "", "1", "a", "True"]) for _ in range(256)])
+            continue
+        ends = borders.get(place) or [0.0]
+        columns.append([draw.choice(ends) + draw.choice([-1e-3, 1e-3, 1e9, -1e9]) for _ in range(256)])
+    frame = pandas.DataFrame(dict(zip(model.feature_names_, columns)))
+    model.classes_, model.get_metadata()["params"]
+    model.predict(frame, prediction_type="RawFormulaVal", thread_count=1)
+except Exception as error:
+    print(str(error) or type(error).__name__)
+    sys.exit(1)
+sys.exit(0)
+""",
 }
 
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 SUFFIXES = {suffix: item.id for item in MODELS.values() for suffix in item.suffixes}
 """Model formats by the suffix of the file."""
 
-FORMATS_LATER = ("catboost", "torch", "transformers", "mlflow", "http")
-SUFFIXES_LATER = {".cbm": "catboost", ".pt": "torch", ".pth": "torch", ".safetensors": "torch"}
+FORMATS_LATER = ("torch", "transformers", "mlflow", "http")
+SUFFIXES_LATER = {".pt": "torch", ".pth": "torch", ".safetensors": "torch"}
 
 CODE = tuple(item.id for item in MODELS.values() if item.code)
 """Formats that run code when they are opened."""
