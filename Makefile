@@ -48,6 +48,7 @@ proof: install
 	$(BIN)/python -m benchmarks.fuzz_specs
 	$(BIN)/python -m benchmarks.fuzz_data
 	$(BIN)/python -m benchmarks.explainers
+	$(BIN)/python -m benchmarks.real_networks
 	$(BIN)/python -m pytest -q -n auto -m proof
 
 clean:

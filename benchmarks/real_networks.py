@@ -1,4 +1,4 @@
-# ruff: noqa: ANN001, ANN201, ANN202
+# ruff: noqa: ANN001, ANN201
 """Whole audits of two real networks: the CIFAR network of captum's tutorial, and MiniLM with a head for sentiment.
 
     .venv/bin/python -m benchmarks.real_networks [cifar] [sentiment] [-o out]
