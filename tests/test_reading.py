@@ -44,7 +44,8 @@ TRUST = f"trust: true, sha256: {'0' * 64}"
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "t.csv").write_text("y,s,sex\n1,0.5,a\n")
     (tmp_path / "m.skops").write_bytes(b"x")
-    (tmp_path / "m.joblib").write_bytes(b"x")
+    for name in ("m.joblib", "m.onnx", "t.safetensors"):
+        (tmp_path / name).write_bytes(b"x")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -139,12 +140,38 @@ run: {budget: 10m, jobs: 0}
             ({"system": "[a]"}, "system: keys and values are asked here"),
             ({"model": "{}"}, "the key 'path' is missing"),
             ({"model": "{path: m.xyz}"}, "no format follows from 'm.xyz'"),
-            ({"model": "{path: m.pt}"}, "of format torch: not available in this version"),
-            ({"model": "{format: http}"}, "model.format: http: not available in this version"),
+            ({"model": f"{{path: m.pt, {TRUST}}}"}, "model.path: no such file: 'm.pt'"),
+            ({"model": f"{{format: torch, {TRUST}}}"}, "format torch asks for a path, or an entry"),
+            (
+                {"model": f"{{path: t.safetensors, {TRUST}}}"},
+                "holds weights and no network; add entry: net.py:build",
+            ),
+            (
+                {"model": f"{{format: torch, path: m.skops, entry: net.py, {TRUST}}}"},
+                "module.py:function is asked",
+            ),
+            ({"model": "{format: transformers}"}, "format 'transformers' is a folder"),
+            ({"model": "{format: transformers, path: m.skops}"}, "'m.skops' is a file; a folder is asked"),
+            ({"model": "{format: transformers, path: absent}"}, "no such folder: 'absent'"),
+            (
+                {"model": "{path: m.skops, device: cpu}"},
+                "model.device: belongs to format torch or transformers",
+            ),
+            (
+                {"model": "{format: skops, path: m.skops, entry: 'a.py:f'}"},
+                "names code of format python or torch",
+            ),
+            (
+                {"model": "{path: m.onnx, preprocess: {tokenizer: absent.json}}"},
+                "tokenizer: no such file: 'absent.json'",
+            ),
+            ({"model": "{path: m.onnx, preprocess: {size: big}}"}, "model.preprocess.size"),
+            ({"model": "{path: m.onnx, checkpoints: x}"}, "model.checkpoints: not available in this version"),
+            ({"model": "{format: http}"}, "model.url: format http posts rows to a URL; give one"),
             ({"model": "{format: skop, path: m.skops}"}, "did you mean 'skops'?"),
             ({"model": "{path: absent.skops}"}, "model.path: no such file: 'absent.skops'"),
             ({"model": "{path: .}"}, "no format follows from '.'"),
-            ({"model": "{path: m.skops, url: x}"}, "model.url: not available in this version"),
+            ({"model": "{path: m.skops, url: x}"}, "model.url: belongs to format http"),
             ({"model": "{path: m.skops, score: s}"}, "names a column of format predictions"),
             ({"model": "{format: predictions}"}, "'score' or 'prediction'"),
             ({"model": "{format: predictions, score: y}"}, "is the target as well"),
@@ -166,11 +193,28 @@ run: {budget: 10m, jobs: 0}
             ({"data": "{test: {path: 'x*.csv'}}"}, "not available in this version"),
             ({"data": "{test: {path: 's3://b/x.csv'}}"}, "a file on this machine is asked"),
             ({"data": "{test: t.csv}"}, "data.test: keys and values are asked, not 't.csv'"),
-            ({"data": "{test: {path: t.csv}, sets: {}}"}, "data.sets: not available in this version"),
             (
-                {"data": "{test: {path: t.csv, labels: l.csv}}"},
-                "data.test.labels: not available in this version",
+                {"data": "{test: {path: t.csv}, sets: [a]}"},
+                "data.sets: keys and values are asked, not a list",
             ),
+            (
+                {"data": "{test: {path: t.csv}, sets: {a: {path: absent/}}}"},
+                "data.sets.a.path: no such file or folder: 'absent/'",
+            ),
+            (
+                {"data": "{test: {path: t.csv}, sets: {a: {path: t.csv, clean: c}}}"},
+                "data.sets.a.clean: not available in this version",
+            ),
+            (
+                {"data": "{test: {path: t.csv}, sets: {a: {path: t.csv, where: 'sex = 1'}}}"},
+                "data.sets.a.where: character ",
+            ),
+            ({"data": "{test: {path: t.csv}, sets: {a: {}}}"}, "data.sets.a: the key 'path' is missing"),
+            ({"data": "{test: {path: t.csv, labels: l.csv}}"}, "data.test.labels: stand beside pictures"),
+            ({"data": "{test: {path: t.csv, sql: x}}"}, "data.test.sql: not available in this version"),
+            ({"data": "{test: {path: pictures.zip}}"}, "an archive of files: not available in this version"),
+            ({"data": "{test: {path: t.csv, format: images}}"}, "'t.csv' is a file; a folder of pictures"),
+            ({"data": "{test: {path: pictures}}"}, "no such file or folder: 'pictures'"),
             ({"data": "{}"}, "data: the key 'test' is missing"),
             ({"data": "{test: {path: t.csv}, sensitive: [a, a]}"}, "stands here twice"),
             ({"data": "{test: {path: t.csv}, target: a, sensitive: [a]}"}, "is the target as well"),
@@ -199,7 +243,7 @@ run: {budget: 10m, jobs: 0}
             ),
             ({"metrics": "[shap]"}, "'shap' is an explainer; it stands under explainers"),
             ({"metrics": "[invalid_labels]"}, "measured in every audit"),
-            ({"explainers": "[tcav]"}, "explainers: tcav: not available in this version"),
+            ({"explainers": "[neuron_search]"}, "explainers: neuron_search: not available in this version"),
             ({"explainers": "[shp]"}, "no explainer named 'shp'; did you mean 'shap'?"),
             ({"explainers": "[{shap: {rows: many}}]"}, "shap.rows: "),
             ({"policies": "[no-such]"}, "no policy named 'no-such'"),
@@ -221,6 +265,23 @@ run: {budget: 10m, jobs: 0}
         assert len(lines) == 1, lines
         assert expected in lines[0]
         assert lines[0].startswith("audit.yaml:")
+
+    def test_pictures_in_folders_have_a_class_which_is_the_target(self, folder: Path) -> None:
+        for name in ("cat", "dog"):
+            (folder / "pets" / name).mkdir(parents=True)
+            (folder / "pets" / name / "1.png").write_bytes(b"x")
+        text = MINIMAL.replace("{path: t.csv}, target: y, sensitive: [sex]", "{path: pets/}")
+        assert spec(text).data.target == "class"
+        assert spec(text.replace("{path: pets/}", "{path: pets/, labels: t.csv}")).data.target is None
+        (folder / "flat").mkdir()
+        (folder / "flat" / "1.png").write_bytes(b"x")
+        assert spec(text.replace("pets/", "flat/")).data.target is None
+
+    def test_sets_are_read_with_their_conditions(self) -> None:
+        sets = "sets: {a: {path: t.csv, where: \"sex == 'a' and y >= 1\"}, b: {path: t.csv, text: sex}}"
+        found = spec(MINIMAL.replace("target: y,", f"target: y, {sets},")).data.sets
+        assert list(found) == ["a", "b"]
+        assert (found["a"].where, found["b"].text) == ("sex == 'a' and y >= 1", "sex")
 
     def test_every_reserved_name_is_there_or_refused_by_name(self) -> None:
         for kind, names in RESERVED.items():
@@ -573,7 +634,7 @@ class TestPolicy:
         ("old", "new", "expected"),
         [
             ("evidence: accuracy", "evidence: acuracy", "own.yaml:9:15: ONE-01: no evidence named 'acuracy'; did you mean 'accuracy'?"),
-            ("evidence: accuracy", "evidence: tcav", "own.yaml:9:15: ONE-01: tcav: not available in this version"),
+            ("evidence: accuracy", "evidence: counterfactuals", "own.yaml:9:15: ONE-01: counterfactuals: not available in this version"),
             ("evidence: accuracy", "evidence: sparse_probing/x", "own.yaml:9:15: ONE-01: its basis is law"),
             ("at_least: 0.5", "attested: oversigt", "no statement named 'oversigt'; did you mean 'oversight'?"),
             ("at_least: 0.5", "at_lest: 0.5", "own.yaml:10:5: rules[0]: no key named 'at_lest'; did you mean 'at_least'?"),

@@ -8,12 +8,13 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from xai_audit import __version__, applying, digest
+from xai_audit.loaders.cells import digest_of
 from xai_audit.metrics.grouped import hidden, sizes
 
 if TYPE_CHECKING:
     from xai_audit.evidence import Evidence
     from xai_audit.spec import Spec
-    from xai_audit.subject import Rows, Subject
+    from xai_audit.subject import Modality, Rows, Subject
 
 PACKAGES = (
     "numpy",
@@ -32,6 +33,7 @@ PACKAGES = (
     "weasyprint",
     "pydantic",
     "jinja2",
+    "pillow",
 )
 """Libraries whose version may change a number or a page."""
 
@@ -67,10 +69,11 @@ def describe(subject: Subject, spec: Spec) -> dict[str, Any]:
             "details": _json(dict(model.details)),
         },
         "data": {
-            name: _table(rows)
+            name: _table(rows, subject.modality)
             for name, rows in (("train", subject.train), ("test", subject.test))
             if rows is not None
         },
+        **_sets(subject, spec),
         "task": subject.task,
         "classes": [str(label) for label in subject.classes],
         "positive": subject.positive,
@@ -91,17 +94,53 @@ def describe(subject: Subject, spec: Spec) -> dict[str, Any]:
     }
 
 
-def _table(rows: Rows) -> dict[str, Any]:
+def _sets(subject: Subject, spec: Spec) -> dict[str, Any]:
+    """What a row is where it is no row of a table, and the named examples; nothing for tables without any."""
+    sets = {}
+    for name, rows in sorted(subject.sets.items()):
+        where = spec.data.sets[name].where if name in spec.data.sets else None
+        kept = {} if where is None else {"where": where}
+        sets[name] = {**_table(rows, subject.modality), **kept}
+    return {
+        **({} if subject.modality == "table" else {"modality": subject.modality}),
+        **({"sets": sets} if sets else {}),
+    }
+
+
+def _table(rows: Rows, modality: Modality) -> dict[str, Any]:
     # The digest is of the rows in content order, so that a file with the same rows in another order is the same
     # data; the digest of the file itself stands under ``run``.
     content = b"".join(bytes(row).ljust(32, b"\0") for row in rows.digests)
-    return {"sha256": digest.of_bytes(content), "path": rows.path, "rows": rows.n}
+    return {"sha256": digest.of_bytes(content), "path": rows.path, "rows": rows.n, **_sizes(rows, modality)}
+
+
+def _sizes(rows: Rows, modality: Modality) -> dict[str, Any]:
+    """Sizes of pictures, or lengths of texts in characters, over the whole table."""
+    import numpy as np
+
+    if modality == "table":
+        return {}
+    cells = rows.frame.iloc[:, 0]
+    if modality == "image":
+        shapes = np.array([picture.shape for picture in cells], dtype=np.int64)
+        low, high = shapes.min(axis=0).tolist(), shapes.max(axis=0).tolist()
+        ranges = {
+            name: {"min": low[axis], "max": high[axis]}
+            for axis, name in enumerate(("height", "width", "channels"))
+        }
+        return {**ranges, "distinct_shapes": len(np.unique(shapes, axis=0))}
+    lengths = np.array([len(text) for text in cells], dtype=np.int64)
+    quantiles = np.quantile(lengths, (0.05, 0.5, 0.95), method="inverted_cdf").astype(int).tolist()
+    named = dict(zip(("5%", "50%", "95%"), quantiles, strict=True))
+    return {"characters": named, "empty_texts": int((lengths == 0).sum())}
 
 
 def files(subject: Subject) -> dict[str, Any]:
-    """The tables as they lay on disk: their paths and the digests of the files."""
+    """The tables and sets as they lay on disk: their paths and the digests of the files or folders."""
     tables = (("train", subject.train), ("test", subject.test))
-    return {name: {"path": rows.path, "sha256": rows.sha256} for name, rows in tables if rows is not None}
+    named = ((f"sets.{name}", rows) for name, rows in sorted(subject.sets.items()))
+    found = (*tables, *named)
+    return {name: {"path": rows.path, "sha256": rows.sha256} for name, rows in found if rows is not None}
 
 
 def _json(value: Any) -> Any:
@@ -162,7 +201,10 @@ def not_examined(spec: Spec, subject: Subject, evidence: Sequence[Evidence]) -> 
 
 
 def rows_file(subject: Subject) -> bytes:
-    """evidence/rows.parquet: rows in content order with id, target, prediction, scores and groups."""
+    """evidence/rows.parquet: rows in content order with id, target, prediction, scores and groups.
+
+    Of a picture or a text it holds the sha256 as ``content``, and nothing of the picture or text itself.
+    """
     import io
 
     import numpy as np
@@ -172,6 +214,8 @@ def rows_file(subject: Subject) -> bytes:
     test = subject.test
     columns: dict[str, Any] = {"row": pa.array(np.arange(test.n), pa.int64())}
     columns["digest"] = pa.array([bytes(value).ljust(32, b"\0").hex() for value in test.digests])
+    if subject.modality != "table":
+        columns["content"] = pa.array([digest_of(cell).hex() for cell in test.frame.iloc[:, 0]])
     if test.ids is not None:
         columns["id"] = pa.array([None if value is None else str(value) for value in test.ids])
     names = [str(label) for label in subject.classes]

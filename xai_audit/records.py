@@ -282,6 +282,9 @@ def _model_digest(spec: Spec, subject: Mapping[str, Any]) -> Evidence:
     measured = (subject.get("model") or {}).get("sha256")
     if not measured:
         return _record("model_digest", None, reason="there is no model behind these predictions")
+    if (subject.get("model") or {}).get("format") == "http":
+        reason = "the model stands behind a URL and may change: no digest of it can be taken"
+        return _record("model_digest", None, reason=reason)
     if spec.model.sha256 is None:
         reason = f"the spec declares no digest of the model; the one measured is {measured}"
         return _record("model_digest", None, reason=reason, absent=("model.sha256",), measured=measured)

@@ -87,3 +87,59 @@ def test_set_is_checked_too(folder: Path, capsys: pytest.CaptureFixture[str]) ->
 def test_no_policy_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert entry(["check", "audit.yaml", "--set", "policies=[]"]) == 0
     assert "nothing blocks, and the outcome will be review" in capsys.readouterr().out
+
+
+def _pictures(folder: Path) -> None:
+    import numpy as np
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for place in range(8):
+        path = folder / "images" / ("cat" if place % 2 else "dog") / f"{place}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)).save(path)
+
+
+PICTURES = """\
+version: 1
+system: {name: Pets}
+model: {format: predictions, prediction: class}
+data:
+  test: {path: images/}
+  sets:
+    dogs: {path: images/, where: "class == 'dog'"}
+    words: {path: images/}
+metrics: [accuracy]
+"""
+
+
+def test_pictures_and_sets_are_counted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _pictures(folder)
+    (folder / "images" / "readme.md").write_text("x")
+    (folder / "audit.yaml").write_text(PICTURES)
+    assert entry(["check", "audit.yaml"]) == 0
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert "data.test: 8 pictures" in lines
+    assert "images/: 1 files are hidden or no pictures and are left out" in lines
+    assert "data.sets.dogs: 4 of 8 examples" in lines
+    assert "data.sets.words: 8 examples" in lines
+
+
+def test_mistakes_in_pictures_and_sets_are_told_before_anything_runs(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _pictures(folder)
+    (folder / "images" / "cat" / "1.png").write_bytes(b"no picture")
+    text = PICTURES.replace("class == 'dog'", "species == 'dog'").replace(
+        "words: {path: images/}", "words: {path: t.csv}"
+    )
+    (folder / "audit.yaml").write_text(text)
+    assert entry(["check", "audit.yaml"]) == 2
+    told = capsys.readouterr().err
+    assert "images/cat/1.png: no picture that can be read" in told
+    _pictures(folder)
+    assert entry(["check", "audit.yaml"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "audit.yaml:8:19: t.csv holds a table, and data.test holds pictures; a set is of the same kind",
+        "audit.yaml:7:34: no column named 'species' in images/; there are 'file', 'class'",
+    ]

@@ -139,3 +139,59 @@ def test_hostile_column_names_are_spelled_so_that_they_are_read_back(
     sensitive = node.get("data", "sensitive")
     assert sensitive is not None
     assert [entry.raw for entry in sensitive.items()] == columns[1:]
+
+
+def test_a_folder_of_pictures(folder: Path) -> None:
+    import numpy as np
+    from PIL import Image
+
+    for name in ("cat", "dog"):
+        (folder / "pets" / name).mkdir(parents=True)
+        Image.fromarray(np.full((4, 4, 3), len(name), np.uint8)).save(folder / "pets" / name / "1.png")
+    (folder / "net.onnx").write_bytes(b"x")
+    assert init(model="net.onnx", data="pets", target="class") == 0
+    spec = read_spec("audit.yaml")
+    assert (spec.data.test.path, spec.data.target, spec.model.positive) == ("pets", "class", "dog")
+    text = Path("audit.yaml").read_text()
+    assert "features:" not in text
+    assert "permutation_importance" not in text
+
+
+def test_a_column_of_written_text(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [
+        json.dumps({"id": place, "comment": f"this is comment number {place} of many", "sex": "fm"[place % 2],
+                    "y": place // 2 % 2})
+        for place in range(60)
+    ]  # fmt: skip
+    (folder / "t.jsonl").write_text("\n".join(lines))
+    assert init(data="t.jsonl") == 0
+    spec = read_spec("audit.yaml")
+    assert spec.data.test.text == "comment"
+    assert [column.column for column in spec.data.sensitive] == ["sex"]
+    assert "of many" not in Path("audit.yaml").read_text()
+    assert entry(["check", "--quiet", "audit.yaml"]) == 0
+    # Beside other inputs the text may be one of several: then it is only said.
+    rows = "".join(f"comment number {i} of the many here,{i},{i % 2}\n" for i in range(60))
+    (folder / "u.csv").write_text("comment,income,y\n" + rows)
+    assert init("-o", "b.yaml", data="u.csv") == 0
+    assert read_spec("b.yaml").data.test.text is None
+    assert "# test: {path: u.csv, text: comment}" in Path("b.yaml").read_text()
+
+
+def test_a_folder_of_transformers_has_its_format_and_digest(folder: Path) -> None:
+    from xai_audit import digest
+
+    (folder / "bert").mkdir()
+    (folder / "bert" / "config.json").write_text("{}")
+    assert entry(["init", "--model", "bert", "--data", "t.csv", "--target", "y", "-o", "bert.yaml"]) == 0
+    text = Path("bert.yaml").read_text()
+    assert "format: transformers" in text
+    assert digest.of_folder(folder / "bert") in text
+    (folder / "empty").mkdir()
+    assert entry(["init", "--model", "empty", "--data", "t.csv", "--target", "y", "-o", "e.yaml"]) == 4
+
+
+def test_weights_are_told_to_need_an_entry(folder: Path) -> None:
+    (folder / "w.safetensors").write_bytes(b"x")
+    assert entry(["init", "--model", "w.safetensors", "--data", "t.csv", "--target", "y", "-o", "w.yaml"]) == 0
+    assert "# entry: net.py:build" in Path("w.yaml").read_text()

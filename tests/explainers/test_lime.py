@@ -291,7 +291,7 @@ def test_one_row_one_input_and_no_training_rows():
 
 def test_everything_becomes_evidence():
     found = observe(METHOD, made("boosting"), rows=30, samples=200)
-    assert set(found) == {"", *METHOD.parts}
+    assert set(found) == {"", *METHOD.parts} - {"deletion", "insertion"}  # those are of images and texts
     for name, one in found.items():
         record = Evidence(
             id=f"lime/{name}",

@@ -496,7 +496,7 @@ def test_what_does_not_apply_is_said():
 
 def test_everything_becomes_evidence():
     found = observe(METHOD, made("boosting"), rows=30, background=20)
-    assert set(found) == {"", *METHOD.parts}
+    assert set(found) == {"", *METHOD.parts} - {"deletion", "insertion"}  # those are of images and texts
     for name, one in found.items():
         record = Evidence(
             id=f"shap/{name}",

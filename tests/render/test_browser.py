@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import needs_sources
-from tests.render import audits
+from tests.render import audits, specimens
 from xai_audit.render import renderers
 
 CHROMIUM = next(
@@ -36,6 +36,8 @@ def folder(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("reports")
     for case in ("failing", "hostile", "multiclass"):
         (path / f"{case}.html").write_bytes(renderers["html"](audits.ALL[case]()))
+    for case, make in specimens.ALL.items():
+        (path / f"{case}.html").write_bytes(renderers["html"](make()))
     return path
 
 
@@ -74,12 +76,14 @@ def violations(page) -> list[str]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 360])
-def test_axe_finds_nothing(browser, folder: Path, scheme: str, width: int):
+@pytest.mark.parametrize("case", ["failing", "images", "texts"])
+def test_axe_finds_nothing(browser, folder: Path, case: str, scheme: str, width: int):
     context = browser.new_context(
         viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=True
     )
     page = context.new_page()
-    page.goto((folder / "failing.html").as_uri())
+    page.goto((folder / f"{case}.html").as_uri())
+    page.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true")
     assert violations(page) == []
     context.close()
 
@@ -129,7 +133,7 @@ def test_a_link_into_a_folded_table_opens_it(browser, folder: Path):
     context.close()
 
 
-@pytest.mark.parametrize("case", ["failing", "hostile", "multiclass"])
+@pytest.mark.parametrize("case", ["failing", "hostile", "multiclass", "images", "texts"])
 @pytest.mark.parametrize("width", [1280, 640, 360, 320])
 def test_no_page_scrolls_sideways(browser, folder: Path, case: str, width: int):
     context = browser.new_context(viewport={"width": width, "height": 900})
@@ -186,4 +190,26 @@ def test_tables_sort_by_number_and_filter_by_word(browser, folder: Path):
     register.locator("input").fill("shap/")
     shown = register.locator("tbody tr:visible").count()
     assert 0 < shown < register.locator("tbody tr").count()
+    context.close()
+
+
+@pytest.mark.parametrize("width", [1280, 320])
+def test_pictures_and_marked_words_are_there_without_javascript(browser, folder: Path, width: int):
+    context = browser.new_context(java_script_enabled=False, viewport={"width": width, "height": 900})
+    page = context.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url.partition(":")[0]))
+    page.goto((folder / "images.html").as_uri())
+    frames = page.locator("#explanations .frame svg")
+    assert frames.count() > 20
+    box = frames.nth(1).bounding_box()
+    assert box is not None
+    assert box["width"] > 60
+    assert set(asked) <= {"file", "data"}
+    page.goto((folder / "texts.html").as_uri())
+    marked = page.locator("#explanations .words .against").first
+    assert marked.is_visible()
+    fold = page.locator("#explanations figure details").first
+    fold.locator("summary").click()
+    assert fold.locator(".words").is_visible()
     context.close()

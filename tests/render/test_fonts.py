@@ -46,3 +46,9 @@ def test_a_font_that_is_not_there_names_its_package():
     face = fonts.Face("x", 400, "normal", "font_source_sans_pro", "files/Nothing.ttf")
     with pytest.raises(UnavailableError, match="pip install --force-reinstall font-source-sans-pro"):
         fonts.file(face)
+
+
+def test_an_emoji_that_our_faces_draw_is_drawn_as_text():
+    assert fonts.spelled("\u26a1 \U0001f600 a") == "\u26a1\ufe0e \U0001f600\ufe0e a"
+    assert fonts.spelled("\u2705") == "⟨U+2705⟩"
+    assert fonts.spelled("■ ● a") == "■ ● a"

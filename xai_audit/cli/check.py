@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from xai_audit.errors import Mistake
+    from xai_audit.loaders.cells import Cells
     from xai_audit.policy import Policy
     from xai_audit.spec import Spec
 
@@ -62,7 +63,9 @@ def lines_of(spec: Spec) -> Iterator[str]:
             yield f"the waiver of {waiver.rule} waives nothing: no policy of this spec has that rule"
     if not policies:
         yield "no policy is named: nothing blocks, and the outcome will be review"
-    yield from _undecidable(spec, policies)
+    rows, groups, told = _tables(spec)
+    yield from told
+    yield from _undecidable(spec, policies, rows, groups)
 
 
 def _unstated(spec: Spec, policies: Sequence[Policy]) -> Iterator[str]:
@@ -110,24 +113,25 @@ def _attested(spec: Spec, policies: Sequence[Policy]) -> Iterator[str]:
                 yield from (rule.attested,) if isinstance(rule.attested, str) else rule.attested
 
 
-def _undecidable(spec: Spec, policies: Sequence[Policy]) -> Iterator[str]:
+def _undecidable(
+    spec: Spec, policies: Sequence[Policy], rows: int, groups: Mapping[str, Mapping[str, int]]
+) -> Iterator[str]:
     """Rules that could not pass with so few rows even for a model that treats groups alike."""
     from xai_audit import foresight
 
-    rows, groups = _tables(spec)
     for told in foresight.undecidable(spec, policies, rows, groups):
         yield f"undecidable here: {told}"
 
 
-def _tables(spec: Spec) -> tuple[int, dict[str, dict[str, int]]]:
-    """Rows of data.test, and of each group in it; SpecError with what is wrong in the tables.
+def _tables(spec: Spec) -> tuple[int, dict[str, dict[str, int]], list[str]]:
+    """Rows of data.test, and of each group in it, and what is counted; SpecError with what is wrong in the tables.
 
     The model stays closed, so what only the model can tell (its features, its classes) is told by run.
     """
     import numpy as np
 
     from xai_audit.errors import SpecError
-    from xai_audit.loaders import outcome, predictions, roles
+    from xai_audit.loaders import media, outcome, predictions, roles, sets
     from xai_audit.loaders.deciding import Decided
     from xai_audit.loaders.mistakes import Mistakes
     from xai_audit.loaders.tables import read_table
@@ -140,9 +144,14 @@ def _tables(spec: Spec) -> tuple[int, dict[str, dict[str, int]]]:
                 tables.append(read_table(table, key, Mistakes(spec)))
             except SpecError as error:
                 found += error.mistakes
+    named = sets.read(spec, found)
     if found:
         raise SpecError(found)
     mistakes, decided = Mistakes(spec), Decided(tables)
+    media.with_target(mistakes, tables)
+    media.agreed(mistakes, tables)
+    sets.alike(mistakes, named, tables[0])
+    examples = sets.chosen(mistakes, named)
     roles.taken(mistakes, tables[0])
     if spec.model.format == "predictions":
         predictions.columns(mistakes, tables[0].columns)
@@ -162,4 +171,20 @@ def _tables(spec: Spec) -> tuple[int, dict[str, dict[str, int]]]:
         for grouping in groupings
         if len(grouping.columns) == 1
     }  # fmt: skip
-    return tables[0].n, groups
+    told = _counted(("data.test", "data.train"), tables)
+    for name, (_, rows) in examples.items():
+        of = "" if len(rows) == named[name].n else f" of {named[name].n:,}"
+        told.append(f"data.sets.{name}: {len(rows):,}{of} examples")
+    return tables[0].n, groups, told
+
+
+def _counted(keys: Sequence[str], tables: Sequence[Cells]) -> list[str]:
+    """How many pictures or texts there are, and what reading them changed; nothing of tables."""
+    from xai_audit.loaders.media import HOLDS
+
+    lines = []
+    for key, table in zip(keys, tables, strict=False):
+        if table.medium is not None:
+            lines.append(f"{key}: {table.n:,} {HOLDS[table.modality]}")
+            lines += table.notes
+    return lines

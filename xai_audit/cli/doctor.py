@@ -55,8 +55,12 @@ CORE = (
 EXTRAS = (
     ("xgboost", "xgboost", "boosting", "models of XGBoost"),
     ("lightgbm", "lightgbm", "boosting", "models of LightGBM"),
+    ("catboost", "catboost", "boosting", "models of CatBoost"),
     ("onnxruntime", "onnxruntime", "onnx", "models in ONNX"),
-    ("torch", "torch", "torch", "models of PyTorch, in a later version"),
+    ("torch", "torch", "torch", "networks of PyTorch"),
+    ("safetensors", "safetensors", "torch", "weights of networks, read without running code"),
+    ("tokenizers", "tokenizers", "torch", "networks that read texts"),
+    ("transformers", "transformers", "transformers", "Hugging Face folders"),
 )
 """Libraries some runs need: module, distribution, extra, and what for."""
 

@@ -1,4 +1,4 @@
-"""The spec that ``init`` writes: what a table suggests, each suggestion with the reason beside it."""
+"""The spec that ``init`` writes: what a table or a folder of pictures suggests, each with the reason beside it."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ IDENTIFIER = re.compile(r"(^|[^a-z])(id|uuid|guid|key|number|nr|no|index|code)([
 
 FEW = 20
 """Up to so many distinct numbers are groups of their own."""
+SENTENCE = 4
+"""Words in the middle cell of a column that reads like text written by people."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,13 @@ class Column:
     """The levels in order where there are few."""
     thirds: tuple[float, float] | None = None
     """For numbers: what a third and two thirds of the rows lie below."""
+    long: float = 0.0
+    """For text: words in the middle one of the distinct cells."""
+
+    @property
+    def written(self) -> bool:
+        """Whether it looks like text written by people, a row a text, and not like a category."""
+        return self.kind == "text" and self.long >= SENTENCE and self.distinct > max(self.rows / 2, 1)
 
     @property
     def words(self) -> str:
@@ -67,6 +76,10 @@ class Asked:
     target: str
     sensitive: tuple[str, ...]
     schema: str
+    pictures: bool = False
+    """Whether the rows are pictures."""
+    kind: str | None = None
+    """The format of a model that is a folder."""
 
 
 def relative(path: str, folder: Path) -> str:
@@ -76,8 +89,8 @@ def relative(path: str, folder: Path) -> str:
     return Path(os.path.relpath(path, folder)).as_posix()
 
 
-def look(path: str) -> list[Column]:
-    """The columns of a table; SpecError where it cannot be read."""
+def look(path: str) -> tuple[list[Column], bool]:
+    """The columns of a table or of what is known of pictures, and whether it holds pictures; SpecError if unreadable."""
     from xai_audit.errors import SpecError
     from xai_audit.loaders.deciding import decide
     from xai_audit.loaders.mistakes import Mistakes
@@ -90,7 +103,8 @@ def look(path: str) -> list[Column]:
     if mistakes.found:
         raise SpecError(mistakes.told())
     decided = {name: decide(name, [cells]) for name in cells.columns}
-    return [_column(name, column.tables[0], column.kind) for name, column in decided.items()]
+    columns = [_column(name, column.tables[0], column.kind) for name, column in decided.items()]
+    return columns, cells.modality == "image"
 
 
 def _column(name: str, typed: Typed, kind: str) -> Column:
@@ -108,7 +122,8 @@ def _column(name: str, typed: Typed, kind: str) -> Column:
         if np.isfinite(numbers).all():
             low, high = np.quantile(numbers, [1 / 3, 2 / 3])
             thirds = (float(low), float(high))
-    return Column(name, kind, len(found), int(missing.sum()), len(missing), levels, thirds)
+    long = float(np.median([len(word.split()) for word in found])) if kind == "text" and found else 0.0
+    return Column(name, kind, len(found), int(missing.sum()), len(missing), levels, thirds, long)
 
 
 def scalar(text: str) -> str:
@@ -181,8 +196,13 @@ def _model(asked: Asked, columns: Sequence[Column]) -> Iterator[str]:
     from xai_audit.reading.models import CODE, SUFFIXES
 
     suffix = Path(asked.model).suffix.lower()
-    kind = SUFFIXES.get(suffix)
+    kind = asked.kind or SUFFIXES.get(suffix)
     yield from ("", "model:", f"  path: {scalar(asked.model)}")
+    if asked.kind:
+        yield f"  format: {asked.kind}"
+    if suffix in (".safetensors", ".pt", ".pth"):
+        yield noted("  # entry: net.py:build", "weights alone: what builds the network that they belong to")
+        yield "  # With an entry, sha256 is that of both files together; leave it out and `xai-audit check` prints it."
     if kind is None:
         kinds = ", ".join(dict.fromkeys(SUFFIXES.values()))
         yield noted("  # format: ...", f"{suffix or 'no suffix'} says no format; it is one of {kinds}")
@@ -226,7 +246,7 @@ def _data(asked: Asked, columns: Sequence[Column]) -> Iterator[str]:
         noted(
             "  # train: {path: ...}", "what the model was fitted on; rows in both tables are found with it"
         ),
-        f"  test: {{path: {scalar(asked.data)}}}",
+        *_test(asked, columns),
         f"  target: {scalar(asked.target)}",
     )
     names = [column for column in columns if column.name not in (asked.target, *asked.sensitive)]
@@ -244,12 +264,44 @@ def _data(asked: Asked, columns: Sequence[Column]) -> Iterator[str]:
     else:
         yield noted("  # sensitive: [sex, {column: age, bins: [30, 50]}]", "groups are compared by these")
     yield noted("  crossings: pairs", "groups by two columns at once; or all, none")
-    yield noted("  # features: [...]", "default: all but target, sensitive, id, cluster and weight")
-    yield noted("  # categorical: [...]", "columns of numbers that are categories")
+    if not asked.pictures and _text(asked, columns) is None:
+        yield noted("  # features: [...]", "default: all but target, sensitive, id, cluster and weight")
+        yield noted("  # categorical: [...]", "columns of numbers that are categories")
     yield f"  # The {len(columns)} columns of the table, {columns[0].rows if columns else 0} rows:"
     width = min(max((len(printed(column.name)) for column in columns), default=0), 40)
     for column in columns:
         yield f"  #   {printed(column.name):<{width}}  {_described(column)}"
+
+
+def _test(asked: Asked, columns: Sequence[Column]) -> Iterator[str]:
+    """The line of the test data, with the column of text where the table has one and no other inputs."""
+    path = f"  test: {{path: {scalar(asked.data)}"
+    text = _text(asked, columns)
+    if asked.pictures and any(column.name == "file" for column in columns):
+        yield noted(
+            f"{path}}}", "each picture's class is its folder; labels: a table with a column file, if not"
+        )
+    elif text is not None:
+        yield noted(
+            f"{path}, text: {scalar(text)}}}", "what the model reads; take text out if it reads columns"
+        )
+    else:
+        yield f"{path}}}"
+    for column in columns if text is None and not asked.pictures else ():
+        if column.written and column.name not in (asked.target, *asked.sensitive):
+            yield noted(
+                f"  #{path[1:]}, text: {scalar(column.name)}}}", "if the model reads this column alone"
+            )
+            return
+
+
+def _text(asked: Asked, columns: Sequence[Column]) -> str | None:
+    """The one column of written text, where nothing else looks like an input."""
+    known = (asked.target, *asked.sensitive)
+    others = [column for column in columns if column.name not in known and not column.identifies]
+    written = [column.name for column in others if column.written]
+    plain = all(column.written or SENSITIVE.search(column.words) for column in others)
+    return written[0] if len(written) == 1 and plain and not asked.pictures else None
 
 
 def _sensitive(column: Column) -> str:
@@ -284,7 +336,7 @@ def _number(number: float) -> str:
 def _described(column: Column) -> str:
     text = {"number": "numbers", "boolean": "true and false", "date": "dates", "text": "text"}[column.kind]
     text += f", {column.distinct:,} distinct"
-    if 0 < len(column.levels) <= 6:
+    if 0 < len(column.levels) <= 6 and not column.written:
         text += f": {printed(', '.join(column.levels))[:60]}"
     if column.missing:
         text += f"; {column.missing:,} missing"
@@ -316,7 +368,8 @@ def _methods(asked: Asked, columns: Sequence[Column]) -> Iterator[str]:
     target = next(column for column in columns if column.name == asked.target)
     there = selectable("metric")
     metrics = [name for name in (REGRESSION if is_regression(target) else CLASSIFICATION) if name in there]
-    explainers = [name for name in ("shap", "permutation_importance") if name in selectable("explainer")]
+    wanted = ("shap",) if asked.pictures or _text(asked, columns) else ("shap", "permutation_importance")
+    explainers = [name for name in wanted if name in selectable("explainer")]
     policies = [name for name in ("eu-ai-act",) if name in shipped()]
     yield ""
     yield "# xai-audit list explainers, metrics and policies says what there is."

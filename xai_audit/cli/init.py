@@ -1,4 +1,4 @@
-"""``xai-audit init``: a commented spec from a model and a table."""
+"""``xai-audit init``: a commented spec from a model and a table or a folder of pictures."""
 
 from __future__ import annotations
 
@@ -15,9 +15,19 @@ SCHEMA_FILE = "xai-audit.schema.json"
 
 
 @click.command()
-@click.option("--model", required=True, metavar="M", help="The model file.")
-@click.option("--data", required=True, metavar="D", help="The test table: csv, parquet, arrow, jsonl or npz.")
-@click.option("--target", required=True, metavar="COL", help="The column of the true outcome.")
+@click.option("--model", required=True, metavar="M", help="The model file, or its folder.")
+@click.option(
+    "--data",
+    required=True,
+    metavar="D",
+    help="The test table: csv, parquet, arrow, jsonl or npz; or a folder of pictures in a folder for each class.",
+)
+@click.option(
+    "--target",
+    required=True,
+    metavar="COL",
+    help="The column of the true outcome; class for pictures in folders.",
+)
 @click.option(
     "--sensitive",
     multiple=True,
@@ -28,7 +38,7 @@ SCHEMA_FILE = "xai-audit.schema.json"
     "-o", "--out", default="audit.yaml", show_default=True, metavar="FILE", help="The spec to write."
 )
 def command(model: str, data: str, target: str, sensitive: tuple[str, ...], out: str) -> None:
-    """Write a commented spec from a model and a table.
+    """Write a commented spec from a model and a table or a folder of pictures.
 
     The model is not opened: its sha256 is taken, and its format follows from its suffix. No spec is
     overwritten.
@@ -36,6 +46,7 @@ def command(model: str, data: str, target: str, sensitive: tuple[str, ...], out:
     from xai_audit import digest
     from xai_audit.cli import drafting
     from xai_audit.errors import UnavailableError
+    from xai_audit.loaders import folder_format
     from xai_audit.reading import spec_schema
 
     path = Path(out)
@@ -46,18 +57,21 @@ def command(model: str, data: str, target: str, sensitive: tuple[str, ...], out:
     for given in (model, data):
         if not Path(given).exists() and not given.startswith("sklearn:"):
             raise UnavailableError(f"{given}: no such file")
-    if not Path(model).is_file():
-        raise UnavailableError(f"{model}: a model file is asked")
-    columns = drafting.look(data)
+    kind = folder_format(Path(model)) if Path(model).is_dir() else None
+    if not Path(model).is_file() and kind is None:
+        raise UnavailableError(f"{model}: a model file is asked, or a folder of transformers or MLflow")
+    columns, pictures = drafting.look(data)
     _named(columns, target, sensitive)
     text = drafting.draft(
         drafting.Asked(
             model=drafting.relative(model, path.parent),
-            sha256=digest.of_file(Path(model)),
+            sha256=digest.of_folder(Path(model)) if kind else digest.of_file(Path(model)),
+            kind=kind,
             data=drafting.relative(data, path.parent),
             target=target,
             sensitive=sensitive,
             schema=SCHEMA_FILE,
+            pictures=pictures,
         ),
         columns,
     )

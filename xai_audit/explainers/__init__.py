@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
-from xai_audit.explainers import lime, partial_dependence, permutation_importance, shap
+from xai_audit.explainers import (
+    gradient_shap,
+    integrated_gradients,
+    lime,
+    occlusion,
+    partial_dependence,
+    permutation_importance,
+    prototypes,
+    shap,
+    tcav,
+)
 from xai_audit.method import Method
 
 EXPLAINERS: tuple[Method[Any], ...] = (
     shap.METHOD,
     lime.METHOD,
+    integrated_gradients.METHOD,
+    gradient_shap.METHOD,
+    occlusion.METHOD,
     permutation_importance.METHOD,
     partial_dependence.METHOD,
+    prototypes.METHOD,
+    tcav.METHOD,
 )

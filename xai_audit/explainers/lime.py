@@ -1,10 +1,13 @@
-"""LIME: a weighted linear fit around each row, its fidelity measured on neighbours it has not seen."""
+"""LIME: a weighted linear fit around each row, its fidelity measured on neighbours it has not seen.
+
+Tables here; pictures and texts, whose neighbours lack some of their parts, in ``lime_players``.
+"""
 
 from __future__ import annotations
 
 import math
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -12,9 +15,10 @@ from pydantic import Field
 
 from xai_audit import digest
 from xai_audit.errors import MethodError
-from xai_audit.evidence import Cases, Frozen, Sampling, Scalar, exactly
-from xai_audit.explainers import local
+from xai_audit.evidence import Cases, Sampling, Scalar, exactly
+from xai_audit.explainers import local, modal
 from xai_audit.explainers.fits import around, explained, fit
+from xai_audit.explainers.modal import IMAGE, IMAGE_OR_TEXT, TABLE, TEXT, ModalParams
 from xai_audit.explainers.neighbours import Discretizer, Input, Pool, draw, inputs
 from xai_audit.explainers.ranking import agreement, ranked, top_of
 from xai_audit.explainers.rows import Output, Share, exact_mean, reference_table, shared
@@ -33,23 +37,35 @@ REPRODUCED = "0.2.0.1"
 """The version of lime whose draws and fit these are."""
 
 
-class LimeParams(Frozen):
+class LimeParams(ModalParams):
     """How local fits are made."""
 
     rows: int | None = Field(200, ge=1)
-    """Test rows explained; null for all."""
+    """Test rows explained; null for all. Images and texts: 20 where it is not given."""
     samples: int = Field(5000, ge=10)
-    """Neighbours of each fit, the row itself included."""
+    """Neighbours of each fit, the row itself included. Images and texts: 1,000 where it is not given."""
     features: int | None = Field(None, ge=1)
     """Inputs in each fit, chosen as lime chooses them; null for all."""
     kernel_width: float | None = Field(None, gt=0)
-    """null: 0.75 times the root of the number of inputs."""
-    discretize: Discretizer = "quartile"
+    """null: 0.75 times the root of the number of inputs; 0.25 for images and 25 for texts, as in lime."""
+    discretize: Annotated[Discretizer, TABLE] = "quartile"
     output: Literal["score", "probability", "margin"] = "score"
     seeds: int = Field(5, ge=2)
     """Repetitions with other draws: the first is shown, the others say how far it can be relied on."""
-    draws: Literal["shared", "row"] = "shared"
+    draws: Annotated[Literal["shared", "row"], TABLE] = "shared"
     """shared: all rows use the same neighbours (lime re-seeded for every row); row: each row draws its own."""
+    players: Annotated[Literal["superpixels", "grid", "words", "tokens"] | None, IMAGE_OR_TEXT] = None
+    """What is switched off; null: superpixels of an image, words of a text."""
+    segmentation: Annotated[Literal["slic", "quickshift"] | None, IMAGE] = None
+    """How superpixels are found; null: slic. quickshift is lime's own, too coarse for small images."""
+    segments: Annotated[int | None, IMAGE] = Field(None, ge=2)
+    """About how many superpixels or cells; null: 50."""
+    mask: Annotated[Literal["mean", "blur", "gray", "value", "removal", "token"] | None, IMAGE_OR_TEXT] = None
+    """What stands for a part that is off; null: the part's mean colour in an image, nothing in a text."""
+    value: Annotated[int | None, IMAGE] = Field(None, ge=0, le=255)
+    """The value of every channel with mask: value."""
+    token: Annotated[str | None, TEXT] = None
+    """The text with mask: token; null: the tokenizer's own mask token."""
 
 
 def _work(subject: Subject, params: LimeParams, piece: Piece, seed: int) -> Mapping[str, NDArray[Any]]:
@@ -130,8 +146,14 @@ def seed_of(seed: int, repeat: int, own: str = "") -> int:
 
 def run(subject: Subject, params: LimeParams, context: Context) -> Iterator[Measured | Skipped]:
     """Global ranking of local weights, single rows, held-out fidelity, and agreement between draws."""
+    modal.refuse(params, subject.modality)
     if params.output == "probability" and not subject.probabilities:
         raise MethodError("output: probability needs scores that are probabilities; these are a ranking")
+    if subject.modality != "table":
+        from xai_audit.explainers import lime_players
+
+        yield from lime_players.run(subject, params, context)
+        return
     rows, sampling = context.sample(params.rows)
     if not len(rows):
         raise MethodError("there are no test rows to explain")
@@ -313,7 +335,7 @@ METHOD = Method(
     params=LimeParams,
     run=run,
     needs=("model", "features"),
-    parts=("local", "fidelity", "stability", "stability_top5", "coverage"),
+    parts=("local", "fidelity", "stability", "stability_top5", "coverage", "deletion", "insertion"),
     limits=(
         "weights describe a fit around a row, not the model itself: read them beside the fidelity",
         "inputs are drawn independently of each other, so the model is also asked about unlikely rows",

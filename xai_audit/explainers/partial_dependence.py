@@ -170,7 +170,7 @@ METHOD = Method(
     measures="The mean output when one input is set to a value for everyone, the other inputs as they are",
     params=PartialDependenceParams,
     run=run,
-    needs=("model", "features"),
+    needs=("model", "table", "features"),
     limits=(
         "where inputs go together the curve averages over rows that cannot occur",
         "it describes the model, not what a change would do in the world",

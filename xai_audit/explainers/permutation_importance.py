@@ -204,7 +204,7 @@ METHOD = Method(
     measures="How much worse the model predicts the labels when one input's values are shuffled among the rows",
     params=PermutationParams,
     run=run,
-    needs=("model", "labels", "scores", "features"),
+    needs=("model", "table", "labels", "scores", "features"),
     limits=("shuffling breaks the ties between inputs, so the model is also asked about unlikely rows",),
     cites=("Breiman 2001, Machine Learning 45:5", "Fisher, Rudin and Dominici 2019, JMLR 20:177"),
 )

@@ -1,18 +1,22 @@
-"""Shapley values of the user's own columns: engine tried first, additivity always measured, draws repeated."""
+"""Shapley values of the user's own columns: engine tried first, additivity always measured, draws repeated.
+
+Tables here; the parts of pictures and texts in ``shap_players``.
+"""
 
 from __future__ import annotations
 
 import math
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
 from xai_audit import digest
 from xai_audit.errors import MethodError
-from xai_audit.evidence import Cases, Frozen, Sampling, Scalar, exactly
-from xai_audit.explainers import engine, local
+from xai_audit.evidence import Cases, Sampling, Scalar, exactly
+from xai_audit.explainers import engine, local, modal
+from xai_audit.explainers.modal import IMAGE, IMAGE_OR_TEXT, TABLE, TEXT, ModalParams
 from xai_audit.explainers.ranking import agreement, ranked, top_of
 from xai_audit.explainers.rows import (
     Output,
@@ -38,21 +42,41 @@ GAP = 1e-6
 """Largest difference, relative to the outputs' range, between the shap library's values and ours on any row."""
 
 
-class ShapParams(Frozen):
+class ShapParams(ModalParams):
     """How contributions are computed."""
 
     rows: int | None = Field(500, ge=1)
-    """Test rows explained; null for all."""
-    background: int = Field(100, ge=1)
+    """Test rows explained; null for all. Images and texts: 50 where it is not given."""
+    background: Annotated[int, TABLE] = Field(100, ge=1)
     """Reference rows that fill in inputs that are not known."""
     output: Literal["score", "probability", "margin"] = "score"
-    method: Literal["auto", "exact", "permutation", "tree", "linear"] = "auto"
+    method: Literal["auto", "exact", "permutation", "partition", "tree", "linear"] = "auto"
+    """tree and linear are for tables; partition, Owen values over a hierarchy, for images and texts."""
     permutations: int | None = Field(None, ge=2)
-    """Sampled orders for each pair of a row and a reference row; null: from 2 to 10, as max_evals allows."""
-    max_evals: int = Field(60_000_000, ge=1)
+    """Sampled orders for each pair of a row and a reference row; null: from 2 to 10, as max_evals allows.
+
+    Images and texts: sampled orders of a row's parts; null: at least 2, as evaluations allows.
+    """
+    max_evals: Annotated[int, TABLE] = Field(60_000_000, ge=1)
     """Answers of the model above which orders are sampled although all subsets could be computed."""
     resamples: int = Field(50, ge=2)
-    """Redraws of the background, for the error that comes from it."""
+    """Redraws of the background, for the error that comes from it; for images and texts, of the sampled orders."""
+    players: Annotated[Literal["superpixels", "grid", "pixels", "words", "tokens"] | None, IMAGE_OR_TEXT] = (
+        None
+    )
+    """What contributions are of; null: superpixels of an image (pixels with partition), words of a text."""
+    segmentation: Annotated[Literal["slic", "quickshift"] | None, IMAGE] = None
+    """How superpixels are found; null: slic."""
+    segments: Annotated[int | None, IMAGE] = Field(None, ge=2)
+    """About how many superpixels or cells; null: 50."""
+    mask: Annotated[Literal["mean", "blur", "gray", "value", "removal", "token"] | None, IMAGE_OR_TEXT] = None
+    """What stands for a part that is hidden; null: mid-grey in an image, nothing in a text."""
+    value: Annotated[int | None, IMAGE] = Field(None, ge=0, le=255)
+    """The value of every channel with mask: value."""
+    token: Annotated[str | None, TEXT] = None
+    """The text with mask: token; null: the tokenizer's own mask token."""
+    evaluations: Annotated[int | None, IMAGE_OR_TEXT] = Field(None, ge=4)
+    """Answers of the model for each image or text; null: 1,000, with partition 500."""
 
 
 def _work(subject: Subject, params: ShapParams, piece: Piece, seed: int) -> Mapping[str, NDArray[Any]]:
@@ -88,8 +112,16 @@ def _picks(seed: int, repeat: int, size: int) -> NDArray[np.int64]:
 
 def run(subject: Subject, params: ShapParams, context: Context) -> Iterator[Measured | Skipped]:
     """Global ranking, spread, single rows, and how far the values can be relied on."""
+    modal.refuse(params, subject.modality)
     if params.output == "probability" and not subject.probabilities:
         raise MethodError("output: probability needs scores that are probabilities; these are a ranking")
+    if subject.modality != "table":
+        from xai_audit.explainers import shap_players
+
+        yield from shap_players.run(subject, params, context)
+        return
+    if params.method == "partition":
+        raise MethodError("method: partition is for images and texts; these rows are tables")
     rows, sampling = context.sample(params.rows)
     if not len(rows):
         raise MethodError("there are no test rows to explain")
@@ -360,7 +392,16 @@ METHOD = Method(
     params=ShapParams,
     run=run,
     needs=("model", "features"),
-    parts=("beeswarm", "local", "additivity", "coverage", "stability", "stability_top5"),
+    parts=(
+        "beeswarm",
+        "local",
+        "additivity",
+        "coverage",
+        "stability",
+        "stability_top5",
+        "deletion",
+        "insertion",
+    ),
     limits=(
         "it describes the model, not the world: a large contribution is no cause",
         "inputs are replaced independently of each other, so the model is also asked about unlikely rows",

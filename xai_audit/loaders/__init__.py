@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from xai_audit.spec import Spec
     from xai_audit.subject import Subject
 
-__all__ = ["DATA", "MODELS", "Format", "load", "probe"]
+__all__ = ["DATA", "MODELS", "Format", "folder_format", "load", "probe"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ class Format:
     """The extra to install for it; None where the plain installation reads it."""
     code: bool = False
     """Whether opening it runs code, so that trust and a sha256 are asked."""
+    marker: str = ""
+    """The file by which a folder of this format is known."""
 
 
 MODELS: Mapping[str, Format] = {
@@ -38,7 +40,28 @@ MODELS: Mapping[str, Format] = {
         Format("lightgbm", (".txt", ".lgb"), "LightGBM boosters", needs="boosting"),
         Format("catboost", (".cbm",), "CatBoost models", needs="boosting"),
         Format("onnx", (".onnx",), "ONNX graphs, run by onnxruntime", needs="onnx"),
+        Format(
+            "torch",
+            (".safetensors", ".pt", ".pth", ".pt2", ".ts"),
+            "PyTorch: weights with the entry that builds their module, torch.export, TorchScript",
+            needs="torch",
+            code=True,
+        ),
+        Format(
+            "transformers",
+            (),
+            "Hugging Face folders: classifiers of texts or pictures in safetensors",
+            needs="transformers",
+            marker="config.json",
+        ),
         Format("python", (".py",), "a function of a table: module.py:function", code=True),
+        Format(
+            "mlflow",
+            (),
+            "MLflow model folders, read without MLflow: skops, boosters, ONNX, pickles with trust",
+            marker="MLmodel",
+        ),
+        Format("http", (), "a model behind a URL: rows are posted as JSON"),
         Format("predictions", (), "score and decision columns of the test data, no model"),
     )
 }
@@ -46,14 +69,28 @@ MODELS: Mapping[str, Format] = {
 DATA: Mapping[str, Format] = {
     item.id: item
     for item in (
-        Format("csv", (".csv", ".tsv"), "comma, semicolon or tab separated text in UTF-8"),
+        Format("csv", (".csv", ".tsv"), "comma, semicolon or tab separated text in UTF-8, also gzipped"),
         Format("parquet", (".parquet", ".pq"), "Apache Parquet"),
         Format("arrow", (".arrow", ".feather", ".ipc"), "Arrow IPC files and streams, Feather"),
-        Format("jsonl", (".jsonl", ".ndjson"), "one JSON object a line"),
-        Format("npz", (".npz",), "NumPy arrays X, y and feature_names, or one array a column"),
+        Format("jsonl", (".jsonl", ".ndjson"), "one JSON object a line, also gzipped"),
+        Format(
+            "npz", (".npz",), "NumPy arrays X, y and feature_names, one array a column, or pictures as images"
+        ),
+        Format("txt", (".txt",), "one text a line"),
+        Format(
+            "images",
+            (),
+            "a folder of png, jpeg, bmp, gif, webp or tiff: labels: a table, or a folder a class",
+        ),
         Format("sklearn", (), "data sets that come with scikit-learn: sklearn:diabetes"),
     )
 }
+
+
+def folder_format(folder: Path) -> str | None:
+    """The model format of a folder, by the file that marks it; None for a file and for other folders."""
+    marked = (item for item in MODELS.values() if item.marker and (folder / item.marker).is_file())
+    return next((item.id for item in marked), None)
 
 
 def load(spec: Spec) -> Subject:

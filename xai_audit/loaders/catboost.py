@@ -1,4 +1,8 @@
-"""CatBoost models in their own format (.cbm), which carries no code: the loss says what is predicted."""
+"""CatBoost models in their own format (.cbm), which carries no code: the loss says what is predicted.
+
+Engines that read a library's own object are given none: they know no trees with hashed categories, so what explains
+such a model asks it.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +39,7 @@ GONE = "nan"
 class CatBoostAnswer:
     """Asks a model on one thread."""
 
-    native: Any
+    model: Any
     output: Output
     k: int
     exponent: bool
@@ -69,9 +73,7 @@ class CatBoostAnswer:
                 for place, name in enumerate(self.names)
             }
             given = pd.DataFrame(columns)
-        return np.asarray(
-            self.native.predict(given, prediction_type=kind, thread_count=1), dtype=np.float64
-        )
+        return np.asarray(self.model.predict(given, prediction_type=kind, thread_count=1), dtype=np.float64)
 
 
 def _words(values: Any) -> NDArray[np.object_]:
@@ -95,15 +97,16 @@ def open_model(mistakes: Mistakes) -> Opened:
     catboost = required("catboost", "boosting", mistakes)
     refused = survives("catboost", data) if data.startswith(b"CBM1") else "it does not begin with CBM1"
     model = catboost.CatBoost()
-    try:
-        if refused is not None:
-            raise ValueError(refused)
-        model.load_model(blob=data)
-        loss = str(json.loads(model.get_metadata()["params"])["loss_function"]["type"])
-    except (catboost.CatBoostError, ValueError, KeyError, TypeError) as error:
-        reason = (str(error).splitlines() or [""])[0][:150]
-        mistakes.at("model.path", f"{spec.path} cannot be read as a CatBoost model: {reason}", missing=True)
-        raise SpecError(mistakes.told()) from None
+    loss = ""
+    if refused is None:
+        try:
+            model.load_model(blob=data)
+            loss = str(json.loads(model.get_metadata()["params"])["loss_function"]["type"])
+        except (catboost.CatBoostError, ValueError, KeyError, TypeError) as error:
+            refused = (str(error).splitlines() or [""])[0][:150]
+    if refused is not None:
+        mistakes.at("model.path", f"{spec.path} cannot be read as a CatBoost model: {refused}", missing=True)
+        raise SpecError(mistakes.told())
     classes = tuple(np.asarray(model.classes_).tolist())
     task, output = _meaning(loss, len(classes), mistakes)
     if model.get_embedding_feature_indices():
@@ -129,7 +132,6 @@ def open_model(mistakes: Mistakes) -> Opened:
         words=frozenset(names[place] for place in texts) if named is not None else frozenset(),
         # It keeps hashes of the levels, not the levels.
         categories={names[place]: None for place in categories} if named is not None else {},
-        native=model,
         details={
             "type": "catboost.CatBoost",
             "output": output,
@@ -138,7 +140,9 @@ def open_model(mistakes: Mistakes) -> Opened:
             "categorical": [names[place] for place in categories],
             "versions": {"catboost": version_of("catboost")},
         },
-        notes=(f"a missing category is given to CatBoost as the word {GONE!r}, a whole number as 1 and not 1.0",)
+        notes=(
+            f"a missing category is given to CatBoost as the word {GONE!r}, a whole number as 1 and not 1.0",
+        )
         if words
         else (),
     )

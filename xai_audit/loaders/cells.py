@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -23,6 +25,37 @@ def numbered(row: int) -> int:
 
 
 @dataclass(frozen=True, eq=False)
+class Medium:
+    """What each row is as a whole, where a model reads no columns: a picture, or a text."""
+
+    name: str
+    """What the one column of the frame is called: ``image``, or the text column."""
+    kind: Literal["image", "text"]
+    cells: NDArray[np.object_]
+    """uint8 arrays of shape (height, width, channels), or str, in the file's order."""
+    missing: int = 0
+    """Texts that are not there; they are empty."""
+    address: str | None = None
+    """The column that says where a picture lies, which is no content."""
+    by_folder: bool = False
+    """Whether a picture's class is the folder it lies in."""
+
+    @cached_property
+    def digests(self) -> NDArray[np.bytes_]:
+        """The sha256 of each picture's shape and pixels, or of each text's UTF-8, of dtype S32."""
+        found = b"".join(map(digest_of, self.cells))
+        return np.frombuffer(found, dtype="S32")
+
+
+def digest_of(cell: NDArray[np.uint8] | str) -> bytes:
+    """The sha256 of a picture's shape and pixels, or of a text."""
+    if isinstance(cell, str):
+        return hashlib.sha256(cell.encode("utf-8", "surrogatepass")).digest()
+    shape = "x".join(map(str, cell.shape))
+    return hashlib.sha256(f"{shape}:".encode() + np.ascontiguousarray(cell).tobytes()).digest()
+
+
+@dataclass(frozen=True, eq=False)
 class Cells:
     """One table as read: Arrow arrays by column name, rows in the file's order."""
 
@@ -37,11 +70,22 @@ class Cells:
     matrix: bool = False
     """Whether the columns have an order of their own that is not a matter of the file's layout."""
     notes: tuple[str, ...] = ()
+    medium: Medium | None = None
+    """Pictures or texts, beside which the columns are metadata."""
+    source: str = ""
+    """As the spec says it, where the cells come from another file than the pictures."""
 
     @property
     def n(self) -> int:
         """How many rows there are."""
+        if self.medium is not None:
+            return len(self.medium.cells)
         return len(next(iter(self.columns.values()))) if self.columns else 0
+
+    @property
+    def modality(self) -> Literal["table", "image", "text"]:
+        """What a row is for the model."""
+        return "table" if self.medium is None else self.medium.kind
 
 
 @dataclass(frozen=True, eq=False)

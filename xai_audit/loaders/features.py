@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xai_audit.loaders.cells import DAY, Cells, Mixed, Typed, distinct, words
+from xai_audit.loaders import media
+from xai_audit.loaders.cells import DAY, Cells, Kind, Medium, Mixed, Typed, distinct, iso, words
+from xai_audit.loaders.cells import Column as CellColumn
 from xai_audit.loaders.deciding import Decided, comma_column, padded
 from xai_audit.loaders.groups import natural
 from xai_audit.loaders.mistakes import shown, suggestion
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Chosen:
-    """The features: in the user's names, and as the model calls them."""
+    """The features: in the user's names, and as the model calls them; none beside pictures or texts."""
 
     names: tuple[str, ...]
     given: tuple[str, ...]
@@ -41,11 +43,22 @@ class Case:
     decided: Decided
     chosen: Chosen
 
+    @property
+    def medium(self) -> Medium | None:
+        """The pictures or texts of the test table, where the model reads those and no columns."""
+        return self.decided.tables[0].medium
+
 
 def choose(mistakes: Mistakes, opened: Opened | None, tables: Sequence[Cells], taken: set[str]) -> Chosen:
-    """The features the model was fitted on, else those of the spec, else all columns without another role."""
+    """The features the model was fitted on, else those of the spec, else all columns without another role.
+
+    Pictures and texts have none.
+    """
     data = mistakes.spec.data
     test = tables[0]
+    if test.medium is not None:
+        media.readable(mistakes, opened, test.medium)
+        return Chosen((), ())
     if opened is not None and opened.features is not None:
         return _fitted(mistakes, opened.features, tables)
     if data.features is not None:
@@ -119,6 +132,8 @@ def _present(name: str, tables: Sequence[Cells], key: str, why: str, mistakes: M
 def decide(mistakes: Mistakes, opened: Opened | None, decided: Decided, names: Sequence[str]) -> None:
     """Fix the type of every feature; a column of mixed types, a decimal comma or an infinity is a mistake."""
     categorical = set(mistakes.spec.data.categorical)
+    if decided.tables[0].medium is not None:
+        return
     known_words = opened.words if opened is not None else frozenset()
     for name in sorted(categorical - set(decided.tables[0].columns)):
         mistakes.at(
@@ -131,12 +146,16 @@ def decide(mistakes: Mistakes, opened: Opened | None, decided: Decided, names: S
         column = decided.column(name, text=text)
         if opened is None:
             continue
+        said = opened.kinds.get(name)
         commas = [table for table in decided.tables if comma_column(name, table)]
         if commas and name not in categorical and name not in known_words:
             what = "numbers with a decimal comma read as text; write 1.5 for 1,5"
             mistakes.cell(commas[0].path, commas[0].line(0), name, what, kind="comma")
         elif column.mixed is not None and name not in categorical:
             _mixed(column.mixed, mistakes)
+        elif said is not None and not _fits(said, column):
+            what = f"the model's signature says {_HOLDS[said]}, and the column holds {_HOLDS[column.kind]}"
+            mistakes.cell(decided.tables[0].path, None, name, what, kind="signature")
         for table, typed in ((decided.tables[index], typed) for index, typed in column.tables.items()):
             if typed.kind == "number" and typed.data.dtype.kind == "f":
                 for row in np.flatnonzero(np.isinf(typed.data)):
@@ -144,6 +163,20 @@ def decide(mistakes: Mistakes, opened: Opened | None, decided: Decided, names: S
                         f"{typed.data[row]} is no number a model can use; leave the cell empty or correct it"
                     )
                     mistakes.cell(table.path, table.line(int(row)), name, what, kind="infinity")
+
+
+_HOLDS: Mapping[Kind, str] = {
+    "number": "numbers",
+    "boolean": "booleans",
+    "date": "dates",
+    "text": "text",
+}
+
+
+def _fits(said: Kind, column: CellColumn) -> bool:
+    if all(typed.missing.all() for typed in column.tables.values()):
+        return True
+    return column.kind == said or (said, column.kind) == ("number", "boolean")
 
 
 def _mixed(mixed: Mixed, mistakes: Mistakes) -> None:
@@ -157,10 +190,31 @@ def _mixed(mixed: Mixed, mistakes: Mistakes) -> None:
 
 
 def frame(decided: Decided, table: int, names: Sequence[str], order: NDArray[np.int64]) -> pd.DataFrame:
-    """The features of one table in row order, each in the type it has in memory."""
+    """The features of one table in row order, each in the type it has in memory; or its pictures or texts."""
     import pandas as pd
 
+    own, test = decided.tables[table].medium, decided.tables[0].medium
+    if own is not None and test is not None:
+        return media.frame(own, test.name, order)
     return pd.DataFrame({name: in_memory(decided.column(name).tables[table].take(order)) for name in names})
+
+
+def side(columns: Mapping[str, Typed], order: NDArray[np.int64]) -> pd.DataFrame:
+    """Columns that are no features in row order, as read: dates as ISO text, so that they compare with text."""
+    import pandas as pd
+
+    found = {name: _as_read(column.take(order)) for name, column in columns.items()}
+    return pd.DataFrame(found, index=pd.RangeIndex(len(order)))
+
+
+def _as_read(column: Typed) -> NDArray[Any]:
+    if column.kind != "date":
+        return in_memory(column)
+    table, codes = np.unique(column.data, return_inverse=True)
+    gone = Typed("date", table).missing
+    told = [np.nan if none else iso(value) for none, value in zip(gone, table, strict=True)]
+    found: NDArray[Any] = np.array(told, dtype=object)[codes]
+    return found
 
 
 def in_memory(column: Typed) -> NDArray[Any]:
@@ -181,6 +235,8 @@ def in_memory(column: Typed) -> NDArray[Any]:
 
 def columns(case: Case) -> tuple[Column, ...]:
     """What each feature is, with the levels of the categorical ones over all tables in natural order."""
+    if case.medium is not None:
+        return media.columns(case.medium)
     categorical = set(case.mistakes.spec.data.categorical)
     wanted = case.opened.categories if case.opened is not None else {}
     kinds: dict[str, ColumnKind] = {"number": "numeric", "boolean": "boolean", "date": "date"}
@@ -197,8 +253,10 @@ def columns(case: Case) -> tuple[Column, ...]:
 
 def inputs(case: Case, opened: Opened, form: Form) -> Inputs:
     """How the features are given to the model, dates in this form; text it cannot take is a mistake."""
+    if case.medium is not None:
+        return media.inputs(opened, case.medium)
     found = []
-    plain = opened.format not in ("python", "onnx")
+    plain = opened.form not in ("python", "onnx", "http")
     for name, given in zip(case.chosen.names, case.chosen.given, strict=True):
         kind = case.decided.column(name).kind
         if kind == "text" and opened.takes == "array":

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xai_audit.loaders import facts, features, opening, outcome, predictions, roles
-from xai_audit.loaders.cells import Typed, words
+from xai_audit.errors import Mistake, SpecError
+from xai_audit.loaders import facts, features, images, media, opening, outcome, predictions, roles, sets
+from xai_audit.loaders.cells import Cells, Typed, words
 from xai_audit.loaders.deciding import Decided
 from xai_audit.loaders.features import Case
 from xai_audit.loaders.mistakes import Mistakes
@@ -18,6 +19,7 @@ from xai_audit.loaders.scoring import bind, scored
 from xai_audit.subject import Rows, Subject
 
 if TYPE_CHECKING:
+    from xai_audit.loaders.opened import Opened
     from xai_audit.loaders.outcome import Outcome
     from xai_audit.spec import Spec
 
@@ -32,7 +34,8 @@ def load(spec: Spec) -> Subject:
     that are missing, unreadable or not of their declared digest, else 2.
     """
     mistakes = Mistakes(spec)
-    case = _case(mistakes)
+    case, named = _case(mistakes)
+    spec = mistakes.spec  # with the target that the pictures' folders are
     columns = [
         {name: case.decided.column(name).tables[place] for name in table.columns}
         for place, table in enumerate(case.decided.tables)
@@ -40,7 +43,10 @@ def load(spec: Spec) -> Subject:
     target = outcome.target_columns(mistakes, case.decided)
     prediction = columns[0].get(spec.model.prediction or "") if case.opened is None else None
     done = outcome.outcome(mistakes, case.opened, list(target.values()), prediction)
-    orders = [_ordered(part) for part in columns]
+    orders = [
+        _ordered(digests(part, table.medium))
+        for part, table in zip(columns, case.decided.tables, strict=True)
+    ]
     test_order = orders[0][1]
     groupings, group_notes = roles.groupings(mistakes, case.decided, test_order)
     truths = {
@@ -48,6 +54,7 @@ def load(spec: Spec) -> Subject:
         for place, column in target.items()
     }
     rows = [_rows(case, place, orders[place], truths) for place in range(len(orders))]
+    examples, set_notes = sets.rows(case, named)
     mistakes.check()
     model, bound_notes = (
         bind(case, case.opened, rows[0].frame, done) if case.opened is not None else (None, ())
@@ -61,6 +68,8 @@ def load(spec: Spec) -> Subject:
         columns=features.columns(case),
         test=rows[0],
         train=rows[1] if len(rows) > 1 else None,
+        modality=case.decided.tables[0].modality,
+        sets=examples,
         classes=done.classes,
         positive=done.positive,
         favourable=done.favourable,
@@ -72,6 +81,7 @@ def load(spec: Spec) -> Subject:
         sensitive_inputs=_sensitive_inputs(case),
         notes=(
             *_read_notes(case),
+            *set_notes,
             *done.notes,
             *group_notes,
             *bound_notes,
@@ -82,21 +92,38 @@ def load(spec: Spec) -> Subject:
     )
 
 
-def _case(mistakes: Mistakes) -> Case:
-    """The files of a spec opened, its features chosen and their types decided."""
-    opened, tables = opening.files(mistakes)
+def _case(mistakes: Mistakes) -> tuple[Case, dict[str, Cells]]:
+    """The files of a spec opened, its features chosen and their types decided; and the files of its sets."""
+    opened, tables, named = _files(mistakes.spec)
     decided = Decided(tables)
+    media.with_target(mistakes, tables)
+    media.agreed(mistakes, tables)
+    sets.alike(mistakes, named, tables[0])
+    if len({table.modality for table in (*tables, *named.values())}) > 1:
+        mistakes.check()  # what follows asks tables for columns that pictures have not
     taken = roles.taken(mistakes, tables[0])
     if opened is None:
         predictions.columns(mistakes, tables[0].columns)
     chosen = features.choose(mistakes, opened, tables, taken)
     features.decide(mistakes, opened, decided, chosen.names)
     mistakes.check()
-    return Case(mistakes, opened, decided, chosen)
+    return Case(mistakes, opened, decided, chosen), named
 
 
-def _ordered(columns: Mapping[str, Typed]) -> Order:
-    found = digests(columns)
+def _files(spec: Spec) -> tuple[Opened | None, list[Cells], dict[str, Cells]]:
+    """The model, the tables and the sets; SpecError with what is wrong in any of them."""
+    found: list[Mistake] = []
+    named = sets.read(spec, found)
+    try:
+        opened, tables = opening.files(Mistakes(spec))
+    except SpecError as error:
+        raise SpecError([*error.mistakes, *found]) from None
+    if found:
+        raise SpecError(found)
+    return opened, tables, named
+
+
+def _ordered(found: NDArray[np.bytes_]) -> Order:
     return (found, *order(found))
 
 
@@ -120,8 +147,15 @@ def _rows(case: Case, place: int, ordered: Order, truths: Mapping[int, tuple[NDA
         weights=None if weights is None else weights[rows],
         clusters=None if clusters is None else clusters[rows],
         sha256=table.sha256,
-        path=table.path,
+        path=table.source or table.path,
+        side=features.side(_beside(case, place), rows),
     )
+
+
+def _beside(case: Case, place: int) -> dict[str, Typed]:
+    """The columns of a table that are no features."""
+    names = [name for name in case.decided.tables[place].columns if name not in case.chosen.names]
+    return {name: case.decided.column(name).tables[place] for name in names}
 
 
 def _sensitive_inputs(case: Case) -> tuple[str, ...]:
@@ -138,6 +172,12 @@ def _facts(
 ) -> dict[str, Any]:
     """What the checks of records read."""
     data, names = case.mistakes.spec.data, case.chosen.names
+    medium = case.medium
+    gone = (
+        {}
+        if medium is None or not medium.missing
+        else {medium.name: {"count": medium.missing, "rows": len(medium.cells)}}
+    )
     artefact = case.opened.artefact if case.opened is not None else facts.NO_ARTEFACT
     invalid: dict[str, Any] = {"count": 0, "examples": [], "rows": 0, "train": None}
     if 0 in truths:
@@ -152,7 +192,7 @@ def _facts(
         "leak": _leaks(case),
         "artefact": dict(artefact),
         "invalid_labels": invalid,
-        "missing": facts.missing({name: columns[name] for name in names}),
+        "missing": {**facts.missing({name: columns[name] for name in names}), **gone},
         "unseen_levels": unseen,
         "base_rates": rates,
     }
@@ -171,6 +211,9 @@ def _leaks(case: Case) -> list[dict[str, str]]:
 def _read_notes(case: Case) -> Sequence[str]:
     """What reading the files changed."""
     tables = [note for table in case.decided.tables for note in table.notes]
+    medium = case.medium
+    if medium is not None and medium.by_folder and case.mistakes.spec.data.target == images.CLASS:
+        tables.append("the class of a picture is the folder it lies in")
     cells = [note for name in sorted(case.decided.known) for note in case.decided.known[name].notes]
     return [*tables, *cells, *(case.opened.notes if case.opened is not None else ())]
 

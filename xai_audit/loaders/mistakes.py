@@ -76,6 +76,11 @@ class Mistakes:
         """Add a mistake about a whole file."""
         self.found.append((f"file {path}", path, Mistake(path, 0, 0, what, missing=missing)))
 
+    def inside(self, folder: str, path: str, what: str, *, kind: str, missing: bool = False) -> None:
+        """Add a mistake about a file of a folder; after SHOWN of one kind the rest is only counted."""
+        place = f"{folder.rstrip('/')}/{path}"
+        self.found.append((f"{kind} in {folder}", folder, Mistake(place, 0, 0, what, missing=missing)))
+
     def add(self, mistakes: Iterable[Mistake]) -> None:
         """Add mistakes that were told before."""
         self.found.extend((str(mistake), mistake.file, mistake) for mistake in mistakes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +13,18 @@ from numpy.typing import NDArray
 
 from xai_audit import digest
 from xai_audit.errors import SpecError, UnavailableError
+from xai_audit.loaders.links import linked, margins
 from xai_audit.loaders.mistakes import content
+from xai_audit.loaders.networks import MICRO, reader
 from xai_audit.loaders.opened import Opened, Output, one_hot
 from xai_audit.loaders.xgboost import required, version_of
+from xai_audit.mechanistic.readers import ImageReader, TextReader
 
 if TYPE_CHECKING:
     from xai_audit.loaders.mistakes import Mistakes
+    from xai_audit.loaders.opened import Seen
+    from xai_audit.mechanistic.network import Link, Reader
+    from xai_audit.subject import Modality
 
 _TYPES: Mapping[str, Any] = {
     "tensor(float)": np.float32,
@@ -45,11 +51,25 @@ class SessionAnswer:
     batch: int | None
     """Rows the graph insists on, None where it takes any."""
     session: Any = field(default=None, repr=False)
+    modality: Modality = "table"
+    sides: tuple[int | None, ...] = ()
+    """Sizes of the input after the batch, where the graph states them."""
+    reader: Reader | None = None
+    link: Link = "none"
+    """Set when the test rows have shown what the outputs are."""
 
     def scores(self, x: Any) -> NDArray[np.float64]:
-        """The graph's probabilities or numbers, of shape (rows, classes or 1)."""
+        """The graph's probabilities or numbers, of shape (rows, classes or 1), by the link."""
+        return linked(self.outputs(x), self.link)
+
+    def linked(self, outputs: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Scores of outputs, by the link."""
+        return linked(outputs, self.link)
+
+    def outputs(self, x: Any) -> NDArray[np.float64]:
+        """What the graph gives, (rows, classes or 1)."""
         rows = len(x)
-        step = self.batch or rows
+        step = self.batch or (rows if self.reader is None else min(rows, MICRO[self.reader.kind]))
         parts = []
         for start in range(0, rows, step):
             piece = x.iloc[start : start + step]
@@ -59,9 +79,27 @@ class SessionAnswer:
             parts.append(self._ask(piece)[:real])
         return np.concatenate(parts)
 
-    def margin(self, x: Any) -> NDArray[np.float64] | None:  # noqa: ARG002
-        """A graph gives no margins."""
-        return None
+    def margin(self, x: Any) -> NDArray[np.float64] | None:
+        """Outputs before the link; None where a graph has none."""
+        return None if self.link == "none" else margins(self.outputs(x), self.link)
+
+    def seen(self, seen: Seen, mistakes: Mistakes) -> tuple[str, ...]:
+        """Takes the reader for pictures or texts; mistakes where the graph reads something else."""
+        if seen.modality != self.modality:
+            what = f"this graph reads {_READS[self.modality]}, and the test data are {_READS[seen.modality]}"
+            mistakes.at("data.test", what)
+        if mistakes.found or self.modality == "table":
+            return ()
+        found, notes = reader(seen, mistakes, tuple(name for name, _ in self.inputs))
+        if isinstance(found, ImageReader):
+            channels, height, width = self.sides
+            size = found.size or (None if height is None or width is None else (height, width))
+            found = replace(found, size=size, channels=found.channels or channels)
+        elif isinstance(found, TextReader) and self.sides[:1] != (None,):
+            # The graph has one length of text.
+            found.max_length, found.full = self.sides[0], True
+        self.reader = found
+        return notes
 
     def _ask(self, x: Any) -> NDArray[np.float64]:
         if self.session is None:
@@ -80,6 +118,15 @@ class SessionAnswer:
         return found.astype(np.float64).reshape(len(found), -1)
 
     def _feed(self, x: Any) -> dict[str, Any]:
+        if isinstance(self.reader, ImageReader):
+            name, kind = self.inputs[0]
+            return {name: self.reader.array(x).astype(_TYPES[kind], copy=False)}
+        if isinstance(self.reader, TextReader):
+            given = self.reader.arrays(x)
+            blank = np.zeros_like(next(iter(given.values())))
+            return {
+                name: given.get(name, blank).astype(_TYPES[kind], copy=False) for name, kind in self.inputs
+            }
         if len(self.inputs) == 1:
             name, kind = self.inputs[0]
             return {name: np.ascontiguousarray(x.to_numpy(), dtype=_TYPES[kind])}
@@ -110,9 +157,10 @@ def opened(data: bytes, sha256: str) -> Any:
 
 
 def open_model(mistakes: Mistakes) -> Opened:
-    """The graph of an ONNX file; SpecError where onnxruntime refuses it or its inputs are no table.
+    """The graph of an ONNX file; SpecError where onnxruntime refuses it or its inputs are none of these.
 
-    Inputs are one matrix of numbers in feature order, or one of shape (rows, 1) by the name of each column.
+    Inputs are one matrix of numbers in feature order, or one of shape (rows, 1) by the name of each column; pictures
+    (rows, channels, height, width); or texts as ``input_ids`` and what goes with them.
     Outputs are probabilities of shape (rows, classes) or as maps (ZipMap), labels, or one number a row.
     """
     spec = mistakes.spec.model
@@ -129,13 +177,14 @@ def open_model(mistakes: Mistakes) -> Opened:
         mistakes.at("model.path", f"{spec.path} cannot be run as ONNX: {reason}", missing=True)
         raise SpecError(mistakes.told()) from None
     inputs = session.get_inputs()
+    modality = _modality(inputs)
     for item in inputs:
         if item.type not in _TYPES or (len(inputs) == 1 and item.type == "tensor(string)"):
             mistakes.at(
                 "model.path",
                 f"the input {item.name!r} takes {item.type}; a matrix of numbers or single columns are asked",
             )
-    for item in inputs:
+    for item in inputs if modality == "table" else ():
         if len(item.shape) != 2 or (
             len(inputs) > 1 and item.shape[1] not in (1, None) and not isinstance(item.shape[1], str)
         ):
@@ -146,6 +195,8 @@ def open_model(mistakes: Mistakes) -> Opened:
     width = inputs[0].shape[1] if len(inputs) == 1 else len(inputs)
     batch = inputs[0].shape[0] if isinstance(inputs[0].shape[0], int) and inputs[0].shape[0] > 0 else None
     answer, task, classes = _answer(session, str(file.resolve()), sha256, batch, mistakes)
+    answer.modality = modality
+    answer.sides = tuple(side if isinstance(side, int) and side > 0 else None for side in inputs[0].shape[1:])
     metadata = session.get_modelmeta()
     return Opened(
         format="onnx",
@@ -157,8 +208,8 @@ def open_model(mistakes: Mistakes) -> Opened:
         task=task,  # type: ignore[arg-type]
         classes=classes,
         generic=classes is not None and list(classes) == list(range(len(classes))),
-        features=None if len(inputs) == 1 else tuple(item.name for item in inputs),
-        n_features=width if isinstance(width, int) and width > 0 else None,
+        features=None if len(inputs) == 1 or modality != "table" else tuple(item.name for item in inputs),
+        n_features=width if modality == "table" and isinstance(width, int) and width > 0 else None,
         words=frozenset(item.name for item in inputs if item.type == "tensor(string)"),
         details={
             "type": "ONNX graph",
@@ -169,6 +220,23 @@ def open_model(mistakes: Mistakes) -> Opened:
             "versions": {"onnxruntime": version_of("onnxruntime")},
         },
     )
+
+
+_READS = {"table": "a table", "image": "pictures", "text": "texts"}
+
+
+def _modality(inputs: Any) -> Modality:
+    """What a graph reads: one input of four axes is pictures, ``input_ids`` is texts, else it is a table."""
+    if (
+        len(inputs) == 1
+        and len(inputs[0].shape) == 4
+        and inputs[0].type in ("tensor(float)", "tensor(double)")
+    ):
+        return "image"
+    names = {item.name for item in inputs}
+    if "input_ids" in names and names <= {"input_ids", "attention_mask", "token_type_ids"}:
+        return "text"
+    return "table"
 
 
 def _answer(

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xai_audit.loaders.cells import DAY, iso
+from xai_audit.loaders.cells import DAY, Kind, iso
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from xai_audit.mechanistic.network import Network
+    from xai_audit.loaders.mistakes import Mistakes
+    from xai_audit.mechanistic.network import Link, Network, Reader
+    from xai_audit.subject import Modality
 
 Output = Literal["probabilities", "decision", "labels", "values", "unknown"]
 """What a model's first answer is; ``unknown`` is decided by the data."""
@@ -32,6 +34,45 @@ class Answer(Protocol):
         ...
 
 
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """The test rows as a model that reads pictures or texts must know them to be asked."""
+
+    modality: Modality
+    columns: tuple[str, ...]
+    """The features, in the user's names."""
+    words: tuple[str, ...]
+    """Those of a table that hold text."""
+    frame: pd.DataFrame
+    path: str
+
+
+@runtime_checkable
+class Linked(Protocol):
+    """An answer whose outputs are made scores by a link, known when the test rows were asked."""
+
+    link: Link
+    reader: Reader | None
+    """What turns rows into the model's input; None where it takes the columns of a table."""
+
+    def seen(self, seen: Seen, mistakes: Mistakes) -> tuple[str, ...]:
+        """Takes a reader for these rows; returns what was decided."""
+        ...
+
+    def linked(self, outputs: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Scores of outputs, by the link."""
+        ...
+
+
+@runtime_checkable
+class Noticing(Protocol):
+    """An answer that has something to say once the test rows were scored."""
+
+    def noticed(self) -> tuple[str, ...]:
+        """What asking showed."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Opened:
     """What a model's file holds."""
@@ -42,6 +83,8 @@ class Opened:
     output: Output
     takes: Literal["frame", "array"]
     """``frame``: a pandas frame with the user's columns; ``array``: floats in feature order."""
+    stated: Literal["logits", "probabilities", "margins"] | None = None
+    """What a network's outputs are, where its format says so."""
     task: Literal["classification", "regression"] | None = None
     classes: tuple[Any, ...] | None = None
     generic: bool = False
@@ -54,6 +97,10 @@ class Opened:
     """Levels of categorical columns known to the model, as words."""
     categories: Mapping[str, tuple[Any, ...] | None] = field(default_factory=dict)
     """Columns the library wants as pandas categories, with the categories where the model knows them."""
+    kinds: Mapping[str, Kind] = field(default_factory=dict)
+    """What columns hold by the model's own account; a column of the data that holds something else is a mistake."""
+    inside: str = ""
+    """The format of what a folder of another format holds."""
     native: Any = None
     details: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -64,7 +111,12 @@ class Opened:
     @property
     def ordered(self) -> bool:
         """Whether features are told apart by their order alone."""
-        return self.features is None and self.format != "python"
+        return self.features is None and self.form not in ("python", "http")
+
+    @property
+    def form(self) -> str:
+        """The format whose library is asked."""
+        return self.inside or self.format
 
 
 Form = Literal["as it is", "moment", "iso"]
@@ -89,7 +141,8 @@ class Inputs:
     """How a frame of the user's features becomes what the library takes, the same bits for the same cells."""
 
     columns: tuple[Input, ...]
-    takes: Literal["frame", "array"]
+    takes: Literal["frame", "array", "texts"]
+    """``texts``: the one column alone, as an array of str."""
     plain: bool
     """Whether every column is a number, so that the frame can be one C-order block."""
 
@@ -97,6 +150,8 @@ class Inputs:
         """The library's input; KeyError where the frame lacks a feature."""
         import pandas as pd
 
+        if self.takes == "texts":
+            return frame[self.columns[0].name].to_numpy(dtype=object)
         if self.takes == "array" or self.plain:
             block = np.empty((len(frame), len(self.columns)), dtype=np.float64, order="C")
             for place, column in enumerate(self.columns):

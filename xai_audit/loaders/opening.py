@@ -11,6 +11,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from xai_audit.errors import Mistake, SpecError
+from xai_audit.loaders import MODELS, folder_format
 from xai_audit.loaders.mistakes import Mistakes
 from xai_audit.loaders.tables import read_table
 
@@ -19,19 +20,7 @@ if TYPE_CHECKING:
     from xai_audit.loaders.opened import Opened
     from xai_audit.spec import Spec
 
-SUFFIXES: Mapping[str, str] = {
-    ".skops": "skops",
-    ".joblib": "joblib",
-    ".pkl": "pickle",
-    ".pickle": "pickle",
-    ".json": "xgboost",
-    ".ubj": "xgboost",
-    ".txt": "lightgbm",
-    ".lgb": "lightgbm",
-    ".cbm": "catboost",
-    ".onnx": "onnx",
-    ".py": "python",
-}
+SUFFIXES: Mapping[str, str] = {suffix: item.id for item in MODELS.values() for suffix in item.suffixes}
 """Model formats by file suffix."""
 
 T = TypeVar("T")
@@ -78,12 +67,15 @@ def model_format(spec: Spec) -> str | None:
     model = spec.model
     if model.format is not None:
         return model.format
+    suffix = "" if model.path is None else PurePath(model.path).suffix.lower()
     if model.entry is not None:
-        return "python"
+        return "torch" if SUFFIXES.get(suffix) == "torch" else "python"
+    if model.path is None and model.url is not None:
+        return "http"
     if model.path is None:
         return "predictions" if model.score is not None or model.prediction is not None else None
     path = f"{model.path.partition('.py:')[0]}.py" if ".py:" in model.path else model.path
-    return SUFFIXES.get(PurePath(path).suffix.lower())
+    return SUFFIXES.get(PurePath(path).suffix.lower()) or folder_format(spec.resolve(path))
 
 
 def open_model(mistakes: Mistakes) -> Opened | None:
@@ -98,7 +90,7 @@ def open_model(mistakes: Mistakes) -> Opened | None:
         mistakes.at("model.path", what)
     elif name == "predictions" and model.path is not None:
         mistakes.at("model.path", "format predictions has no path; its columns stand in the test data")
-    elif name != "predictions" and model.path is None and model.entry is None:
+    elif name not in ("predictions", "http") and model.path is None and model.entry is None:
         mistakes.at("model.path", f"format {name} needs a path")
     elif name != "predictions" and (model.score is not None or model.prediction is not None):
         key = "score" if model.score is not None else "prediction"

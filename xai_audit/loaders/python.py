@@ -64,7 +64,7 @@ def open_model(mistakes: Mistakes) -> Opened:
         mistakes.at("model.entry", f"module.py:function is asked, not {entry!r}")
         mistakes.check()
     trusted(mistakes, "python")
-    file = mistakes.spec.resolve(place) if place.endswith(".py") else _module_file(place)
+    file = mistakes.spec.resolve(place) if place.endswith(".py") else module_file(place)
     if file is None:
         mistakes.at("model.entry", f"no module {place!r} on this machine", missing=True)
         raise SpecError(mistakes.told())
@@ -74,7 +74,9 @@ def open_model(mistakes: Mistakes) -> Opened:
         native = imported(file.resolve(), function, spec.sha256)
     except AttributeError:
         names = [
-            name for name in vars(sys.modules[_name(file.resolve(), spec.sha256)]) if not name.startswith("_")
+            name
+            for name in vars(sys.modules[module_name(file.resolve(), spec.sha256)])
+            if not name.startswith("_")
         ]
         mistakes.at("model.entry", f"{place} has no function {function!r}{suggestion(function, names)}")
         raise SpecError(mistakes.told()) from None
@@ -100,7 +102,7 @@ def open_model(mistakes: Mistakes) -> Opened:
     )
 
 
-def _module_file(name: str) -> Path | None:
+def module_file(name: str) -> Path | None:
     """The file of a dotted module, found without importing the packages above it."""
     path: list[str] | None = None
     spec = None
@@ -112,13 +114,14 @@ def _module_file(name: str) -> Path | None:
     return Path(spec.origin) if spec is not None and spec.origin else None
 
 
-def _name(file: Path, sha256: str) -> str:
+def module_name(file: Path, sha256: str) -> str:
+    """What a file of that digest is called among the modules."""
     return f"_xai_audit_{file.stem}_{sha256[:16]}"
 
 
 def imported(file: Path, function: str, sha256: str) -> Callable[..., Any]:
     """A function of a file whose digest is checked first; UnavailableError where it changed since."""
-    name = _name(file, sha256)
+    name = module_name(file, sha256)
     if name not in sys.modules:
         source = file.read_bytes()
         if digest.of_bytes(source) != sha256:

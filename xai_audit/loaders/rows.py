@@ -8,28 +8,31 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from xai_audit.loaders.cells import Typed
+from xai_audit.loaders.cells import Medium, Typed
 
 _CHUNK = 1 << 15
 _EXACT = 2**53
 
 
-def digests(columns: Mapping[str, Typed]) -> NDArray[np.bytes_]:
+def digests(columns: Mapping[str, Typed], medium: Medium | None = None) -> NDArray[np.bytes_]:
     """The sha256 of each row's cells, columns in alphabetical order, of dtype S32.
 
     Equal numbers digest equally whatever their type (1, 1.0; 0.0, -0.0), text by the sha256 of its UTF-8; a
-    missing cell is a value of its own. Column names count, their order and the file's do not.
+    missing cell is a value of its own. Column names count, their order and the file's do not. A picture counts
+    by its shape and pixels, a text as a whole; what their column is called and where a picture lay do not.
     """
-    names = sorted(columns)
-    rows = len(columns[names[0]].data) if names else 0
-    head = hashlib.sha256("\n".join(f"{len(name)}:{name}" for name in names).encode("utf-8", "surrogatepass"))
+    names = sorted(name for name in columns if medium is None or name != medium.address)
+    rows = len(medium.cells) if medium is not None else len(columns[names[0]].data) if names else 0
+    heads = [*([] if medium is None else [medium.kind]), *(f"{len(name)}:{name}" for name in names)]
+    head = hashlib.sha256("\n".join(heads).encode("utf-8", "surrogatepass"))
     tables = {name: _texts(columns[name].levels) for name in names if columns[name].kind == "text"}
     out = np.empty((rows, 32), dtype=np.uint8)
     for start in range(0, rows, _CHUNK):
         stop = min(start + _CHUNK, rows)
-        packed = np.concatenate(
-            [_packed(columns[name], tables.get(name), start, stop) for name in names], axis=1
-        )
+        parts = [_packed(columns[name], tables.get(name), start, stop) for name in names]
+        if medium is not None:
+            parts.append(medium.digests[start:stop].view(np.uint8).reshape(-1, 32))
+        packed = np.concatenate(parts, axis=1)
         width = packed.shape[1]
         view = np.ascontiguousarray(packed).tobytes()
         prefix = head.digest()

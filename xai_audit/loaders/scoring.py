@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xai_audit.errors import SpecError
-from xai_audit.loaders import features, labels
+from xai_audit.errors import MethodError, SpecError
+from xai_audit.loaders import features, labels, links
 from xai_audit.loaders.mistakes import shown
-from xai_audit.loaders.opened import Adapter, Opened, pair
+from xai_audit.loaders.opened import Adapter, Linked, Noticing, Opened, Seen, pair
 from xai_audit.subject import Rows, in_blocks
 
 if TYPE_CHECKING:
@@ -41,7 +41,13 @@ class Scored:
 
 def bind(case: Case, opened: Opened, frame: pd.DataFrame, done: Outcome) -> tuple[Adapter, tuple[str, ...]]:
     """The adapter of a model for these columns, and what was decided about dates."""
-    form, notes = _date_form(case, opened, frame)
+    notes: tuple[str, ...] = ()
+    if isinstance(opened.answer, Linked):
+        # What reads the rows is chosen before any row is asked.
+        notes = opened.answer.seen(_seen(case, frame), case.mistakes)
+        case.mistakes.check()
+    form, more = _date_form(case, opened, frame)
+    notes = (*notes, *more)
     inputs = features.inputs(case, opened, form)
     case.mistakes.check()
     adapter = Adapter(
@@ -58,11 +64,20 @@ def bind(case: Case, opened: Opened, frame: pd.DataFrame, done: Outcome) -> tupl
     return adapter, notes
 
 
+def _seen(case: Case, frame: pd.DataFrame) -> Seen:
+    """The features, as a model of pictures or texts sees them."""
+    table = case.decided.tables[0]
+    words = tuple(name for name in case.chosen.names if case.decided.column(name).kind == "text")
+    return Seen(table.modality, tuple(map(str, frame.columns)), words, frame, table.path)
+
+
 def _date_form(case: Case, opened: Opened, frame: pd.DataFrame) -> tuple[Form, tuple[str, ...]]:
     """How the model takes dates: as the file writes them, else the other way, else as days since 1970."""
     dates = [name for name in case.chosen.names if case.decided.column(name).kind == "date"]
     if not dates:
         return "as it is", ()
+    if opened.form == "http":
+        return "iso", ()  # JSON has no other dates, and no row is sent to find that out
     forms: tuple[Form, ...] = ("iso", "moment") if case.decided.tables[0].untyped else ("moment", "iso")
     for form in forms if opened.takes == "frame" else ():
         inputs = features.inputs(case, opened, form)
@@ -82,8 +97,46 @@ def scored(case: Case, model: Adapter | None, done: Outcome, test: Rows, order: 
     if model is not None and case.opened is not None:
         scores = _asked(case, model, test, order)
         case.mistakes.check()
-        return _by_model(case, replace(model), done, scores, case.opened.output)
+        output: Output = case.opened.output
+        notes: tuple[str, ...] = ()
+        if isinstance(model.answer, Linked):
+            _steady(case, model, test)
+        if isinstance(model.answer, Linked) and done.task == "classification":
+            scores, output, notes = _linked(case, model.answer, done, scores, output)
+        by_model = _by_model(case, replace(model), done, scores, output)
+        said = model.answer.noticed() if isinstance(model.answer, Noticing) else ()
+        return replace(by_model, notes=(*notes, *by_model.notes, *said))
     return _by_columns(case, done, order)
+
+
+def _steady(case: Case, model: Adapter, test: Rows) -> None:
+    """Mistakes where the same rows get other scores when they are asked again."""
+    few = test.frame.head(4)
+    if not np.array_equal(model.scores(few), model.scores(few)):
+        what = (
+            "the network gives other outputs each time it is asked; is dropout on, or does it draw at random?"
+        )
+        case.mistakes.at("model.path", what)
+        case.mistakes.check()
+
+
+def _linked(
+    case: Case, answer: Linked, done: Outcome, outputs: NDArray[np.float64], output: Output
+) -> tuple[NDArray[np.float64], Output, tuple[str, ...]]:
+    """The scores that outputs come to once their link is known, and what was decided of it."""
+    model, opened = case.mistakes.spec.model, case.opened
+    assert opened is not None
+    if answer.reader is None and model.outputs is None:
+        return outputs, output, ()
+    stated = model.outputs or opened.stated
+    answer.link, output, notes = links.settled(outputs, len(done.classes), stated, case.mistakes)
+    case.mistakes.check()
+    numbers = list(done.classes) == list(range(len(done.classes)))
+    if model.classes is None and opened.classes is None and not numbers:
+        listed = ", ".join(map(shown, done.classes[:12])) + (", ..." if len(done.classes) > 12 else "")
+        named = f"the network does not name its classes: its outputs are taken for {listed}, in this order"
+        notes = (*notes, named)
+    return answer.linked(outputs), output, notes
 
 
 def _by_model(
@@ -182,6 +235,11 @@ def _asked(case: Case, model: Adapter, test: Rows, order: NDArray[np.int64]) -> 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             found = in_blocks(model.scores, test.frame)
+    except MethodError as error:
+        # A model behind a URL, and what reads pictures, say themselves what went wrong.
+        remote = case.opened is not None and case.opened.form == "http"
+        mistakes.at("model.url" if remote else "model.preprocess", str(error), missing=remote)
+        raise SpecError(mistakes.told()) from None
     except Exception as error:  # noqa: BLE001 - whatever a model raises is told in one line
         reason = (str(error).splitlines() or [""])[0][:300]
         what = f"the model refused the test rows: {type(error).__name__}: {reason}"

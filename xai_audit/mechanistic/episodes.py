@@ -97,9 +97,7 @@ def drawn(members: Sequence[torch.Tensor], plan: Plan, generator: torch.Generato
     chosen = torch.randperm(len(able), generator=generator)[: plan.way].tolist()
     return torch.stack(
         [
-            members[able[place]][
-                torch.randperm(len(members[able[place]]), generator=generator)[: plan.each]
-            ]
+            members[able[place]][torch.randperm(len(members[able[place]]), generator=generator)[: plan.each]]
             for place in chosen
         ]
     )
@@ -126,11 +124,15 @@ class Evaluation:
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Student's t over episodes: what other episodes of these same classes would give."""
-        from scipy.stats import t
+        from scipy.special import stdtrit
 
         if self.n < 2:
             return 0.0, 1.0
-        half = t.ppf((1 + level) / 2, self.n - 1) * float(np.std(self.accuracy, ddof=1)) / math.sqrt(self.n)
+        half = (
+            float(stdtrit(self.n - 1, (1 + level) / 2))
+            * float(np.std(self.accuracy, ddof=1))
+            / math.sqrt(self.n)
+        )
         return max(self.mean - half, 0.0), min(self.mean + half, 1.0)
 
     def interval_over_classes(self, level: float = 0.95) -> tuple[float, float]:
@@ -139,7 +141,7 @@ class Evaluation:
         Each class is left out with every episode that holds it, so drawing finitely many episodes widens the
         interval (Arvesen 1969, Ann Math Stat 40:2076). (0, 1) where no episode is without some class.
         """
-        from scipy.stats import t
+        from scipy.special import stdtrit
 
         found = []
         distinct = np.unique(self.classes)
@@ -151,7 +153,7 @@ class Evaluation:
         count = len(distinct)
         centre = math.fsum(found) / count
         error = math.sqrt((count - 1) / count * math.fsum((value - centre) ** 2 for value in found))
-        half = float(t.ppf((1 + level) / 2, count - 1)) * error
+        half = float(stdtrit(count - 1, (1 + level) / 2)) * error
         return max(self.mean - half, 0.0), min(self.mean + half, 1.0)
 
 

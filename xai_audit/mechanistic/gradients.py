@@ -8,18 +8,21 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from xai_audit.errors import MethodError
-from xai_audit.mechanistic.network import Network, target
+from xai_audit.mechanistic.network import target
 from xai_audit.mechanistic.sites import Edit, Site
 
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
+
+    from xai_audit.mechanistic.network import Network
 
 Rule = Literal["gauss_legendre", "riemann_left", "riemann_middle", "riemann_right", "riemann_trapezoid"]
 INPUT = Site("", "in")
@@ -49,32 +52,40 @@ class Expected:
     """Expected gradients of one row over drawn baselines, with their error."""
 
     values: torch.Tensor
-    """Mean over draws, of the shape of the row at the site; float64."""
+    """Mean over draws, of the shape of the row at the site or as reduced; float64."""
     error: torch.Tensor
     """Standard error of each mean over independent draws (pairs where draws are paired); infinite for one."""
+    gap: float
+    """What the sum over all elements has over ``end - start``."""
     start: float
     """Mean of the explained output over the drawn baselines."""
     end: float
-    sum_error: float
-    """Standard error of the sum of the values less ``end - start``."""
+    gap_error: float
+    """Standard error of the gap, whose expectation is 0."""
 
 
-def quadrature(rule: Rule, steps: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Points in [0, 1] and weights that add to one; ValueError for fewer points than the rule needs.
+@lru_cache(maxsize=64)
+def quadrature(rule: Rule, steps: int, panels: int = 1) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Points in [0, 1] and weights that add to one, in as many equal panels; ValueError for too few points.
 
-    Gauss-Legendre is exact for gradients that are polynomials of degree ``2 steps - 1`` along the path.
+    Gauss-Legendre is exact for gradients that are polynomials of degree ``2 steps - 1`` along each panel.
     """
     if steps < (2 if rule == "riemann_trapezoid" else 1):
         raise ValueError(f"{rule} with {steps} steps")
     if rule == "gauss_legendre":
         nodes, weights = np.polynomial.legendre.leggauss(steps)
-        return (1 + nodes) / 2, weights / 2
-    if rule == "riemann_trapezoid":
-        weights = np.full(steps, 1 / (steps - 1))
+        points, weights = (1 + nodes) / 2, weights / 2
+    elif rule == "riemann_trapezoid":
+        points, weights = np.linspace(0, 1, steps), np.full(steps, 1 / (steps - 1))
         weights[[0, -1]] /= 2
-        return np.linspace(0, 1, steps), weights
-    shift = {"riemann_left": 0.0, "riemann_middle": 0.5, "riemann_right": 1.0}[rule]
-    return (np.arange(steps) + shift) / steps, np.full(steps, 1 / steps)
+    else:
+        shift = {"riemann_left": 0.0, "riemann_middle": 0.5, "riemann_right": 1.0}[rule]
+        points, weights = (np.arange(steps) + shift) / steps, np.full(steps, 1 / steps)
+    points = ((points + np.arange(panels)[:, None]) / panels).ravel()
+    weights = np.tile(weights / panels, panels)
+    points.setflags(write=False)
+    weights.setflags(write=False)
+    return points, weights
 
 
 def relative(total: float, change: float) -> float:
@@ -96,7 +107,7 @@ def output_of(
     def chosen(outputs: torch.Tensor) -> torch.Tensor:
         if probability:
             return network.linked(outputs)[:, column]
-        if outputs.shape[1] == 1 and network.link != "sigmoid":
+        if outputs.shape[1] == 1 and network.link in ("none", "softmax"):
             return outputs[:, 0]
         return target(outputs, int(column))
 
@@ -105,8 +116,7 @@ def output_of(
 
 def in_double(network: Network) -> Network:
     """The same network in float64, its own copy."""
-    module = copy.deepcopy(network.module).double()
-    return Network(module, network.reader, network.device, network.micro, network.link)
+    return replace(network, module=copy.deepcopy(network.module).double())
 
 
 def embedding(network: Network, batch: Mapping[str, torch.Tensor]) -> Site:
@@ -165,7 +175,8 @@ def integrated(
     """Integrated gradients of one row (Sundararajan, Taly and Yan 2017, ICML).
 
     ``inputs`` is a batch of one row as the reader gives it, ``baseline`` (1, ...) the start of the path at the site.
-    With a ``tolerance`` the steps double until the residual is no larger, or ``most`` is reached.
+    With a ``tolerance`` the path is cut into twice as many panels of ``steps`` points each until the residual is no
+    larger, or ``most`` points are reached.
     """
     import torch
 
@@ -175,19 +186,22 @@ def integrated(
         raise MethodError(f"the baseline is {tuple(start.shape)}, the row {tuple(end.shape)} at {site}")
     change = (end - start).double()
     ends = _outputs(network, inputs, torch.cat([start, end]), output, site)
+    panels = 1
     while True:
-        alphas, weights = quadrature(rule, steps)
+        alphas, weights = quadrature(rule, steps, panels)
         total = torch.zeros_like(change)
-        for part in _parts(steps, network.micro):
-            share = torch.as_tensor(alphas[part], dtype=end.dtype, device=end.device)
+        for part in _parts(len(alphas), network.micro):
+            share = torch.tensor(alphas[part], dtype=end.dtype, device=end.device)
             points = start + share.reshape(-1, *[1] * (end.ndim - 1)) * (end - start)
             gradients = _gradients(network, inputs, points, output, site).double()
-            weight = torch.as_tensor(weights[part], device=end.device)
+            weight = torch.tensor(weights[part], device=end.device)
             total += torch.tensordot(weight, gradients, dims=1)[None]
-        found = Attribution((total * change)[0].cpu(), float(ends[0]), float(ends[1]), steps)
-        if tolerance is None or found.residual <= tolerance or 2 * steps > most:
+        found = Attribution((total * change)[0].cpu(), float(ends[0]), float(ends[1]), len(alphas))
+        if tolerance is None or found.residual <= tolerance or 2 * len(alphas) > most:
             return found
-        steps *= 2
+        if not math.isfinite(found.residual) and not bool(change.isfinite().all()):
+            return found  # no number of steps mends a row that is none
+        panels *= 2
 
 
 def expected(
@@ -199,11 +213,13 @@ def expected(
     *,
     site: Site = INPUT,
     paired: bool = False,
+    reduce: Callable[[torch.Tensor], torch.Tensor] | None = None,
 ) -> Expected:
     """Expected gradients of one row (Lundberg and Lee 2017; Erion et al. 2021), for draws that are given.
 
     ``baselines`` (draws, ...) and ``alphas`` (draws,) say where the gradient is taken: at ``baseline + alpha (row -
-    baseline)``. Where draws are ``paired``, each two in a row are one independent draw.
+    baseline)``. Where draws are ``paired``, each two in a row are one independent draw. ``reduce`` sums elements of
+    draws (draws, ...) before their mean and error are taken.
     """
     import torch
 
@@ -212,8 +228,7 @@ def expected(
     count, width = len(starts), 2 if paired else 1
     if len(alphas) != count or count == 0 or count % width:
         raise ValueError(f"{count} baselines, {len(alphas)} alphas{', in pairs' if paired else ''}")
-    first = torch.zeros(end.shape[1:], dtype=torch.float64, device=end.device)
-    second, shift = torch.zeros_like(first), None
+    total: list[torch.Tensor] = []
     gaps: list[torch.Tensor] = []
     at_start: list[torch.Tensor] = []
     at_end = float(_outputs(network, inputs, end, output, site)[0])
@@ -224,23 +239,17 @@ def expected(
         gradients = _gradients(network, inputs, points, output, site).double()
         draws = gradients * (end - start).double()
         draws = draws.reshape(-1, width, *draws.shape[1:]).mean(dim=1)
-        # Squares of what is left after the first draw: sums of squares of large values lose the small spread.
-        shift = draws[0] if shift is None else shift
-        first += (draws - shift).sum(dim=0)
-        second += ((draws - shift) ** 2).sum(dim=0)
         told = _outputs(network, inputs, start, output, site)
         at_start.append(told)
         gaps.append(draws.flatten(1).sum(dim=1) - (at_end - told.reshape(-1, width).mean(dim=1)))
-    assert shift is not None
-    size = count // width
-    gap = torch.cat(gaps)
+        total.append(draws if reduce is None else reduce(draws))
+    values, gap, size = torch.cat(total), torch.cat(gaps), count // width
     if size > 1:
-        spread = ((second - first**2 / size) / (size - 1)).clamp(min=0)
-        error, sum_error = (spread / size).sqrt(), float(gap.std() / math.sqrt(size))
+        error, gap_error = values.std(dim=0) / math.sqrt(size), float(gap.std() / math.sqrt(size))
     else:
-        error, sum_error = torch.full_like(first, math.inf), math.inf
+        error, gap_error = torch.full_like(values[0], math.inf), math.inf
     start_mean = math.fsum(torch.cat(at_start).tolist()) / count
-    return Expected((shift + first / size).cpu(), error.cpu(), start_mean, at_end, sum_error)
+    return Expected(values.mean(dim=0).cpu(), error.cpu(), float(gap.mean()), start_mean, at_end, gap_error)
 
 
 def _gradients(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from xai_audit.errors import MethodError
@@ -108,7 +108,9 @@ def episode_loss(embedded: torch.Tensor, shot: int, *, splits: int = 1) -> tuple
     return torch.stack(losses).mean(), right / (splits * len(truth))
 
 
-def conv4(channels: int = 1, width: int = 64, norm: Literal["batch", "group"] = "batch") -> torch.nn.Sequential:
+def conv4(
+    channels: int = 1, width: int = 64, norm: Literal["batch", "group"] = "batch"
+) -> torch.nn.Sequential:
     """The encoder of Snell et al.: four times 3x3 convolution, normalisation, ReLU and 2x2 maximum, then flat.
 
     ``batch`` normalises by running statistics when it evaluates, ``group`` (eight groups) each picture by itself.
@@ -132,8 +134,9 @@ def conv4(channels: int = 1, width: int = 64, norm: Literal["batch", "group"] = 
 class Training:
     """How an encoder is trained: episodes, steps and when to stop."""
 
-    plan: Plan = Plan(way=20, shot=1, query=5)
+    plan: Plan = field(default_factory=lambda: Plan(way=20, shot=1, query=5))
     splits: int = 1
+    """Ways to cut each embedded episode into support and query, see `episode_loss`."""
     episodes: int = 1000
     rate: float = 1e-3
     """Of Adam, falling along half a cosine to a hundredth of it."""
@@ -142,7 +145,7 @@ class Training:
     """Episodes between two looks at the validation classes."""
     patience: int = 10
     """Looks without a better accuracy after which training stops."""
-    validation: Plan = Plan(way=5, shot=1, query=5)
+    validation: Plan = field(default_factory=lambda: Plan(way=5, shot=1, query=5))
     validation_episodes: int = 200
     seconds: float | None = None
     """CPU seconds after which training stops whatever it has reached; None for no limit."""
@@ -200,9 +203,7 @@ def fit(
         if augment is not None:
             inputs = augment(inputs, generator)
         embedded = encoder(inputs).flatten(1)
-        loss, _ = episode_loss(
-            embedded.reshape(*index.shape, -1), training.plan.shot, splits=training.splits
-        )
+        loss, _ = episode_loss(embedded.reshape(*index.shape, -1), training.plan.shot, splits=training.splits)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()

@@ -28,7 +28,7 @@ class TableReader:
         """All rows as one tensor."""
         import torch
 
-        return torch.from_numpy(frame[list(self.columns)].to_numpy(dtype=np.float32))
+        return torch.from_numpy(np.array(frame[list(self.columns)], dtype=np.float32))
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,17 @@ class ImageReader:
         """All rows as one tensor of float32; MethodError where sizes differ and none is given."""
         import torch
 
+        return torch.from_numpy(self.array(frame))
+
+    def array(self, frame: pd.DataFrame) -> NDArray[np.float32]:
+        """All rows as one array of float32; MethodError where sizes differ and none is given."""
         pictures = [self._fitted(picture) for picture in frame[self.column]]
         shapes = {picture.shape for picture in pictures}
         if len(shapes) > 1:
             raise MethodError(
                 f"pictures have different shapes {sorted(shapes)[:3]}; give preprocess: {{size: ...}}"
             )
-        values: NDArray[np.float32] = np.stack(pictures).astype(np.float32) / np.float32(255)
+        values: NDArray[Any] = np.stack(pictures).astype(np.float32) / np.float32(255)
         for statistic, name in ((self.mean, "mean"), (self.std, "std")):
             if statistic is not None and len(statistic) not in (1, values.shape[-1]):
                 raise MethodError(
@@ -63,12 +67,14 @@ class ImageReader:
             values = values - np.asarray(self.mean, dtype=np.float32)
         if self.std is not None:
             values = values / np.asarray(self.std, dtype=np.float32)
-        return torch.from_numpy(np.ascontiguousarray(values.transpose(0, 3, 1, 2), dtype=np.float32))
+        return np.ascontiguousarray(values.transpose(0, 3, 1, 2), dtype=np.float32)
 
     def _fitted(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         picture = picture[..., None] if picture.ndim == 2 else picture
         if self.channels is not None and picture.shape[-1] != self.channels:
-            picture = np.repeat(picture, 3, axis=-1) if self.channels == 3 else _grey(picture)
+            # A fourth channel is transparency.
+            colour = picture[..., :3] if picture.shape[-1] > 2 else np.repeat(picture[..., :1], 3, axis=-1)
+            picture = colour if self.channels == 3 else _grey(colour)
         if self.size is None or picture.shape[:2] == tuple(self.size):
             return picture
         from PIL import Image
@@ -84,19 +90,24 @@ class ImageReader:
 def _grey(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     # ITU-R BT.601 luma, as Pillow's own conversion to grey.
     weights = np.asarray([299, 587, 114], dtype=np.int64)
-    return ((picture[..., :3].astype(np.int64) @ weights + 500) // 1000).astype(np.uint8)[..., None]
+    return ((picture.astype(np.int64) @ weights + 500) // 1000).astype(np.uint8)[..., None]
 
 
 @dataclass(eq=False)
 class TextReader:
-    """Texts as token ids and attention mask, padded to the longest of the batch; ``tokenizer`` holds a tokenizer.json."""
+    """Texts as token ids and attention mask, padded on the right to the longest of the batch.
+
+    ``tokenizer`` holds the text of a tokenizer.json.
+    """
 
     column: str
     tokenizer: str = field(repr=False)
     max_length: int | None = None
-    names: tuple[str, str] = ("input_ids", "attention_mask")
-    """The network's arguments for ids and mask."""
+    names: tuple[str, ...] = ("input_ids", "attention_mask")
+    """The network's arguments for ids and, where it takes one, mask."""
     pad: int = 0
+    full: bool = False
+    """Pad to ``max_length`` whatever else is in the batch: for a network that takes no mask and so sees the padding."""
     kind: ClassVar[str] = "text"
     _made: Any = field(default=None, repr=False)
 
@@ -104,18 +115,29 @@ class TextReader:
         """All rows as ids and mask of int64, (rows, longest)."""
         import torch
 
+        return {name: torch.from_numpy(part) for name, part in self.arrays(frame).items()}
+
+    def arrays(self, frame: pd.DataFrame) -> dict[str, NDArray[np.int64]]:
+        """The same as arrays."""
         found = self.encodings([_text(cell) for cell in frame[self.column]])
         longest = max((len(one.ids) for one in found), default=1)
+        if self.full and self.max_length is not None:
+            longest = self.max_length
         ids = np.full((len(found), max(longest, 1)), self.pad, dtype=np.int64)
         mask = np.zeros_like(ids)
         for row, one in enumerate(found):
             ids[row, : len(one.ids)] = one.ids
             mask[row, : len(one.ids)] = one.attention_mask
-        return dict(zip(self.names, (torch.from_numpy(ids), torch.from_numpy(mask)), strict=True))
+        return dict(zip(self.names, (ids, mask), strict=False))
 
     def encodings(self, texts: Sequence[str]) -> list[Any]:
         """One encoding a text: ``ids``, ``tokens``, ``offsets`` into the text, ``special_tokens_mask``."""
         return list(self._tokenizer().encode_batch(list(texts)))
+
+    def lengths(self, frame: pd.DataFrame) -> NDArray[np.int64]:
+        """How many tokens each row has, after cutting."""
+        found = self.encodings([_text(cell) for cell in frame[self.column]])
+        return np.array([len(one.ids) for one in found], dtype=np.int64)
 
     def cut(self, texts: Sequence[str]) -> int:
         """How many texts are longer than ``max_length``."""

@@ -80,7 +80,13 @@ class Edit:
 
         axis = feature_axis(activation)
         moved = activation.movedim(axis, -1)
-        changed = self._changed(moved if self.operation == "project_out" else activation)
+        try:
+            changed = self._changed(moved if self.operation == "project_out" else activation)
+        except RuntimeError as error:
+            reason = (str(error).splitlines() or [""])[0][:150]
+            raise MethodError(
+                f"the edit of {self.site} does not fit {tuple(activation.shape)}: {reason}"
+            ) from None
         if self.operation == "project_out":
             changed = changed.movedim(-1, axis)
         if changed.shape != activation.shape:
@@ -89,7 +95,10 @@ class Edit:
             )
         if self.units is None:
             return changed
-        mask = torch.zeros(activation.shape[axis], dtype=torch.bool, device=activation.device)
+        width = activation.shape[axis]
+        if not all(0 <= unit < width for unit in self.units):
+            raise MethodError(f"{self.site}: there are {width} units")
+        mask = torch.zeros(width, dtype=torch.bool, device=activation.device)
         mask[list(self.units)] = True
         shape = [1] * activation.ndim
         shape[axis] = -1
@@ -104,15 +113,27 @@ class Edit:
             return self.value(activation)
         if callable(self.value) and not isinstance(self.value, torch.Tensor):
             raise MethodError(f"{self.operation} takes a tensor or a number, not a function")
+        if self.operation == "project_out":
+            return self._without(activation, torch.as_tensor(self.value))
         value = torch.as_tensor(self.value, dtype=activation.dtype, device=activation.device)
         if self.operation == "replace":
             return value.expand_as(activation) if value.ndim <= activation.ndim else value
-        if self.operation == "add":
-            return activation + value
-        if self.operation == "scale":
-            return activation * value
-        # Directions need not be orthogonal: what is removed is the space they span.
-        basis = torch.linalg.qr(value.reshape(-1, value.shape[-1]).T)[0]
+        return activation + value if self.operation == "add" else activation * value
+
+    def _without(self, activation: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:
+        """The activation less its part in the space that the directions span, which need not be orthogonal."""
+        import torch
+
+        wide = directions.to(activation.device, torch.float64).reshape(-1, directions.shape[-1])
+        if wide.shape[-1] != activation.shape[-1]:
+            raise MethodError(
+                f"{self.site}: the directions have {wide.shape[-1]} features; here are {activation.shape[-1]}"
+            )
+        # In float64 and by rank: directions may be many, alike, or half precision.
+        left, sizes, _ = torch.linalg.svd(wide.T, full_matrices=False)
+        basis = left[:, sizes > sizes.max() * 1e-10].to(activation.dtype)
+        if not basis.shape[1] or not bool(sizes.max() > 0):
+            raise MethodError(f"{self.site}: there is no direction to project out")
         return activation - (activation @ basis) @ basis.T
 
 

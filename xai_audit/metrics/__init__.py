@@ -9,11 +9,14 @@ from xai_audit.metrics import (
     checks,
     composite,
     conditional,
+    counterfactual_tokens,
     decisions,
+    identity,
     parity,
     probability,
     rates,
     regression,
+    unusual,
 )
 
 METRICS: tuple[Method[Any], ...] = (
@@ -24,5 +27,8 @@ METRICS: tuple[Method[Any], ...] = (
     *parity.METHODS,
     *conditional.METHODS,
     *decisions.METHODS,
+    *identity.METHODS,
+    *counterfactual_tokens.METHODS,
     *checks.METHODS,
+    *unusual.METHODS,
 )

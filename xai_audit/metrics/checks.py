@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xai_audit import intervals as iv
-from xai_audit.evidence import Item, Ranking, Scalar, exactly
+from xai_audit.evidence import Scalar, exactly
 from xai_audit.method import Context, Measured, Method, NoParams, Skipped
 from xai_audit.metrics.labelled import tally
 
@@ -68,6 +68,13 @@ def _protected_flip_rate(subject: Subject, _: NoParams, context: Context) -> Ite
         if len(grouping.columns) != 1:
             continue
         column = grouping.columns[0]
+        if subject.modality != "table":
+            where = "picture" if subject.modality == "image" else "text"
+            yield Skipped(
+                reason=f"{column} is a column beside the {where}; changing it does not change what the {where} shows",
+                columns=grouping.columns,
+            )
+            continue
         if column not in subject.sensitive_inputs:
             yield Measured(
                 columns=grouping.columns,
@@ -132,69 +139,6 @@ def _differs(subject: Subject, before: NDArray[Any], after: NDArray[Any]) -> NDA
     return np.asarray(before != after)
 
 
-def _unusual_input_failures(subject: Subject, _: NoParams, context: Context) -> Iterator[Measured | Skipped]:
-    """Each column in turn missing, and each number far outside its range; a crash or a non-finite score fails."""
-    rows, sampling = context.sample(50)
-    frame = subject.test.frame.iloc[rows].reset_index(drop=True)
-    asked, failed = 0, []
-    reasons: dict[str, int] = {}
-    for column in subject.columns:
-        for kind, changed in _unusual(frame, column.name, column.kind):
-            asked += 1
-            reason = _failure(subject, changed)
-            if reason:
-                failed.append(f"{column.name} {kind}")
-                reasons[reason] = reasons.get(reason, 0) + 1
-    notes = [
-        f"{count} of {asked}: {reason}"
-        for reason, count in sorted(reasons.items(), key=lambda r: (-r[1], r[0]))
-    ]
-    yield Measured(
-        observation=Scalar(
-            estimate=exactly(len(failed) / asked if asked else 0.0, asked), unit="share of kinds of input"
-        ),
-        sampling=sampling,
-        limits=(*notes[:5], *((f"and {len(notes) - 5} more reasons",) if len(notes) > 5 else ())),
-    )
-    if failed:
-        items = tuple(
-            Item(name=name, estimate=exactly(1.0, 1), rank_low=1, rank_high=len(failed))
-            for name in sorted(failed)
-        )
-        yield Measured(name="inputs", title="Inputs the model cannot score", observation=Ranking(items=items))
-
-
-def _unusual(frame: pd.DataFrame, name: str, kind: str) -> Iterator[tuple[str, pd.DataFrame]]:
-    import pandas as pd
-
-    missing = frame.copy()
-    if kind == "categorical":
-        missing[name] = pd.Series([None] * len(frame), dtype=frame[name].dtype)
-    elif kind == "numeric":
-        missing[name] = np.full(len(frame), np.nan)
-    else:
-        missing[name] = pd.Series([None] * len(frame), dtype=object)
-    yield "missing", missing
-    if kind == "numeric":
-        values = frame[name].astype(float)
-        spread = float(values.max() - values.min()) or 1.0
-        for word, value in (
-            ("far above its range", values.max() + 1000 * spread),
-            ("far below its range", values.min() - 1000 * spread),
-        ):
-            extreme = frame.copy()
-            extreme[name] = np.full(len(frame), float(value))
-            yield word, extreme
-
-
-def _failure(subject: Subject, frame: pd.DataFrame) -> str:
-    try:
-        scores = subject.evaluate(frame)
-    except Exception as error:  # noqa: BLE001  # a crash on unusual input is what is being measured
-        return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
-    return "" if np.isfinite(scores).all() else "a score that is not a number"
-
-
 def _check(identifier: str, title: str, measures: str, run: Any, **more: Any) -> Method[Any]:
     return Method(
         id=identifier,
@@ -248,16 +192,5 @@ METHODS: tuple[Method[Any], ...] = (
         needs=("model", "groups"),
         limits=("Other inputs may stand in for the attribute; this changes none of them.",),
         parts=(),
-    ),
-    _check(
-        "unusual_input_failures",
-        "Failures on unusual input",
-        "The share of unusual inputs (a column missing, a number far out of range) that crash it or give no number.",
-        _unusual_input_failures,
-        needs=("model", "features"),
-        limits=(
-            "A score given without a warning may be worse than a refusal; it does not count as a failure here.",
-        ),
-        parts=("inputs",),
     ),
 )

@@ -71,8 +71,13 @@ def _merged(under: Node, over: Node) -> Node:
 _PATHS = (
     ("model", "path"),
     ("model", "entry"),
+    ("model", "preprocess", "tokenizer"),
     ("data", "train", "path"),
     ("data", "test", "path"),
+    ("data", "train", "labels"),
+    ("data", "test", "labels"),
+    ("data", "sets", "*", "path"),
+    ("data", "sets", "*", "labels"),
     ("data", "sensitive", "*", "file"),
     ("policies", "*"),
 )
@@ -82,27 +87,32 @@ _PATHS = (
 def _moved(root: Node, step: str) -> Node:
     """The same document with its relative paths as seen from the folder of the spec that extends it."""
     for path in _PATHS:
-        root = _changed(root, path, step)
+        root = _changed(root, path, step, named=path[-1] in ("entry", "*"))
     return root
 
 
-def _changed(node: Node, path: tuple[str, ...], step: str) -> Node:
+def _changed(node: Node, path: tuple[str, ...], step: str, *, named: bool) -> Node:
     if not path:
-        return _seen(node, step)
-    key, *rest = path
+        return _seen(node, step, named=named)
+    key, *more = path
+    rest = tuple(more)
     if key == "*" and node.kind == "list":
-        return replace(node, value=tuple(_changed(child, tuple(rest), step) for child in node.value))
-    if node.kind == "mapping" and key in node.value:
-        return replace(node, value={**node.value, key: _changed(node.value[key], tuple(rest), step)})
-    return node
+        return replace(node, value=tuple(_changed(child, rest, step, named=named) for child in node.value))
+    if node.kind != "mapping":
+        return node
+    keys = [*node.value] if key == "*" else [key] if key in node.value else []
+    found = {one: _changed(node.value[one], rest, step, named=named) for one in keys}
+    return replace(node, value={**node.value, **found})
 
 
-def _seen(node: Node, step: str) -> Node:
+def _seen(node: Node, step: str, *, named: bool) -> Node:
     if node.kind != "text" or not node.raw or Path(node.raw).is_absolute():
         return node
     file = re.sub(r":\w+$", "", node.raw)
-    # A shipped policy, a table of scikit-learn and an installed module are names, not paths.
-    if not Path(file).suffix or file.startswith("sklearn:") or (":" in node.raw and not file.endswith(".py")):
+    # A shipped policy, a table of scikit-learn and an installed module are names, not paths; a folder has no suffix.
+    if (named and not Path(file).suffix) or file.startswith("sklearn:"):
+        return node
+    if ":" in node.raw and not file.endswith(".py"):
         return node
     moved = Path(step, node.raw).as_posix()
     return replace(node, value=moved, raw=moved)

@@ -22,6 +22,8 @@ RESERVED: dict[str, tuple[str, ...]] = {
         "shap",
         "lime",
         "integrated_gradients",
+        "gradient_shap",
+        "occlusion",
         "permutation_importance",
         "partial_dependence",
         "counterfactuals",

@@ -1,11 +1,13 @@
-"""The section ``data`` of a spec: tables there, columns named once."""
+"""The section ``data`` of a spec: tables, folders and sets there, columns named once, conditions that can be read."""
 
 from __future__ import annotations
 
 import re
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from xai_audit.loaders import tables
+from xai_audit import predicate
+from xai_audit.loaders import images, tables
 from xai_audit.reading import files
 from xai_audit.reading.fit import UNAVAILABLE, fit, meant
 from xai_audit.source import shown
@@ -19,41 +21,92 @@ if TYPE_CHECKING:
     from xai_audit.source import Node
 
 _LATER_TABLE = ("column", "sql", "query")
+_LATER_SET = ("clean", "corrupted", "column", "sql", "query")
 
 
 def data(node: Node, folder: Path, mistakes: list[Mistake]) -> Data | None:
     """The section ``data``."""
     later = [f"data.{table}.{key}" for table in ("train", "test") for key in _LATER_TABLE]
-    fitted = fit(node, Data, mistakes, where="data", unavailable=("sets", "images", "text", *later))
+    sets = node.get("sets")
+    names = sets.value if sets is not None and sets.kind == "mapping" else {}
+    later += [f"data.sets.{name}.{key}" for name in names for key in _LATER_SET]
+    fitted = fit(node, Data, mistakes, where="data", unavailable=later)
     for table in ("train", "test"):
-        path = node.get(table, "path")
-        if path is not None:
-            mistakes.extend(_table(path, node.text(table, "format"), folder, f"data.{table}.path"))
+        mistakes.extend(_file(node.get(table), folder, f"data.{table}"))
+    for name, named in names.items():
+        mistakes.extend(_file(named, folder, f"data.sets.{name}"))
+        mistakes.extend(_where(named, f"data.sets.{name}.where"))
     mistakes.extend(_sensitive(node, folder))
     mistakes.extend(_columns(node))
-    return fitted
+    if fitted is None or fitted.target is not None or fitted.test.labels is not None:
+        return fitted
+    # Pictures in a folder for each class, and no labels beside them: the class is what is predicted.
+    test = fitted.test.path
+    by_folder = tables.is_folder(test, folder / test) and images.has_classes(folder / test)
+    return fitted.model_copy(update={"target": images.CLASS}) if by_folder else fitted
+
+
+def _file(node: Node | None, folder: Path, where: str) -> Iterator[Mistake]:
+    """What is wrong with the files that a table or a set names, and with the keys that go with none of them."""
+    path = node.get("path") if node is not None else None
+    if node is None or path is None:
+        return
+    yield from _table(path, node.text("format"), folder, f"{where}.path")
+    labels, text = node.get("labels"), node.get("text")
+    pictures = path.kind == "text" and (
+        tables.is_folder(path.raw, folder / path.raw) or node.text("format") == "images"
+    )
+    if labels is not None and (pictures or tables.format_of(path.raw, node.text("format")) == "npz"):
+        yield from _table(labels, None, folder, f"{where}.labels")
+    elif labels is not None:
+        what = f"stand beside pictures, and {shown(path.raw)} is no folder; a table holds its own columns"
+        yield labels.place.mistake(f"{where}.labels: {what}")
+    if text is not None and pictures:
+        yield text.place.mistake(
+            f"{where}.text: {shown(path.raw)} is a folder of pictures and has no column of text"
+        )
+
+
+def _where(node: Node, where: str) -> Iterator[Mistake]:
+    text = node.get("where") if node.kind == "mapping" else None
+    if text is None or text.kind in ("mapping", "list", "null"):
+        return
+    try:
+        predicate.parse(text.raw)
+    except ValueError as error:
+        yield text.place.mistake(f"{where}: {error}")
 
 
 def _table(path: Node, kind: str | None, folder: Path, where: str) -> Iterator[Mistake]:
     if path.kind in ("mapping", "list"):
         return
+    there, packed = _there(folder, path.raw), path.raw.lower().endswith((".zip", ".tar", ".tgz", ".tar.gz"))
     if path.raw.startswith("sklearn:"):
         if not re.fullmatch(r"sklearn:\w+", path.raw):
             yield path.place.mistake(f"{where}: sklearn:NAME is asked, for instance sklearn:diabetes")
-        return
-    if kind == "sklearn":
+    elif kind == "sklearn":
         yield path.place.mistake(f"{where}: format sklearn is asked as sklearn:NAME")
-        return
-    if any(sign in path.raw for sign in "*?") and not _there(folder, path.raw):
+    elif any(sign in path.raw for sign in "*?") and not there:
         yield path.place.mistake(f"{where}: several files by a pattern: {UNAVAILABLE}")
-        return
-    if tables.format_of(path.raw, kind) is None:
+    elif tables.is_folder(path.raw, folder / path.raw):
+        # Pictures alone come as a folder: not the labels beside them, nor groups in a file.
+        if kind not in (None, "images") or not where.endswith(".path"):
+            yield path.place.mistake(f"{where}: {shown(path.raw)} is a folder; a file is asked", missing=True)
+    elif packed:
+        what = f"an archive of files: {UNAVAILABLE}; unpack it and name the folder"
+        yield path.place.mistake(f"{where}: {what}")
+    elif not there and (kind == "images" or (kind is None and not PurePath(path.raw).suffix)):
+        yield path.place.mistake(f"{where}: no such file or folder: {shown(path.raw)}", missing=True)
+    elif kind == "images":
+        what = f"{shown(path.raw)} is a file; a folder of pictures is asked (an npz of them needs no format)"
+        yield path.place.mistake(f"{where}: {what}")
+    elif tables.format_of(path.raw, kind) is None:
         known = ", ".join(tables.SUFFIXES)
         yield path.place.mistake(
             f"{where}: no format follows from {shown(path.raw)}; add format: or use one of {known}"
         )
-        return
-    yield from files.check(path, folder, where)
+    else:
+        yield from files.check(path, folder, where)
 
 
 def _there(folder: Path, path: str) -> bool:

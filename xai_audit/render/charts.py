@@ -266,8 +266,11 @@ def _brackets(rows: Sequence[Row], places: Sequence[float], x: float) -> list[Ma
     return marks
 
 
-def ranking(observation: Ranking, title: str) -> Drawing:
-    """Named numbers in order; those whose order is not settled share a bracket and a range of ranks."""
+def ranking(observation: Ranking, title: str, what: str = "Input") -> Drawing:
+    """Named numbers in order; those whose order is not settled share a bracket and a range of ranks.
+
+    ``what`` heads the names.
+    """
     items = observation.items[:RANKED]
     rows = []
     before: tuple[int, int] | None = None
@@ -294,7 +297,7 @@ def ranking(observation: Ranking, title: str) -> Drawing:
     def axis(left: float, right: float) -> Axis:
         return axes.linear(values, left, right, zero=True)
 
-    heads = ("Input", "n")
+    heads = (what, "n")
     unit = observation.unit or ""
     return Drawing(
         _dots_wide(rows, title, heads, unit, None, axis), _dots_narrow(rows, title, heads, unit, None, axis)

@@ -51,19 +51,19 @@ def against(title: str, rows: Sequence[tuple[str, Estimate]], threshold: Thresho
     return f"{title} lies {side} {level} {' and '.join(parts)}"
 
 
-def leaders(observation: Ranking) -> str:
-    """Which inputs come first, and whether their order is settled."""
+def leaders(observation: Ranking, what: str = "input") -> str:
+    """Which inputs come first, and whether their order is settled; ``what`` names one of them."""
     items = observation.items
     if not items:
-        return "No input was ranked"
+        return f"No {what} was ranked"
     first = [name(item.name, 40) for item in items if item.rank_low == 1]
     if len(first) == 1:
         return f"{first[0]} leads"
     if len(first) <= 3:
         return f"{numbers.joined(first)} lead; their order is not settled"
     if len(first) == len(items):
-        return "No input stands out: any of them may come first"
-    return f"{len(first)} of {len(items)} inputs may come first; their order is not settled"
+        return f"No {what} stands out: any of them may come first"
+    return f"{len(first)} of {len(items)} {what}s may come first; their order is not settled"
 
 
 def calibration(observation: Curve) -> str:
@@ -80,6 +80,24 @@ def calibration(observation: Curve) -> str:
     return (
         f"In {len(apart)} of {len(judged)} bins the observed share lies outside the interval round the score"
     )
+
+
+EXPLAINERS = {
+    "shap": "SHAP",
+    "lime": "LIME",
+    "integrated_gradients": "Integrated gradients",
+    "gradient_shap": "Gradient SHAP",
+    "occlusion": "Occlusion",
+}
+"""Explainers as people call them, by their ids."""
+
+
+def explainer(method: str) -> str:
+    """An explainer's name as printed; the word that a spec gives it with ``as``, else."""
+    if method in EXPLAINERS:
+        return EXPLAINERS[method]
+    text = name(method.replace("_", " "), 60)
+    return text[:1].upper() + text[1:]
 
 
 def sentence(text: str) -> str:

@@ -7,8 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from xai_audit.evidence import Groups, Scalar, encoded
-from xai_audit.render import charts, claims, listings, numbers, people, tables, thresholds
-from xai_audit.render.exhibits import any_shape, columns_of, limited, limits, margin, performance
+from xai_audit.render import charts, claims, identity_terms, listings, numbers, people, tables, thresholds
+from xai_audit.render import findings as told
+from xai_audit.render.beside import limits, margin
+from xai_audit.render.exhibits import any_shape, columns_of, limited, performance
 from xai_audit.render.ink import Threshold
 from xai_audit.render.shown import Exhibit, Figure
 from xai_audit.render.visible import name
@@ -114,7 +116,9 @@ def rows_of(audit: Audit, pieces: Sequence[Evidence], held: Threshold | None) ->
     total = whole(audit, pieces[0])
     if total is not None:
         missed = bool(held and held.missed(total))
-        rows.append(charts.Row(label="All rows", estimate=total, n=f"{total.n:,}", strong=missed))
+        rows.append(
+            charts.Row(label=f"All {told.rows(audit, 2)}", estimate=total, n=f"{total.n:,}", strong=missed)
+        )
     for piece in pieces:
         if not isinstance(piece.observation, Groups):
             continue
@@ -158,7 +162,12 @@ def _drawn(audit: Audit, pieces: Sequence[Evidence]) -> Exhibit:
 def _tabled(audit: Audit, pieces: Sequence[Evidence], methods: Sequence[str]) -> Exhibit:
     over = {p.method: e for p in pieces if (e := whole(audit, p)) is not None}
     titles = [tables.rate_title(next(p for p in pieces if p.method == m)) for m in methods]
-    table = tables.by_group(f"{_listed(titles)} by group, lowest first", _blocks(pieces, methods), over)
+    table = tables.by_group(
+        f"{_listed(titles)} by group, lowest first",
+        _blocks(pieces, methods),
+        over,
+        f"All {told.rows(audit, 2)}",
+    )
     table = replace(table, full=len(table.columns) > 4, limits=limits(pieces))
     return Exhibit(table=table, margin=margin(audit, pieces), lead=_leads(pieces))
 
@@ -175,7 +184,8 @@ _ODDS = {"equal_opportunity_difference", "false_positive_rate_difference"}
 def fairness(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
     """Section 9: the widest gaps in one table, ratios to the highest drawn, then each rate by group."""
     within = [p for p in pieces if p.method.startswith("conditional_") and isinstance(p.observation, Groups)]
-    pieces = [piece for piece in pieces if piece not in within]
+    named = [piece for piece in pieces if identity_terms.concerns(piece)]
+    pieces = [piece for piece in pieces if piece not in within and piece not in named]
     compared = [p for p in pieces if isinstance(p.observation, Groups)]
     made: list[Exhibit] = []
     table = tables.gaps(audit, compared)
@@ -189,6 +199,7 @@ def fairness(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
     if drawn is not None:
         made.append(drawn)
     made += [_within(audit, piece) for piece in within]
+    made += identity_terms.exhibits(audit, named)
     methods = list(dict.fromkeys(piece.method for piece in simple))
     told: set[str] = set()
     # The ratio's table holds the difference of the same rate too, so it is told first and for both.

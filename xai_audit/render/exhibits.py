@@ -6,10 +6,23 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, assert_never
 
 from xai_audit.evidence import Cases, Curve, Evidence, Graph, Groups, Matrix, Ranking, Scalar, encoded
-from xai_audit.render import arrows, charts, claims, curves, listings, numbers, tables, thresholds
+from xai_audit.render import (
+    arrows,
+    charts,
+    claims,
+    curves,
+    examples,
+    listings,
+    numbers,
+    regions,
+    rungs,
+    tables,
+    thresholds,
+)
 from xai_audit.render import findings as told
-from xai_audit.render.shown import Cell, Column, Exhibit, Figure, Line, Note, Table
-from xai_audit.render.visible import name, visible
+from xai_audit.render.beside import limits, margin
+from xai_audit.render.shown import Cell, Column, Exhibit, Figure, Line, Table
+from xai_audit.render.visible import name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,26 +35,6 @@ CASES = 6
 """Single decisions that are drawn; audit.json holds all that may be shown."""
 SMALL = 8
 """Columns up to which a matrix is printed as a table; a wider one is drawn."""
-
-
-def limits(pieces: Sequence[Evidence]) -> tuple[str, ...]:
-    """What the methods behind some numbers cannot show, a sentence each."""
-    said = dict.fromkeys(limit for piece in pieces for limit in piece.limits)
-    return tuple(claims.sentence(visible(text)[:200]) for text in said)
-
-
-def margin(audit: Audit, pieces: Sequence[Evidence], *notes: str) -> tuple[Note, ...]:
-    """The margin beside some evidence: its ids, and how its rows were chosen."""
-    sampled = dict.fromkeys(
-        f"{p.sampling.used:,} of {p.sampling.available:,} rows: {p.sampling.how}"
-        for p in pieces
-        if p.sampling and p.sampling.used < p.sampling.available
-    )
-    return (
-        *(Note(text=note) for note in notes),
-        *told.evidence_notes(audit, [p.id for p in pieces], most=6),
-        *(Note(text=visible(s)) for s in sampled),
-    )
 
 
 def columns_of(piece: Evidence) -> tuple[str, ...]:
@@ -68,17 +61,19 @@ def any_shape(audit: Audit, piece: Evidence) -> Exhibit | None:  # noqa: PLR0911
             # A list of faults, not of inputs in order of what they do.
             return Exhibit(lead=listings.names(seen, title), margin=margin(audit, [piece]))
         case Ranking():
-            said = claims.leaders(seen)
+            said = claims.leaders(seen, told.ranked(audit))
             unit = f"{seen.unit}, " if seen.unit else ""
             n = seen.items[0].estimate.n if seen.items else 0
+            what = told.ranked(audit)
             figure = Figure(
                 title=said,
-                subtitle=f"{title}: {unit}with intervals, {numbers.size(n)}. Inputs in one bracket may trade places.",
-                drawing=charts.draw(seen, said),
+                subtitle=f"{title}: {unit}with intervals, {numbers.size(n)}. "
+                f"{what.capitalize()}s in one bracket may trade places.",
+                drawing=charts.ranking(seen, said, what.capitalize()),
             )
             return Exhibit(
                 figure=figure,
-                table=limited(listings.ranking(seen, title), notes),
+                table=limited(listings.ranking(seen, title, what.capitalize()), notes),
                 margin=margin(audit, [piece]),
             )
         case Curve():
@@ -161,15 +156,22 @@ def performance(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
     effects: list[Evidence] = []
     place = ranked = 0
     told: set[str] = set()
+    single = [piece for piece in pieces if isinstance(piece.observation, Cases)]
+    gridded = [piece for piece in pieces if regions.concerns(piece)]
     for piece in pieces:
-        if isinstance(piece.observation, Cases):
+        if piece in gridded:
+            if piece is gridded[0]:
+                made += regions.exhibits(audit, gridded)
+        elif isinstance(piece.observation, Cases):
+            if piece is single[0]:
+                made += examples.shown(audit, single)
             found_cases = _cases(audit, piece, piece.observation)
             # A second explainer of the same rows is for the screen; paper has the first.
             again = bool(told - {piece.method})
             made += [replace(one, screen=True) for one in found_cases] if again else found_cases
             told |= {piece.method} if found_cases else set()
         elif piece not in scalars and (found := any_shape(audit, piece)) is not None:
-            if piece.kind == "explainer" and isinstance(piece.observation, Curve):
+            if piece.kind == "explainer" and isinstance(piece.observation, Curve) and _effect(piece):
                 place = place if effects else len(made)
                 effects.append(piece)
                 # All of them have pictures and tables of their own on a screen.
@@ -183,6 +185,11 @@ def performance(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
     if effects:
         made.insert(place, _grid(audit, effects))
     return made
+
+
+def _effect(piece: Evidence) -> bool:
+    """Whether a curve is the effect of one input: its part is the input along its axis."""
+    return isinstance(piece.observation, Curve) and piece.id.partition("/")[2] == encoded(piece.observation.x)
 
 
 def _grid(audit: Audit, pieces: Sequence[Evidence]) -> Exhibit:
@@ -225,11 +232,21 @@ def _told(piece: Evidence, case: Mapping[str, Any]) -> str:
 
 
 QUESTIONS = {
-    "coverage": "Does every row asked for get one?",
+    "coverage": "Does every {} asked for get one?",
     "additivity": "Do the shares add up to the score?",
+    "completeness": "Do the contributions add up to the score?",
+    "baselines": "Is the order the same from other baselines?",
+    "twin": "Is the order another where the weights are permuted?",
+    "deletion": "Does the score fall sooner when the parts named first are removed?",
+    "insertion": "Does the score rise sooner when the parts named first are put in?",
+    "prototypes/": "Does the nearest prototype decide as the model does?",
+    "prototypes/class_mean": "Does the nearest class mean decide as the model does?",
+    "prototypes/coverage": "Does every test {} lie near a prototype?",
+    "prototypes/stability": "Is the nearest prototype the same after changes that should not matter?",
     "stability": "Is the ranking the same again?",
     "rank_stability": "Is the ranking the same again?",
     "top_stability": "Are the first five the same again?",
+    "stability_top5": "Are the first five the same again?",
     "fidelity": "Does the local model follow the model?",
     "agreement": "Do two explainers agree?",
     "faithfulness": "Do the named inputs matter more than random ones?",
@@ -237,23 +254,32 @@ QUESTIONS = {
 """What each check of an explainer asks, by the part of its evidence id."""
 
 
+def question(piece: Evidence) -> str | None:
+    """What a check asks; of prototypes, also where the spec gives them another name."""
+    part = piece.id.partition("/")[2]
+    own = QUESTIONS.get(f"prototypes/{part}") if "compared_at" in piece.params else None
+    return own or QUESTIONS.get(part)
+
+
 def passport(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
     """Section 11: one row for each check of each explainer, with threshold and verdict."""
     rows = []
     for piece in pieces:
-        method, _, part = piece.id.partition("/")
         if not isinstance(piece.observation, Scalar):
             continue
         estimate = piece.observation.estimate
         held = thresholds.held(audit, piece.id)
+        asked = question(piece)
+        said = name(piece.title if asked else piece.measures, 200)
+        beside = rungs.aside(piece)
         rows.append(
             Line(
                 cells=(
                     Cell(
-                        text=QUESTIONS.get(part, name(piece.title, 80)),
-                        sub=name(piece.measures if part not in QUESTIONS else piece.title, 200),
+                        text=asked.format(told.rows(audit, 1)) if asked else name(piece.title, 80),
+                        sub=f"{said}. {beside}" if said and beside else said or beside,
                     ),
-                    Cell(text=name(method, 40)),
+                    Cell(text=claims.explainer(piece.method)),
                     Cell(
                         text=numbers.number(estimate), sub=numbers.size(estimate.n), sort=str(estimate.value)
                     ),

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from xai_audit.render import findings as told
+from xai_audit.render import given, people
 from xai_audit.render import numbers as printed
-from xai_audit.render import people
 from xai_audit.render.claims import sentence
 from xai_audit.render.palette import VERDICTS
 from xai_audit.render.shown import Cell, Column, Line, Table
@@ -37,6 +37,8 @@ def facts(audit: Audit) -> dict[str, Table]:
         "identity": _identity(audit),
         "model": _model(audit),
         "columns": _columns(audit),
+        "given": given.given(audit),
+        "sets": given.sets(audit),
         "groupings": _groupings(audit),
         "environment": _environment(audit),
         "register": _register(audit),
@@ -70,7 +72,10 @@ def _identity(audit: Audit) -> Table:
             else "none; predictions were given",
         ),
         *(
-            (f"{label} data", f"{table.get('rows', 0):,} rows, sha256 {table.get('sha256', '')}")
+            (
+                f"{label} data",
+                f"{numbers_of(audit, table.get('rows', 0))}, sha256 {table.get('sha256', '')}",
+            )
             for label, table in (("Test", data.get("test")), ("Training", data.get("train")))
             if table
         ),
@@ -91,6 +96,11 @@ def _identity(audit: Audit) -> Table:
     return replace(_pairs("What was audited, with what, when", ("What", "Which"), rows), full=True)
 
 
+def numbers_of(audit: Audit, n: int) -> str:
+    """``442 rows``, ``1,000 pictures``."""
+    return f"{n:,} {told.rows(audit, n)}"
+
+
 def _tool(audit: Audit) -> str:
     return f"xai-audit {name(audit.environment.get('xai_audit') or 'of unknown version', 40)}"
 
@@ -108,9 +118,14 @@ def _moment(moment: object) -> str:
 def _model(audit: Audit) -> Table:
     details = (audit.subject.get("model") or {}).get("details") or {}
     rows = [
-        (name(key.replace("_", " "), 40), name(brief(value), 300)) for key, value in sorted(details.items())
+        (name(key.replace("_", " "), 40), name(_detail(value), 300)) for key, value in sorted(details.items())
     ]
     return replace(_pairs("What the model file says of itself", ("What", "Value"), rows))
+
+
+def _detail(value: object) -> str:
+    """A detail of the model: counts from 10,000 on with commas."""
+    return f"{value:,}" if type(value) is int and abs(value) >= 10_000 else brief(value)
 
 
 def brief(value: object) -> str:
@@ -127,7 +142,8 @@ def brief(value: object) -> str:
 
 
 def _columns(audit: Audit) -> Table:
-    columns = audit.subject.get("columns") or ()
+    # The one column of pictures or texts is told as what the model is given.
+    columns = (audit.subject.get("columns") or ()) if told.modality(audit) == "table" else ()
     shown = columns[:INPUTS]
     rows = tuple(
         Line(
@@ -190,7 +206,7 @@ def _groupings(audit: Audit) -> Table:
     return Table(
         caption="Groups that are compared"
         + (", or within which others are," if any(g.get("explanatory") for g in known) else ",")
-        + " and how many rows of the test data each holds",
+        + f" and how many {told.rows(audit, 2)} of the test data each holds",
         columns=(Column(head="Column"), Column(head="Group"), Column(head="n", numeric=True)),
         rows=tuple(rows),
     )

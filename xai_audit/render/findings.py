@@ -41,8 +41,32 @@ def weight(finding: Finding) -> tuple[int, int, str]:
     return list(VERDICTS).index(state(finding)), 0 if finding.blocking else 1, finding.rule
 
 
+NOUNS = {"image": ("picture", "pictures"), "text": ("text", "texts"), "table": ("row", "rows")}
+"""What a row of the data is called, by what it holds."""
+RANKED = {"image": "part", "text": "word", "table": "input"}
+"""What an explainer ranks."""
+
+
+def modality(audit: Audit) -> str:
+    """``table``, ``image`` or ``text``: what a row of the data holds; a table where the audit does not say."""
+    found = audit.subject.get("modality")
+    return found if found in NOUNS else "table"
+
+
+def rows(audit: Audit, n: int) -> str:
+    """The noun for n rows of the data: ``row``, ``pictures``."""
+    return NOUNS[modality(audit)][n != 1]
+
+
+def ranked(audit: Audit) -> str:
+    """What an explainer ranks: an input of a table, a word of a text, a part of a picture."""
+    return RANKED[modality(audit)]
+
+
 def people(audit: Audit) -> str:
-    """What a row of the data is called: a person where people are grouped, else a row."""
+    """What rows of the data are called: people where people are grouped, else by what they hold."""
+    if modality(audit) != "table":
+        return rows(audit, 2)
     return "people" if audit.spec.get("data", {}).get("sensitive") else "rows"
 
 

@@ -83,9 +83,29 @@ def spelled(text: str) -> str:
     On paper a face of the system would come in, or a box that says nothing; a code point can be looked up.
     """
     known = glyphs(FACES[0]) | glyphs(FACES[-1])
-    if all(ord(c) in known or c in "\n\t\r" for c in set(text)):
+    if all((ord(c) in known and not _pictorial(c)) or c in "\n\t\r" for c in set(text)):
         return text
-    return "".join(c if ord(c) in known or c in "\n\t\r" else f"⟨U+{ord(c):04X}⟩" for c in text)
+    return "".join(
+        f"{c}{AS_TEXT if _pictorial(c) else ''}" if ord(c) in known or c in "\n\t\r" else f"⟨U+{ord(c):04X}⟩"
+        for c in text
+    )
+
+
+AS_TEXT = "\ufe0e"
+"""After a character that is an emoji by default: draw it as text, so that no emoji face of the system comes in."""
+_EMOJI = (
+    (0x231A, 0x231B), (0x23E9, 0x23EC), (0x23F0, 0x23F0), (0x23F3, 0x23F3), (0x25FD, 0x25FE), (0x2614, 0x2615),
+    (0x2648, 0x2653), (0x267F, 0x267F), (0x2693, 0x2693), (0x26A1, 0x26A1), (0x26AA, 0x26AB), (0x26BD, 0x26BE),
+    (0x26C4, 0x26C5), (0x26CE, 0x26CE), (0x26D4, 0x26D4), (0x26EA, 0x26EA), (0x26F2, 0x26FD), (0x2705, 0x2705),
+    (0x270A, 0x270B), (0x2728, 0x2728), (0x274C, 0x274E), (0x2753, 0x2757), (0x2795, 0x2797), (0x27B0, 0x27BF),
+    (0x2B1B, 0x2B1C), (0x2B50, 0x2B55), (0x1F000, 0x1FAFF),
+)  # fmt: skip
+
+
+def _pictorial(character: str) -> bool:
+    """Whether a character is an emoji unless told otherwise (Unicode emoji-data, Emoji_Presentation)."""
+    point = ord(character)
+    return point >= _EMOJI[0][0] and any(low <= point <= high for low, high in _EMOJI)
 
 
 def embedded(text: str) -> str:

@@ -48,7 +48,8 @@ def _pieces(word: str) -> list[str]:
     """A word in pieces it may break between."""
     if len(word) < LONG:
         return [word]
-    pieces = re.findall(r"[^/_+]*[/_+]|[^/_+]+", word)
+    # A plus before a digit is a sign, and stays with its number.
+    pieces = [piece for piece in re.split(r"(?<=[/_])|(?<=\+)(?!\d)", word) if piece]
     return (
         [piece[start : start + 12] for piece in pieces for start in range(0, len(piece), 12)]
         if max(map(len, pieces)) > LONGER

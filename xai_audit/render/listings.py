@@ -126,7 +126,7 @@ def matrix(observation: Matrix, caption: str) -> Table:
     )
 
 
-def ranking(observation: Ranking, caption: str) -> Table:
+def ranking(observation: Ranking, caption: str, what: str = "Input") -> Table:
     """The first entries of a ranking with the ranks each may hold, and how many more there are."""
     places = numbers.shared_decimals(item.estimate for item in observation.items[:LONGEST])
     rows = tuple(
@@ -149,7 +149,7 @@ def ranking(observation: Ranking, caption: str) -> Table:
     return Table(
         caption=caption,
         columns=(
-            Column(head="Input"),
+            Column(head=what),
             Column(head=observation.unit or "Value", numeric=True),
             Column(head="n", numeric=True),
             Column(head="Rank", numeric=True),

@@ -100,6 +100,11 @@ def about(n: int) -> str:
     return f"{math.ceil(n / step) * step:,}"
 
 
+def percent(share: float) -> str:
+    """A share as a whole number of hundredths, ``38 %``."""
+    return f"{plain(100 * share, 0)}{NBSP}%"
+
+
 def some(n: int, one: str, many: str | None = None) -> str:
     """``1 rule``, ``3 rules``: a count and its noun, unbroken."""
     return f"{n:,}{NBSP}{one if n == 1 else (many or one + 's')}"

@@ -24,7 +24,7 @@ TEXT: dict[str, Ink] = {
     "absent": Ink("#5a6270", "#a0a9b8"),
 }
 """Colours that words may have: at least 4.5:1 on the ground."""
-MARKS: dict[str, Ink] = {"context": Ink("#7d8794", "#7f8a99")}
+MARKS: dict[str, Ink] = {"context": Ink("#7d8794", "#7f8a99"), "against": Ink("#b24a00", "#e8955a")}
 """Colours of marks alone: at least 3:1, never text."""
 RULES: dict[str, Ink] = {"rule": Ink("#c9ced6", "#39414f")}
 """Colours of lines that carry no meaning."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import logging
 import warnings
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from markupsafe import Markup
 
 from xai_audit.errors import UnavailableError
-from xai_audit.render import fonts, palette
+from xai_audit.render import fonts, palette, pictures
 from xai_audit.render.html import page, source
 
 if TYPE_CHECKING:
@@ -89,13 +90,17 @@ def _identifier(audit: Audit) -> bytes:
 
 
 def _fetcher() -> Any:
-    """Serves our fonts under our own scheme and ends the rendering at any other request."""
+    """Serves our fonts under our own scheme and the page's own pictures, and ends the rendering at any other request."""
     from weasyprint.urls import FatalURLFetchingError, URLFetcher, URLFetcherResponse
 
     known = {face.file: face for face in fonts.FACES}
 
     class Fetcher(URLFetcher):  # type: ignore[misc]
         def fetch(self, url: str, headers: Any = None) -> Any:  # noqa: ARG002
+            if url.startswith(pictures.SCHEME):
+                # A picture that this page carries; nothing is asked of anyone.
+                content = base64.b64decode(url.removeprefix(pictures.SCHEME), validate=True)
+                return URLFetcherResponse(url, content, {"Content-Type": "image/png"})
             scheme, _, name = url.partition(":")
             if scheme != SCHEME or name not in known:
                 raise FatalURLFetchingError(f"the report asked for {url[:200]}; it may ask for nothing")

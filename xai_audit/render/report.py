@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from xai_audit import resources
-from xai_audit.render import compared, exhibits, facts, front, people
+from xai_audit.render import compared, concepts, exhibits, facts, front, people, rungs
 from xai_audit.render import findings as told
 from xai_audit.render import ledger as ledgers
 from xai_audit.render import numbers as printed
+from xai_audit.render.beside import margin
 from xai_audit.render.claims import sentence
 from xai_audit.render.palette import VERDICTS
 from xai_audit.render.shown import Exhibit, Section, Table
@@ -30,6 +31,7 @@ BUILDERS = {
     "general": exhibits.general,
     "performance": exhibits.performance,
     "by_group": compared.by_group,
+    "concepts": concepts.exhibits,
     "described": compared.described,
     "fairness": compared.fairness,
     "passport": exhibits.passport,
@@ -99,8 +101,20 @@ def report(audit: Audit) -> Report:
         policy=printed.joined(f"{p['id']} {p['version']}" for p in policies) or "none",
         date=printed.day(audit.run.get("finished", "")),
         finished=str(audit.run.get("finished", "")),
-        glossary=tuple((row["term"], row["means"]) for row in plan["glossary"]),
+        glossary=tuple((row["term"], row["means"]) for row in plan["glossary"] if _met(audit, row)),
     )
+
+
+def _met(audit: Audit, row: Mapping[str, Any]) -> bool:
+    """Whether a term of the glossary is met in this report; one without ``when`` always is."""
+    if "when" not in row:
+        return True
+    if row["term"] == "Rung":
+        return any(piece.rung for piece in audit.evidence)
+    methods = {piece.method for piece in audit.evidence} | {
+        str(use.get("method")) for use in audit.spec.get("explainers", ())
+    }
+    return bool(methods.intersection(row["when"]))
 
 
 def order(number: str) -> tuple[int, str]:
@@ -138,10 +152,18 @@ def _sections(audit: Audit, plan: Mapping[str, Any]) -> list[Section]:
             ],
             unmeasured=[facts.unmeasured(piece) for piece in shown if piece.status != "measured"],
         )
-        section.exhibits = _once(section.exhibits)
+        section.exhibits = [*_once(section.exhibits), *_controls(audit, measured)]
         section.mark = _mark(section)
-        made.append(section)
+        if section.filled or not entry.get("optional"):
+            made.append(section)
     return sorted(made, key=lambda section: order(section.number))
+
+
+def _controls(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
+    """What the claims of a section were held against, in one table after all that shows them."""
+    table = rungs.controls(pieces)
+    held = [piece for piece in pieces if rungs.claim(piece)]
+    return [Exhibit(table=table, margin=margin(audit, held))] if table else []
 
 
 LIMITS = 6
@@ -203,11 +225,18 @@ def place(audit: Audit, plan: Mapping[str, Any]) -> dict[str, list[Evidence]]:
     placed: dict[str, list[Evidence]] = {entry["id"]: [] for entry in plan["sections"]}
     for piece in audit.evidence:
         home = next(
-            (e["id"] for e in plan["sections"] if matches(e.get("evidence", []), piece)),
+            (e["id"] for e in plan["sections"] if _belongs(e, piece)),
             plan["otherwise"][piece.kind],
         )
         placed[home].append(piece)
     return placed
+
+
+def _belongs(entry: Mapping[str, Any], piece: Evidence) -> bool:
+    """Whether a section is the home of a piece of evidence: by its kind of claim, or by its id."""
+    if entry.get("claims") == "concepts" and concepts.concerns(piece):
+        return True
+    return matches(entry.get("evidence", []), piece)
 
 
 def place_rules(
@@ -242,7 +271,7 @@ BEFORE = {
     "identity": ("identity",),
     "legal": ("dates",),
     "design": ("model",),
-    "data": ("groupings", "columns"),
+    "data": ("given", "sets", "groupings", "columns"),
     "scope": ("unmeasured",),
 }
 """Tables of facts that a section prints before its evidence."""
@@ -288,6 +317,10 @@ def texts(audit: Audit) -> dict[str, Any]:
         "positive": _class(subject, "positive"),
         "favourable": _class(subject, "favourable"),
         "threshold": subject.get("threshold"),
+        "rungs": rungs.present(audit.evidence),
+        "modality": told.modality(audit),
+        "each": told.rows(audit, 1),
+        "rows": told.rows(audit, 2),
         "classes": tuple(name(c, 40) for c in subject.get("classes") or ()),
         "classification": [
             (CLASSIFIED.get(key, name(str(key).replace("_", " "), 40)), name(facts.brief(value), 300))

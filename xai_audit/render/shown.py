@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from xai_audit.render.ink import Drawing
     from xai_audit.render.palette import Mark
+    from xai_audit.render.panels import Panel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +103,8 @@ class Exhibit:
 
     lead: str = ""
     figure: Figure | None = None
+    panel: Panel | None = None
+    """Pictures, words or examples as they are, in place of a drawing."""
     table: Table | None = None
     margin: tuple[Note, ...] = ()
     screen: bool = False
@@ -116,7 +119,9 @@ class Exhibit:
         """Whether anything of it is on paper."""
         if self.grid:
             return True
-        return not self.screen and bool(self.lead or self.figure or (self.table and not self.table.screen))
+        return not self.screen and bool(
+            self.lead or self.figure or self.panel or (self.table and not self.table.screen)
+        )
 
     @property
     def beside(self) -> bool:
@@ -233,6 +238,11 @@ class Section:
     statements: list[Said] = field(default_factory=list)
     unmeasured: list[Line] = field(default_factory=list)
     """Evidence that was skipped or failed, with the reason."""
+
+    @property
+    def filled(self) -> bool:
+        """Whether anything stands in it."""
+        return bool(self.exhibits or self.judged or self.brief or self.statements or self.unmeasured)
 
     @property
     def stated(self) -> list[Said]:

@@ -94,7 +94,7 @@ def overall(audit: Audit, pieces: Sequence[Evidence]) -> Table | None:
     if not rows:
         return None
     return Table(
-        caption="Measured over all rows",
+        caption=f"Measured over all {told.rows(audit, 2)}",
         columns=(
             Column(head="Measure"),
             Column(head="Observed", numeric=True),
@@ -175,6 +175,8 @@ def places_of(pieces: Sequence[Evidence]) -> int:
 
 def rate_title(piece: Evidence) -> str:
     """What a group's number is: the rate compared, else the evidence's own title."""
+    if "compared_at" in piece.params:
+        return "Share near a prototype"
     return RATE_OF.get(piece.method, piece.title)
 
 

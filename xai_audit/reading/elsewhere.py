@@ -1,0 +1,74 @@
+"""Models that are no file: MLflow folders, and servers behind a URL; what can be told of them without opening one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from xai_audit.loaders import mlflow, posting
+from xai_audit.source import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from xai_audit.errors import Mistake
+    from xai_audit.source import Node, Place
+    from xai_audit.spec import Model
+
+_OF_HTTP = ("url", "headers", "batch", "timeout", "concurrency")
+
+
+def server(node: Node, fitted: Model | None) -> Iterator[Mistake]:
+    """What is wrong with the address, the headers and the variables of format http; nothing is sent."""
+    for key, what in () if fitted is None else posting.faults(fitted):
+        steps = key.split(".", 2)[1:]
+        yield _place(node, steps).mistake(f"{key}: {what}")
+
+
+def other(node: Node, kind: str | None) -> Iterator[Mistake]:
+    """Keys of format http under a model of another format."""
+    for key in _OF_HTTP:
+        if node.get(key) is not None:
+            what = f"model.{key}: belongs to format http; this is {shown(kind) if kind else 'a file'}"
+            yield node.keys[key].mistake(what)
+
+
+def folder(node: Node, root: Path) -> Iterator[Mistake]:
+    """What is wrong with an MLflow model folder, and the trust and digest that its flavor asks for."""
+    path = node.get("path")
+    if path is None:
+        yield node.place.mistake("model: the key 'path' is missing; format 'mlflow' is a folder")
+        return
+    place = root / path.raw
+    try:
+        if not place.is_dir():
+            what = "is a file; a folder is asked" if place.exists() else "there is no such folder"
+            yield path.place.mistake(f"model.path: {shown(path.raw)}: {what}", missing=True)
+            return
+        inside = mlflow.found(mlflow.read(place), place)
+    except mlflow.UnreadableError as error:
+        yield path.place.mistake(f"model.path: {shown(path.raw)}: {error}")
+        return
+    except FileNotFoundError:
+        what = f"model.path: {shown(path.raw)} holds no {mlflow.FILE}"
+        yield path.place.mistake(what, missing=True)
+        return
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        yield path.place.mistake(f"model.path: {shown(path.raw)} cannot be read: {reason}", missing=True)
+        return
+    trust = node.get("trust")
+    trusted = trust is not None and trust.value is True
+    if mlflow.carries_code(inside) and not (trusted and node.get("sha256") is not None):
+        what = mlflow.untrusted(path.raw, inside, mlflow.digest_of(place), trust=trusted)
+        yield (node.place if trust is None else trust.place).mistake(f"model: {what}")
+
+
+def _place(node: Node, steps: list[str]) -> Place:
+    """The place of a key, or of the nearest above it that is written."""
+    place = node.place
+    for step in steps:
+        if node.kind != "mapping" or step not in node.keys:
+            return place
+        place, node = node.keys[step], node.value[step]
+    return place

@@ -1,0 +1,315 @@
+"""Concepts inside the model: what changes when an activation moves towards one, and what a random move does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from xai_audit.evidence import Scalar
+from xai_audit.render import charts, numbers, rungs
+from xai_audit.render.beside import limits, margin
+from xai_audit.render.ink import Threshold
+from xai_audit.render.shown import Cell, Column, Exhibit, Figure, Line, Table
+from xai_audit.render.visible import anchor, name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from xai_audit.audit import Audit
+    from xai_audit.evidence import Estimate, Evidence
+
+KEYS = ("concept", "site", "class")
+"""What the parameters of a claim on a concept hold."""
+DRAWN = 3
+"""Classes whose picture paper has; a screen has all."""
+TOLD = 8
+"""Claims that paper tells in sentences, the furthest reaching first; a screen has all."""
+
+
+def concerns(piece: Evidence) -> bool:
+    """Whether a piece of evidence is a claim on a concept: one number, with concept, site and class."""
+    return all(key in piece.params for key in KEYS) and (
+        piece.status != "measured" or isinstance(piece.observation, Scalar)
+    )
+
+
+def slot(piece: Evidence, key: str) -> str:
+    """A word of a claim as printed; a concept may be given as a mapping with a name."""
+    found = piece.params.get(key)
+    if isinstance(found, dict):
+        found = found.get("name") or found.get("path")
+    if not found and key == "site":
+        return "the output"
+    return name("" if found is None else found, 60)
+
+
+def strength(piece: Evidence) -> tuple[int, float]:
+    """What claims are sorted by: the highest rung first, then the largest amount."""
+    estimate = rungs.over(piece)
+    return (-rungs.step(piece.rung) if piece.rung else 0, -abs(estimate.value) if estimate else 0.0)
+
+
+# ------------------------------------------------------------------------------------------------ sentences
+def sentence(piece: Evidence) -> str:
+    """A claim in full: what was done, what came of it, how sure, beside what, in what family.
+
+    From the rung ``intervened`` on it says that the move changed the output; below, that outputs differed.
+    """
+    estimate = rungs.over(piece)
+    if estimate is None:
+        return ""
+    concept, site, of_class = (slot(piece, key) for key in KEYS)
+    unit = _unit(piece)
+    amount = rungs.estimated(estimate, sign=True)
+    size = f"n{numbers.NBSP}={numbers.NBSP}{estimate.n:,}"
+    if rungs.causal(piece):
+        said = (
+            f"Raising “{concept}” at {site} from the random mean to the concept mean "
+            f"changed the {unit} of {of_class} by {amount} ({size})"
+        )
+    else:
+        said = (
+            f"With “{concept}” at {site} at the concept mean instead of the random mean, "
+            f"the {unit} of {of_class} differed by {amount} ({size})"
+        )
+    beside = [part for part in (_score(piece), _tested(piece), _accuracy(piece), _random(piece)) if part]
+    text = "; ".join([said, *beside])
+    why = rungs.halted(piece)
+    return f"{text}.{f' It stands no higher because {why}.' if why and not rungs.causal(piece) else ''}"
+
+
+def _unit(piece: Evidence) -> str:
+    unit = piece.observation.unit if isinstance(piece.observation, Scalar) else None
+    return name((unit or "score").removeprefix("change in "), 40)
+
+
+def _score(piece: Evidence) -> str:
+    found = rungs.read(piece.params.get("sign_score"))
+    return f"sign score {rungs.estimated(found)}" if found is not None else ""
+
+
+def _tested(piece: Evidence) -> str:
+    sets = piece.params.get("random_sets")
+    drawn = f" ({sets:,} random sets)" if isinstance(sets, int) and piece.inference is not None else ""
+    said = rungs.tested(piece)
+    return f"{name(piece.inference.method, 80)}: {said}{drawn}" if said and piece.inference else ""
+
+
+def _accuracy(piece: Evidence) -> str:
+    found, chance = (rungs.read(piece.params.get(key)) for key in ("cav_accuracy", "cav_accuracy_null"))
+    if found is None:
+        return ""
+    beside = f" (random sets {rungs.estimated(chance)})" if chance is not None else ""
+    return f"held-out accuracy of the concept's direction {rungs.estimated(found)}{beside}"
+
+
+def _random(piece: Evidence) -> str:
+    found, own = rungs.read(piece.params.get("random_direction")), rungs.over(piece)
+    if found is None or own is None:
+        return ""
+    # As many digits as the difference that they stand beside.
+    return (
+        f"random directions of equal length {rungs.estimated(found, sign=True, places=numbers.decimals(own))}"
+    )
+
+
+# ------------------------------------------------------------------------------------------------ exhibits
+def exhibits(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
+    """Annex H: for each class a picture of all concepts by site, one table, then the claims in sentences."""
+    from xai_audit.render.exhibits import general
+
+    own = [piece for piece in pieces if concerns(piece) and isinstance(piece.observation, Scalar)]
+    others = [piece for piece in pieces if piece not in own]
+    made: list[Exhibit] = []
+    classes = sorted({slot(piece, "class") for piece in own})
+    for place, of_class in enumerate(classes):
+        drawn = _drawn(audit, [piece for piece in own if slot(piece, "class") == of_class], of_class)
+        made += [replace(one, screen=True) if place >= DRAWN else one for one in drawn]
+    if own:
+        made.append(Exhibit(table=_tabled(own, limits(own)), margin=margin(audit, own)))
+        made += _told(own)
+    return [*made, *(_again(one) if own else one for one in general(audit, others))]
+
+
+def _again(exhibit: Exhibit) -> Exhibit:
+    """What tells the same numbers once more, for the screen."""
+    table = exhibit.table
+    return replace(exhibit, table=replace(table, folded=True, screen=True)) if table else exhibit
+
+
+def _sites(pieces: Sequence[Evidence]) -> list[str]:
+    """Sites in the order of the network where the evidence says so, else of their names with numbers as numbers."""
+    import re
+
+    def key(site: str) -> list[Any]:
+        return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", site)]
+
+    return sorted({slot(piece, "site") for piece in pieces}, key=key)
+
+
+def _drawn(audit: Audit, pieces: Sequence[Evidence], of_class: str) -> list[Exhibit]:
+    """Dots on their intervals, a block for each site; as many pictures as the rows take."""
+    rows: list[charts.Row] = []
+    sites = _sites(pieces)
+    for site in sites:
+        own = sorted(
+            (piece for piece in pieces if slot(piece, "site") == site),
+            key=lambda piece: -(rungs.over(piece).value if rungs.over(piece) else 0.0),  # type: ignore[union-attr]
+        )
+        for index, piece in enumerate(own):
+            label = slot(piece, "concept") if len(sites) == 1 else f"{slot(piece, 'concept')}, {site}"
+            rows.append(
+                charts.Row(
+                    label=label,
+                    estimate=rungs.over(piece),
+                    n=numbers.count(_n(piece)),
+                    strong=rungs.causal(piece),
+                    gap=index == 0,
+                )
+            )
+    unit = _unit(pieces[0])
+    made = []
+    said = _finding(pieces, of_class)
+    for start in range(0, len(rows), charts.ROWS):
+        part = rows[start : start + charts.ROWS]
+        title = said if not start else f"{said} (continued)"
+        figure = Figure(
+            title=title,
+            subtitle=f"Difference in the {unit} of {of_class} between the concept mean and the random mean, "
+            "with 95 % interval. Dark: the claim is intervened or robust. Grey: it is not.",
+            drawing=charts.dots(
+                part,
+                title,
+                heads=("Concept" if len(sites) == 1 else "Concept, site", "n"),
+                unit=f"difference in {unit}",
+                threshold=Threshold(0.0, "0", "at_least", "no difference"),
+            ),
+        )
+        made.append(Exhibit(figure=figure, margin=margin(audit, pieces) if not start else ()))
+    return made
+
+
+def _n(piece: Evidence) -> int:
+    estimate = rungs.over(piece)
+    return estimate.n if estimate else 0
+
+
+def _finding(pieces: Sequence[Evidence], of_class: str) -> str:
+    """Which concepts the output for a class was shown to depend on."""
+    shown = list(dict.fromkeys(slot(p, "concept") for p in sorted(pieces, key=strength) if rungs.causal(p)))
+    tried = len({slot(piece, "concept") for piece in pieces})
+    if not shown and tried == 1:
+        return f"{of_class}: the one concept tried does not stand out from random directions"
+    if not shown:
+        return f"{of_class}: none of the {tried} concepts tried stands out from random directions"
+    if len(shown) > 3:
+        return f"{of_class}: {len(shown)} of {tried} concepts change the output"
+    verb = "changes" if len(shown) == 1 else "change"
+    return f"{of_class}: {numbers.joined(f'“{concept}”' for concept in shown)} {verb} the output"
+
+
+def _tabled(pieces: Sequence[Evidence], notes: tuple[str, ...]) -> Table:
+    rows = []
+    ordered = sorted(pieces, key=lambda p: (slot(p, "class"), *strength(p), slot(p, "concept")))
+    places = numbers.shared_decimals(rungs.over(piece) for piece in ordered)
+    last = None
+    for piece in ordered:
+        estimate = rungs.over(piece)
+        assert estimate is not None
+        accuracy, chance, score, random = (
+            rungs.read(piece.params.get(key))
+            for key in ("cav_accuracy", "cav_accuracy_null", "sign_score", "random_direction")
+        )
+        found = piece.inference
+        rows.append(
+            Line(
+                cells=(
+                    Cell(
+                        text=slot(piece, "concept"),
+                        sub=f"{slot(piece, 'site')}, {slot(piece, 'class')}",
+                    ),
+                    _difference(estimate, places, numbers.size(estimate.n)),
+                    _difference(random, places),
+                    _aside(score),
+                    _aside(accuracy, f"random {numbers.number(chance)}" if chance else ""),
+                    Cell(
+                        text=_p(found.adjusted) if found else "–",
+                        sub=f"{_p(found.p)} alone" if found and found.m > 1 else "",
+                        sort=str(found.adjusted) if found else "",
+                    ),
+                    Cell(
+                        text=piece.rung or "no claim",
+                        muted=not rungs.causal(piece),
+                        sort=str(rungs.step(piece.rung)) if piece.rung else "0",
+                    ),
+                ),
+                anchor=anchor("concept", piece.id),
+                begins=last is not None and slot(piece, "class") != last,
+            )
+        )
+        last = slot(piece, "class")
+    return Table(
+        caption="Concepts: difference, random direction, sign score, accuracy of the direction, test and rung",
+        columns=(
+            Column(head="Concept; site, class"),
+            Column(head="Difference", numeric=True),
+            Column(head="Random direction", numeric=True),
+            Column(head="Sign score", numeric=True),
+            Column(head="Accuracy", numeric=True),
+            Column(head="Adjusted p", numeric=True),
+            Column(head="Rung"),
+        ),
+        rows=tuple(rows),
+        full=True,
+        kind="concepts",
+        limits=notes,
+    )
+
+
+def _p(p: float) -> str:
+    return rungs.chance(p).split(numbers.NBSP, 1)[1].removeprefix(f"={numbers.NBSP}")
+
+
+def _difference(estimate: Estimate | None, places: int, sub: str = "") -> Cell:
+    """A difference, which may be nothing: its digits are those of the column."""
+    if estimate is None:
+        return Cell(text="–", muted=True, sort="")
+    text = numbers.NBSP.join(
+        part for part in (numbers.plain(estimate.value, places), numbers.interval(estimate, places)) if part
+    )
+    return Cell(text=text, sub=sub, sort=str(estimate.value))
+
+
+def _aside(estimate: Estimate | None, sub: str = "") -> Cell:
+    if estimate is None:
+        return Cell(text="–", muted=True, sort="")
+    return Cell(text=numbers.number(estimate), sub=sub, sort=str(estimate.value))
+
+
+def _told(pieces: Sequence[Evidence]) -> list[Exhibit]:
+    """Each claim in its sentence, the furthest reaching first; paper has the first few."""
+    ordered = sorted(pieces, key=lambda piece: (*strength(piece), piece.id))
+    made = [Exhibit(table=_sentences(ordered[:TOLD], "The claims in full, the furthest reaching first"))]
+    if ordered[TOLD:]:
+        rest = _sentences(ordered[TOLD:], f"The other {numbers.some(len(ordered) - TOLD, 'claim')} in full")
+        made.append(Exhibit(table=replace(rest, folded=True, screen=True)))
+    return made
+
+
+def _sentences(pieces: Sequence[Evidence], caption: str) -> Table:
+    rows = tuple(
+        Line(
+            cells=(
+                Cell(text=piece.rung or "no claim", sort=str(rungs.step(piece.rung)) if piece.rung else "0"),
+                Cell(text=sentence(piece)),
+            )
+        )
+        for piece in pieces
+    )
+    return Table(
+        caption=caption,
+        columns=(Column(head="Rung"), Column(head="What was seen")),
+        rows=rows,
+        full=True,
+        kind="claims",
+    )
