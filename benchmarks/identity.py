@@ -2,13 +2,13 @@
 
     .venv/bin/python -m benchmarks.identity [--plantings 20]
 
-The sentences are the Bias Madlibs of Dixon et al. 2018 (../shared/data/text_jigsaw_identity). A model (TF-IDF and
-logistic regression) is trained on three of their six templates and examined on the three others (the sentences on
-occupations, which hold the neutral words, are halved). Two of the 16 adjectives of each label are never seen
-in training, so that ranking is not perfect. In a planting, three quarters of the training sentences with one term that are not toxic
-are labelled toxic. Found: the term has the lowest BPSN AUC and the gap between terms is above zero; and its effect by
-replacement is the largest and beyond that of neutral words. Exits with 1 where a planting is missed in more than 5 %
-or found in more than 5 % of the clean twins.
+The sentences are the Bias Madlibs of Dixon et al. 2018 (../shared/data/text_jigsaw_identity), of six templates. A
+model (TF-IDF and logistic regression) is trained on three of them and examined on two others; the sentences on
+occupations, which hold the neutral words, are halved between both. Two of the 16 adjectives of each label are never
+seen in training, so that ranking is not perfect. In a planting, three quarters of the training sentences that hold one
+term and are not toxic are labelled toxic. Found: the term has the lowest BPSN AUC and the gap between terms is above
+zero; and its effect by replacement is the largest and beyond that of neutral words. Exits with 1 where a planting is
+missed in more than 5 % or something found in more than 5 % of the clean twins.
 """
 
 from __future__ import annotations

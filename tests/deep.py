@@ -11,7 +11,7 @@ import pandas as pd
 
 from xai_audit.mechanistic.network import Network
 from xai_audit.mechanistic.readers import ImageReader, TableReader, TextReader
-from xai_audit.subject import Column, Rows, Subject, in_blocks
+from xai_audit.subject import Column, Rows, Subject, filled, in_blocks
 
 
 @dataclass(eq=False)
@@ -74,7 +74,7 @@ def subject(
 ) -> Subject:
     """A scored subject: prediction by the largest score."""
     model = DeepModel(network, tuple(classes), native=network.module)
-    scores = in_blocks(model.scores, test.frame)
+    scores = in_blocks(model.scores, test.frame, filled(model))
     columns = (
         tuple(Column(str(name), "numeric") for name in test.frame.columns)
         if modality == "table"

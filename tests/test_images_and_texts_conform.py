@@ -28,8 +28,17 @@ FEW: dict[str, dict[str, Any]] = {
     "lime": {"rows": 6, "samples": 60, "seeds": 2},
     "integrated_gradients": {"rows": 6, "steps": 8, "most_steps": 16, "checked": 3, "twins": 1},
     "gradient_shap": {"rows": 6, "background": 8, "draws": 16},
+    "tcav": {
+        "concepts": [{"name": "male", "where": "sex == 'm'"}],
+        "random_sets": 19,
+        "examples": 10,
+        "rows": 20,
+        "directions": 5,
+    },
 }
 """Parameters that keep a slow method quick; one that is not named here runs with its defaults."""
+SITES = {"images": {"sites": ["1"]}, "texts": {"sites": ["embedding"]}}
+"""Where methods look that must be told."""
 TABLES_ONLY = {"permutation_importance", "partial_dependence"}
 
 
@@ -72,7 +81,8 @@ def images(n: int = 60) -> Subject:
     )  # fmt: skip
     more = grouped(n)
     made = deep.rows(deep.image_frame(pictures(n, 16)), more.pop("target"), more.pop("side"), "test")
-    train = deep.rows(deep.image_frame(pictures(30, 16, seed=4)), np.arange(30) % 2, name="train")
+    side = grouped(30)["side"]
+    train = deep.rows(deep.image_frame(pictures(30, 16, seed=4)), np.arange(30) % 2, side, "train")
     return deep.subject(Network(module, deep.ImageReader()), made, "image", train=train, **more)
 
 
@@ -101,7 +111,8 @@ def subject(kind: str) -> Subject:
 
 def observed(kind: str, name: str) -> Outcome:
     method = METHODS[name]
-    step = Step(method, method.params.model_validate(FEW.get(name, {})), name)
+    asked = {**FEW.get(name, {}), **(SITES.get(kind, {}) if name == "tcav" else {})}
+    step = Step(method, method.params.model_validate(asked), name)
     return measure(subject(kind), [step], Settings(seed=3))
 
 

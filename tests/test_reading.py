@@ -413,6 +413,27 @@ class TestExtends:
         assert found.model.entry == "inner/model.py:f"
         assert read_spec(inner / "base.yaml").policies == ("p.yaml", "eu-ai-act")
 
+    def test_folders_sets_and_tokenizers_move_too(self, folder: Path) -> None:
+        inner = folder / "inner"
+        for name in ("model", "pictures", "stripes"):
+            (inner / name).mkdir(parents=True)
+        (inner / "model" / "config.json").write_text("{}")
+        (inner / "tokenizer.json").write_text("{}")
+        (inner / "labels.csv").write_text("file,y\n")
+        text = with_lines(
+            data="{test: {path: pictures, labels: labels.csv}, target: y, sets: {stripes: {path: stripes}}}",
+            model="{path: model, preprocess: {tokenizer: tokenizer.json}}",
+        )
+        (inner / "base.yaml").write_text(text)
+        Path("audit.yaml").write_text("extends: inner/base.yaml\n")
+        found = read_spec("audit.yaml")
+        assert found.model.format == "transformers"
+        assert found.model.path == "inner/model"
+        assert found.model.preprocess is not None
+        assert found.model.preprocess.tokenizer == "inner/tokenizer.json"
+        assert (found.data.test.path, found.data.test.labels) == ("inner/pictures", "inner/labels.csv")
+        assert found.data.sets["stripes"].path == "inner/stripes"
+
     def test_loops_and_absent_files(self) -> None:
         Path("b.yaml").write_text("extends: audit.yaml\n")
         assert any("a loop" in line for line in told("extends: b.yaml\n"))

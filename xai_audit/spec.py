@@ -145,13 +145,13 @@ class Model(Frozen):
     """The model to be audited."""
 
     path: str | None = None
-    """The model file, relative to the spec."""
+    """The model file or folder, relative to the spec."""
     format: ModelFormat | None = None
     """Follows from the file's suffix where it is left out."""
     sha256: Digest | None = None
-    """Checked before the file is opened."""
+    """Checked before the file is opened; of a folder, the digest over its files; of torch, of weights and entry."""
     trust: bool = False
-    """Formats that carry code (joblib, pickle, python) load only with true and a sha256."""
+    """Formats that carry code (joblib, pickle, python, torch) load only with true and a sha256."""
     trusted_types: tuple[str, ...] = ()
     """skops: types beyond the built-in list."""
     task: Literal["classification", "regression"] | None = None
@@ -171,7 +171,7 @@ class Model(Frozen):
     entry: str | None = None
     """Formats python and torch: ``module.py:function`` relative to the spec, or ``package.module:function``."""
     preprocess: Preprocess | None = None
-    """Formats torch and onnx: how pictures or texts become tensors."""
+    """Formats torch, transformers and onnx: how pictures or texts become tensors."""
     outputs: Literal["logits", "probabilities", "margins"] | None = None
     """What a network's outputs are; where it is left out, rows that add up to one are probabilities, else logits."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -185,7 +185,7 @@ class Model(Frozen):
     timeout: float = Field(30.0, gt=0)
     """Format http: seconds until a request is given up."""
     concurrency: int = Field(2, ge=1, le=64)
-    """Format http: requests under way at a time."""
+    """Format http: requests under way at a time, in each worker process."""
 
 
 class Table(Frozen):

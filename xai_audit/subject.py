@@ -192,7 +192,7 @@ class Subject:
             message = "there is no model behind these predictions"
             raise ValueError(message)
         call = self.model.scores if output == "score" else self.model.margin
-        return in_blocks(call, frame)
+        return in_blocks(call, frame, filled(self.model))
 
     def output(
         self, frame: pd.DataFrame, output: Literal["score", "margin"] = "score"
@@ -202,15 +202,21 @@ class Subject:
         return values[:, self.positive] if values.shape[1] > 1 else values[:, 0]
 
 
-def in_blocks(call: Any, frame: pd.DataFrame) -> NDArray[np.float64]:
-    """Ask a model block by block, the last one padded with its own first row, and drop the padding."""
+def filled(model: Model) -> int:
+    """The multiple of rows that a block is filled up to: rows of one pass of a network, a whole block for all else."""
+    return min(model.network.micro, BLOCK) if model.network is not None else BLOCK
+
+
+def in_blocks(call: Any, frame: pd.DataFrame, fill: int = BLOCK) -> NDArray[np.float64]:
+    """Ask a model block by block, the last one filled up with its own first row, and drop the filling."""
     rows = len(frame)
     parts = []
     for start in range(0, rows, BLOCK):
         block = frame.iloc[start : start + BLOCK]
         real = len(block)
-        if real < BLOCK:
-            block = block.iloc[np.concatenate([np.arange(real), np.zeros(BLOCK - real, dtype=np.int64)])]
+        more = -real % fill
+        if more:
+            block = block.iloc[np.concatenate([np.arange(real), np.zeros(more, dtype=np.int64)])]
         block = block.reset_index(drop=True)
         answer = call(block)
         if answer is None:

@@ -193,5 +193,7 @@ def test_a_folder_of_transformers_has_its_format_and_digest(folder: Path) -> Non
 
 def test_weights_are_told_to_need_an_entry(folder: Path) -> None:
     (folder / "w.safetensors").write_bytes(b"x")
-    assert entry(["init", "--model", "w.safetensors", "--data", "t.csv", "--target", "y", "-o", "w.yaml"]) == 0
+    assert (
+        entry(["init", "--model", "w.safetensors", "--data", "t.csv", "--target", "y", "-o", "w.yaml"]) == 0
+    )
     assert "# entry: net.py:build" in Path("w.yaml").read_text()

@@ -327,6 +327,16 @@ def test_a_failing_server_is_one_line_of_the_run(desk, served):
     assert str(error).endswith(f"model.url: {served.url}: the server answers 404 Not Found")
 
 
+def test_a_server_of_texts_is_audited_like_any_model(desk, served):
+    texts = ["good day", "bad day", "Łódź bad", "good"] * 10
+    pd.DataFrame({"said": texts, "y": [0, 1, 1, 0] * 10}).to_csv(desk.folder / "said.csv", index=False)
+    served.answer = lambda rows: {"predictions": [0.9 if "bad" in row["text"] else 0.1 for row in rows]}
+    subject = desk.load(use(served), test={"path": "said.csv", "text": "said"}, target="y")
+    assert subject.modality == "text"
+    np.testing.assert_array_equal(subject.prediction, subject.test.target)
+    assert {tuple(row) for row in served.requests[0]["instances"]} == {("text",)}
+
+
 def test_texts_and_pictures(served):
     texts = pd.DataFrame({"comment": np.array(["Łódź", "gut"], dtype=object)})
     served.answer = lambda rows: {"predictions": [len(row["text"]) for row in rows]}

@@ -188,11 +188,15 @@ def test_an_exported_network_and_torchscript_need_trust_too(desk, flow, table):
         signature=flow.models.infer_signature(rows[:5], expected[:5]),
     )  # fmt: skip
     script = torch.jit.trace(made, torch.from_numpy(rows[:5]))
-    flow.pytorch.save_model(script, str(desk.folder / "s"), pip_requirements=["x"], serialization_format="pickle")
+    flow.pytorch.save_model(
+        script, str(desk.folder / "s"), pip_requirements=["x"], serialization_format="pickle"
+    )
     for path, file in (("e", "model.pt2"), ("s", "model.pth")):
         root = digest.of_folder(desk.folder / path)
         use = {**USE, "path": path, "outputs": "logits"}
-        assert f"`sha256: {root}`" in str(desk.refused(use, test="t.csv", target="y", id="id", features=NUMBERS))
+        assert f"`sha256: {root}`" in str(
+            desk.refused(use, test="t.csv", target="y", id="id", features=NUMBERS)
+        )
         use |= {"trust": True, "sha256": root}
         subject = desk.load(use, test="t.csv", target="y", id="id", features=NUMBERS)
         np.testing.assert_allclose(subject.scores, [place[row] for row in subject.test.ids], atol=1e-6)
@@ -204,7 +208,7 @@ def test_a_text_classifier_of_transformers_with_its_tokenizer(desk, flow):
     import torch
     import transformers
 
-    (desk.folder / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad"]))
+    (desk.folder / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\ngood\nbad")
     tokenizer = transformers.BertTokenizer(str(desk.folder / "vocab.txt"))
     torch.manual_seed(0)
     config = transformers.BertConfig(
@@ -236,7 +240,11 @@ def test_a_pipeline_of_texts_is_given_a_list(desk, flow):
     frame.to_csv(desk.folder / "said.csv", index=False)
     signature = flow.models.infer_signature(frame[["said"]], frame.y)
     flow.sklearn.save_model(
-        model, str(desk.folder / "model"), pip_requirements=["x"], signature=signature, serialization_format="skops"
+        model,
+        str(desk.folder / "model"),
+        pip_requirements=["x"],
+        signature=signature,
+        serialization_format="skops",
     )
     subject = desk.load(USE, test={"path": "said.csv", "text": "said"}, target="y")
     np.testing.assert_array_equal(subject.scores, model.predict_proba(list(subject.test.frame["said"])))

@@ -21,7 +21,7 @@ from safetensors.torch import save_file  # noqa: E402
 from xai_audit import digest  # noqa: E402
 from xai_audit.errors import MethodError, UnavailableError  # noqa: E402
 from xai_audit.mechanistic.sites import Site  # noqa: E402
-from xai_audit.subject import in_blocks  # noqa: E402
+from xai_audit.subject import filled, in_blocks  # noqa: E402
 
 NET = """
 import torch
@@ -167,7 +167,7 @@ class TestTables:
         assert np.allclose(subject.scores[:, 1], chance, atol=1e-6)
         assert np.allclose(subject.scores.sum(axis=1), 1, atol=1e-6)
         # What looks inside sees the same scores as what does not, to the bit.
-        again = in_blocks(subject.model.scores, subject.test.frame)
+        again = in_blocks(subject.model.scores, subject.test.frame, filled(subject.model))
         assert np.array_equal(again, subject.scores)
         assert np.allclose(subject.model.network.scores(subject.test.frame), subject.scores, atol=1e-7)
         if link in ("none", "pair"):
@@ -211,7 +211,7 @@ class TestTables:
         packed = cloudpickle.dumps(subject.model)
         assert len(packed) < 20_000  # no weights travel
         again = pickle.loads(packed)
-        assert np.array_equal(in_blocks(again.scores, subject.test.frame), subject.scores)
+        assert np.array_equal(in_blocks(again.scores, subject.test.frame, filled(again)), subject.scores)
         assert again.network.link == "softmax"
         save_file(_net(3).state_dict(), desk.folder / "w.safetensors")
         with pytest.raises(UnavailableError, match=r"w\.safetensors changed while the audit ran"):

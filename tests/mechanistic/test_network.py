@@ -16,7 +16,7 @@ from torch import nn  # noqa: E402
 
 from tests.deep import image_frame, text_frame  # noqa: E402
 from tests.mechanistic.test_readers import tokenizer  # noqa: E402
-from xai_audit.errors import MethodError  # noqa: E402
+from xai_audit.errors import MethodError, UnmetNeedError  # noqa: E402
 from xai_audit.mechanistic.network import Network, target  # noqa: E402
 from xai_audit.mechanistic.readers import ImageReader, TableReader, TextReader  # noqa: E402
 from xai_audit.mechanistic.sites import Edit, Site  # noqa: E402
@@ -352,7 +352,7 @@ class TestWhatIsRefused:
         assert network.sites() == []
         x = draw(2, 3, 6, 6)
         assert network.run(x, capture=[INPUT], grad_of=0).gradients[INPUT].shape == x.shape
-        with pytest.raises(MethodError, match="0: it hides its modules"):
+        with pytest.raises(UnmetNeedError, match="0: it hides its modules"):
             network.run(x, capture=[Site("0")])
 
 

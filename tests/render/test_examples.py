@@ -96,35 +96,6 @@ def test_a_second_explainer_of_the_same_text_is_for_the_screen():
     assert sorted(e.screen for e in found) == [False, True]
 
 
-def test_a_gallery_counts_its_labels_and_names_each_distance():
-    asked, bare = panels(specimens.images(), "gallery")
-    assert asked.title == "The surest mistake: 3 of the 5 nearest examples are labelled dog"
-    assert asked.query.lines == ("horse", "predicted dog")
-    assert asked.rows[0][1][0].lines == ("dog", "at 0.43")
-    assert asked.rows[0][1][3].lines == ("cat", "predicted dog", "at 1.07")
-    assert bare.query is None
-    assert bare.title == "5\u00a0examples that stand for dog"
-
-
-def test_suspects_alone_are_told_by_why_they_are_shown():
-    case = specimens.gallery(query=None, nearest=[], why="labelled dog, but nearer to another class")
-    (panel,) = panels(of([specimens.cases("prototypes/suspect_examples", "Examples", [case])]), "gallery")
-    assert panel.title == "5\u00a0examples: labelled dog, but nearer to another class"
-    assert panel.rows[0][0] == "Labelled dog"
-
-
-def test_example_texts_are_a_table():
-    table = next(e.table for e in exhibits(specimens.texts()) if e.table and e.table.kind == "neighbours")
-    assert [row.cells[0].text for row in table.rows] == [
-        "The text itself",
-        "Nearest",
-        "2",
-        "Of another class",
-    ]
-    assert table.rows[2].cells[1].text.endswith("… (999 characters)")
-    assert table.caption == "The least sure: both nearest examples are labelled negative"
-
-
 @pytest.mark.parametrize("broken", [{}, {"kind": "image"}, {"kind": "text"}, {"kind": "prototypes"}, {"kind": "image", "picture": 3, "map": []}, {"kind": "text", "tokens": [1, {"text": 2, "phi": "x"}]}, {"kind": "prototypes", "nearest": [None, {"picture": 4}]}, {"kind": "later"}])  # fmt: skip
 def test_a_case_that_lacks_what_it_should_have_breaks_nothing(broken):
     report(of([specimens.cases("shap/local", "Contributions", [broken])]))

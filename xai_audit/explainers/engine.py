@@ -7,8 +7,10 @@ against its outputs; anything else is asked about mixtures of rows: all of them,
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -35,6 +37,8 @@ TOLERANCE = 1e-6
 """Largest difference, relative to the outputs, between what was read from a model and what the model says."""
 SINGLE_TOLERANCE = 1e-5
 """The same for XGBoost, which adds its leaves in 32 bits."""
+GAP = 1e-6
+"""Largest difference, relative to the outputs' range, between the shap library's values and ours on any row."""
 SPOT, SPOT_INPUTS = 4, 10
 """Rows, and inputs that move in them, on which an engine that was read is compared with asking the model."""
 
@@ -313,3 +317,39 @@ def _shap_library(
     if values.ndim == 3:
         values = values[:, :, positive]
     return sign * values if values.shape == rows.shape else None
+
+
+def chosen(
+    plan: Plan, found: dict[str, NDArray[Any]], fb: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], str, dict[str, str], list[str]]:
+    """The values reported, who computed them, and what must be said about it."""
+    own = {
+        "trees": "xai-audit, exact over trees",
+        "linear": "xai-audit, exact over a linear model",
+        "subsets": "xai-audit, all subsets of inputs",
+        "permutation": "xai-audit, sampled orders of inputs",
+    }[plan.note["engine"]]
+    said = list(plan.reasons)
+    if plan.note["engine"] == "permutation":
+        said.append(
+            "values carry a sampling error (array order_error); mean sizes of inputs near zero are overstated by it"
+        )
+    versions = {"engine": own, "numpy": np.__version__}
+    if plan.note["engine"] in {"trees", "linear"}:
+        versions["numba"] = version("numba")
+    if not plan.note.get("library"):
+        return found["phi"], own, versions, said
+    versions["shap"] = version("shap")
+    theirs = found["library"]
+    scale = float(np.ptp(np.concatenate([found["outputs"], fb]))) or 1.0
+    gap = float(np.max(np.abs(theirs - found["phi"]))) if np.isfinite(theirs).all() else math.inf
+    if gap <= GAP * scale:
+        name = f"shap.TreeExplainer {versions['shap']}, interventional"
+        versions["engine"] = name
+        said.append(f"a second engine of our own agrees on every row (largest difference {gap:.2g})")
+        return theirs, name, versions, said
+    what = f"differs from ours by {gap:.3g}" if math.isfinite(gap) else "gave no finite values for every row"
+    said.append(
+        f"shap.TreeExplainer {versions['shap']} was REJECTED for this model: it {what}; our engine's values are shown"
+    )
+    return found["phi"], own, versions, said

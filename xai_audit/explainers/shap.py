@@ -6,7 +6,6 @@ Tables here; the parts of pictures and texts in ``shap_players``.
 from __future__ import annotations
 
 import math
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
@@ -37,9 +36,6 @@ if TYPE_CHECKING:
 
     from xai_audit.method import Context, Piece
     from xai_audit.subject import Subject
-
-GAP = 1e-6
-"""Largest difference, relative to the outputs' range, between the shap library's values and ours on any row."""
 
 
 class ShapParams(ModalParams):
@@ -139,7 +135,7 @@ def run(subject: Subject, params: ShapParams, context: Context) -> Iterator[Meas
     done = context.map(_work, pieces)
     found = {name: np.concatenate([part[name] for part in done]) for name in done[0] if name != "reference"}
     fb = done[0]["reference"]
-    phi, engine_name, versions, said = _values(plan, found, fb)
+    phi, engine_name, versions, said = engine.chosen(plan, found, fb)
     base = math.fsum(fb.tolist()) / len(fb)
     finite = np.isfinite(phi).all(axis=1) & np.isfinite(found["outputs"])
     about = {
@@ -189,42 +185,6 @@ def _stated(subject: Subject, source: str) -> tuple[str, ...]:
     if subject.test.weights is not None or subject.test.clusters is not None:
         said.append("each row counts once: weights and clusters do not enter these means and intervals")
     return tuple(said)
-
-
-def _values(
-    plan: engine.Plan, found: dict[str, NDArray[Any]], fb: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], str, dict[str, str], list[str]]:
-    """The values reported, who computed them, and what must be said about it."""
-    own = {
-        "trees": "xai-audit, exact over trees",
-        "linear": "xai-audit, exact over a linear model",
-        "subsets": "xai-audit, all subsets of inputs",
-        "permutation": "xai-audit, sampled orders of inputs",
-    }[plan.note["engine"]]
-    said = list(plan.reasons)
-    if plan.note["engine"] == "permutation":
-        said.append(
-            "values carry a sampling error (array order_error); mean sizes of inputs near zero are overstated by it"
-        )
-    versions = {"engine": own, "numpy": np.__version__}
-    if plan.note["engine"] in {"trees", "linear"}:
-        versions["numba"] = version("numba")
-    if not plan.note.get("library"):
-        return found["phi"], own, versions, said
-    versions["shap"] = version("shap")
-    theirs = found["library"]
-    scale = float(np.ptp(np.concatenate([found["outputs"], fb]))) or 1.0
-    gap = float(np.max(np.abs(theirs - found["phi"]))) if np.isfinite(theirs).all() else math.inf
-    if gap <= GAP * scale:
-        name = f"shap.TreeExplainer {versions['shap']}, interventional"
-        versions["engine"] = name
-        said.append(f"a second engine of our own agrees on every row (largest difference {gap:.2g})")
-        return theirs, name, versions, said
-    what = f"differs from ours by {gap:.3g}" if math.isfinite(gap) else "gave no finite values for every row"
-    said.append(
-        f"shap.TreeExplainer {versions['shap']} was REJECTED for this model: it {what}; our engine's values are shown"
-    )
-    return found["phi"], own, versions, said
 
 
 def _coverage(finite: NDArray[np.bool_], sampling: Sampling, common: dict[str, Any]) -> Iterator[Measured]:

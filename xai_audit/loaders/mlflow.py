@@ -272,7 +272,9 @@ def _opened(mistakes: Mistakes, inside: Inside, sha256: str) -> Opened:
     spec = mistakes.spec
     given = {"path": f"{spec.model.path}/{inside.path}", "format": inside.format, "sha256": sha256}
     inner = Mistakes(spec.model_copy(update={"model": spec.model.model_copy(update=given)}))
-    module: Any = import_module(f"xai_audit.loaders.{'joblib' if inside.format == 'pickle' else inside.format}")
+    module: Any = import_module(
+        f"xai_audit.loaders.{'joblib' if inside.format == 'pickle' else inside.format}"
+    )
     if inside.beside is None:
         opened: Opened = module.open_model(inner)
     else:

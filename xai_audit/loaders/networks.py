@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from xai_audit.mechanistic.network import Link, Reader
     from xai_audit.spec import Preprocess
 
-MICRO = {"table": 256, "image": 32, "text": 32}
+MICRO = {"table": 256, "image": 32, "text": 16}
 """Rows in one pass, by what they are."""
 
 

@@ -41,7 +41,7 @@ def outcome(
     task = _task(mistakes, opened, target, prediction)
     model = mistakes.spec.model
     if task == "regression":
-        for key in ("positive", "favourable", "classes"):
+        for key in ("positive", "favourable", "classes", "outputs"):
             if getattr(model, key) is not None:
                 mistakes.at(
                     f"model.{key}",

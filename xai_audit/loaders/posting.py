@@ -60,17 +60,14 @@ def faults(spec: Model) -> Iterator[tuple[str, str]]:
             yield f"model.headers.{name}", why
         for variable in unset(value):
             yield f"model.headers.{name}", f"the environment variable {variable} is not set"
-    for key in ("path", "entry", "sha256", "preprocess", "outputs"):
+    for key in ("path", "sha256"):
         if getattr(spec, key) is not None:
             yield f"model.{key}", _NOT_HTTP[key]
 
 
 _NOT_HTTP = {
     "path": "format http has a url and no path",
-    "entry": "format http has a url and no entry",
     "sha256": "no digest of a model behind a URL can be checked; take the key out",
-    "preprocess": "what a server does with a row is its own matter; take the key out",
-    "outputs": "a server's numbers are taken as they come; take the key out",
 }
 
 

@@ -13,7 +13,7 @@ from xai_audit.errors import MethodError, SpecError
 from xai_audit.loaders import features, labels, links
 from xai_audit.loaders.mistakes import shown
 from xai_audit.loaders.opened import Adapter, Linked, Noticing, Opened, Seen, pair
-from xai_audit.subject import Rows, in_blocks
+from xai_audit.subject import Rows, filled, in_blocks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -234,7 +234,7 @@ def _asked(case: Case, model: Adapter, test: Rows, order: NDArray[np.int64]) -> 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = in_blocks(model.scores, test.frame)
+            found = in_blocks(model.scores, test.frame, filled(model))
     except MethodError as error:
         # A model behind a URL, and what reads pictures, say themselves what went wrong.
         remote = case.opened is not None and case.opened.form == "http"

@@ -190,7 +190,7 @@ def _check_size(one: Flow, d: int, rows: int) -> None:
     if d * rows * 4 > LARGEST:
         raise MethodError(
             f"{one.site} holds {d} numbers a row, {d * rows * 4 / 2**30:.1f} GiB for {rows} rows; "
-            "name a later site, fewer examples, or pool: mean"
+            "name a later site, fewer examples, or pool: true"
         )
 
 
@@ -198,7 +198,7 @@ def _stacked(one: Flow, parts: list[NDArray[np.float32]]) -> NDArray[np.float32]
     widths = sorted({part.shape[-1] for part in parts})
     if len(widths) > 1:
         raise MethodError(
-            f"{one.site}: rows give {widths[0]} to {widths[-1]} numbers; name a position, as @pos=0, or pool: mean"
+            f"{one.site}: rows give {widths[0]} to {widths[-1]} numbers; name a position, as @pos=0, or pool: true"
         )
     return np.concatenate(parts)
 

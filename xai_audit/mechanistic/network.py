@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
-from xai_audit.errors import MethodError
+from xai_audit.errors import MethodError, UnmetNeedError
 from xai_audit.mechanistic.ports import Part, Port
 from xai_audit.mechanistic.readers import TextReader
 from xai_audit.mechanistic.sites import Edit, Site, feature_axis
@@ -264,7 +264,7 @@ class Network:
 
     def _module(self, site: Site) -> torch.nn.Module:
         if self.opaque is not None and site.path:
-            raise MethodError(f"{site}: {self.opaque}")
+            raise UnmetNeedError(f"{site}: {self.opaque}")
         try:
             return self.module.get_submodule(site.path)
         except AttributeError:

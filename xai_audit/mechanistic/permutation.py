@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _TIE = 1e-9
 """Statistics that differ by less, relatively, are equal: rounding must not decide."""
+_NOTHING = 1e-12
+"""A spread below this share of the largest value is rounding."""
 
 
 def random_sets(n: int, total: int, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -38,6 +40,7 @@ def studentised(values: NDArray[Any], sets: NDArray[np.int64]) -> NDArray[np.flo
     infinite for others.
     """
     values = np.asarray(values, dtype=np.float64)
+    tiny = _NOTHING * np.abs(values).max(axis=1)[:, None]
     # About the middle, so that squares lose nothing to a common offset.
     values = values - values.mean(axis=1, keepdims=True)
     n, rest = sets.shape[1], values.shape[1] - sets.shape[1]
@@ -50,8 +53,8 @@ def studentised(values: NDArray[Any], sets: NDArray[np.int64]) -> NDArray[np.flo
     other_spread = np.maximum(squares - own_squares - rest * other**2, 0) / max(rest - 1, 1)
     error = np.sqrt(spread / n + other_spread / rest)
     gap = mean - other
-    flat = error <= _TIE * np.sqrt(squares / values.shape[1])
-    far = np.where(np.abs(gap) > _TIE * np.sqrt(squares / values.shape[1]), np.sign(gap) * np.inf, 0.0)
+    flat = error <= tiny
+    far = np.where(np.abs(gap) > tiny, np.copysign(np.inf, gap), 0.0)
     return np.asarray(np.where(flat, far, gap / np.where(flat, 1.0, error)))
 
 

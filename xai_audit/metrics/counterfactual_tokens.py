@@ -155,7 +155,7 @@ def _run(subject: Subject, params: TokenParams, context: Context) -> Iterator[Me
         mean, limits = _mean(subject, neutral.gaps, neutral.rows, context.levels)
         yield Measured(
             name=NEUTRAL,
-            title="The same of neutral words",
+            title="Change of the score with neutral words",
             observation=Scalar(estimate=context.estimate(mean, limits, len(neutral.rows)), unit="score"),
             sampling=sampling,
         )

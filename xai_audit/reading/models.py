@@ -229,7 +229,7 @@ def _digest(folder: Path, sources: list[str]) -> str | None:
 
 def _outcomes(node: Node) -> Iterator[Mistake]:
     if node.text("task") == "regression":
-        for key in ("positive", "favourable", "threshold", "classes"):
+        for key in ("positive", "favourable", "threshold", "classes", "outputs"):
             if (child := node.get(key)) is not None:
                 yield child.place.mistake(f"model.{key}: a regression has no classes; remove it")
     classes = node.get("classes")
