@@ -156,12 +156,12 @@ def unused(quick):
             holds=share <= 0.05,
         )
     rungs = Counter(
-        (piece := audited(beds.subject(beds.planted(seed, used=4.0, spread=1.5)))[0]).rung or piece.status
+        (piece := audited(beds.subject(beds.planted(seed, used=5.0, spread=1.5)))[0]).rung or piece.status
         for seed in range(reps)
     )
     share = (rungs["intervened"] + rungs["robust"]) / reps
     told(
-        "used concept (4 in the logit): intervened",
+        "used concept (5 in the logit): intervened",
         f"{share:.3f}; {dict(rungs)}",
         ">= 0.95",
         holds=share >= 0.95,

@@ -135,7 +135,7 @@ def _finding(
     missing = tuple(
         dict.fromkeys((*draft.missing, *(key for reading in draft.readings for key in reading.missing)))
     )
-    settle = wording.settle(draft.readings, parts) if kind == "open" else None
+    settle = wording.settle(draft.readings, parts, bench.spec.rows_are) if kind == "open" else None
     thresholds = dict.fromkeys(
         wording.asked(reading.threshold) for reading in draft.readings if reading.threshold
     )
@@ -162,7 +162,7 @@ def _finding(
         on_open=rule.opened,
         waiver=waiver,
         missing=missing,
-        affected=wording.who(told) if kind == "fail" else None,
+        affected=wording.who(told, bench.spec.rows_are) if kind == "fail" else None,
         settle=settle,
     )
 

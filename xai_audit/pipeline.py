@@ -34,6 +34,9 @@ DEFAULT_METRICS = {
 }
 """Measured where the spec names no metric."""
 
+ROWS = {"image": "pictures", "text": "texts"}
+"""What messages call rows that are not people's cells in a table."""
+
 ALWAYS = ("prevalence", "selection_rate")
 """Measured in every classification audit beside what is asked, since the report compares groups by them."""
 
@@ -183,6 +186,7 @@ def decide(
         # Which columns are inputs was found when loading; rules on sensitive inputs need to know.
         inputs = tuple(column["name"] for column in about["columns"])
         spec = spec.model_copy(update={"data": spec.data.model_copy(update={"features": inputs})})
+    spec = spec.model_copy(update={"rows_are": ROWS.get(about.get("modality", ""), "people")})
     recorded = records.observe(spec, rules, measured, about, started=started, fixed=fixed)
     return judge(rules, (*measured, *recorded), spec, today=today), tuple(recorded)
 

@@ -337,6 +337,8 @@ class Spec(Frozen):
     """The spec's own path as given; paths in it are relative to its folder."""
     overrides: dict[str, Any] = Field(default_factory=dict)
     """What ``--set`` changed, by key path."""
+    rows_are: Literal["people", "pictures", "texts"] = Field("people", exclude=True)
+    """What messages call the rows; known once the data are loaded."""
     places: dict[str, tuple[int, int]] = Field(default_factory=dict, exclude=True)
     """Line and column of each key path (``data.target``) in the spec's file, where they are known."""
 

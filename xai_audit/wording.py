@@ -172,7 +172,7 @@ def _lowered(title: str) -> str:
     return title[0].lower() + title[1:]
 
 
-def affected(evidence: Evidence, between: tuple[str, str] | None) -> str | None:
+def affected(evidence: Evidence, between: tuple[str, str] | None, rows: str = "people") -> str | None:
     """Who is affected and how many, in the group worst off: ``sex 2: 64 of 104 people are not selected``.
 
     None where the evidence does not say. Nothing is given away: only a group that is shown is counted.
@@ -181,6 +181,7 @@ def affected(evidence: Evidence, between: tuple[str, str] | None) -> str | None:
     if event is None:
         return None
     who, what, counts = event
+    who = who.replace("people", rows)
     observation = evidence.observation
     if isinstance(observation, Scalar):
         return (
@@ -256,8 +257,8 @@ def stated_by(spec: Spec, keys: Sequence[str]) -> str:
     return f"stated: {what}, by {joined([*authors, *signed])}" if authors or signed else f"stated: {what}"
 
 
-def settle(readings: Sequence[Reading], parts: Sequence[Part]) -> str | None:
-    """What would decide an open rule, in words; None where it is not a matter of rows.
+def settle(readings: Sequence[Reading], parts: Sequence[Part], rows: str = "people") -> str | None:
+    """What would decide an open rule, in words; None where it is not a matter of ``rows``.
 
     On the wrong side one number is enough to fail the rule, so the nearest counts; on the right side all must
     pass.
@@ -268,11 +269,11 @@ def settle(readings: Sequence[Reading], parts: Sequence[Part]) -> str | None:
     wrong = [pair for pair in pairs if pair[0].held is not None and pair[0].held.z < 0]
     near = [pair for pair in wrong if pair[1].more_rows is not None]
     if not near and any(part.more_rows is None for _, part in pairs):
-        return "it lies too close to the threshold for any realistic number of further people to settle it"
+        return f"it lies too close to the threshold for any realistic number of further {rows} to settle it"
     pick = min if near else max
     reading, part = pick(near or pairs, key=lambda pair: pair[1].more_rows or 0)
     what = reading.which if reading.which in ("ratio", "difference") else "value"
-    return f"about {about(part.more_rows or 0)} more people would probably settle it, if the {what} stays"
+    return f"about {about(part.more_rows or 0)} more {rows} would probably settle it, if the {what} stays"
 
 
 SHOWN = 4
@@ -330,9 +331,11 @@ def _without_number(kind: FindingKind, reading: Reading) -> str:
     )
 
 
-def who(readings: Sequence[Reading]) -> str | None:
-    """Who is affected by the numbers that failed, where the evidence says."""
-    told = [affected(reading.source, reading.between) for reading in readings if reading.source is not None]
+def who(readings: Sequence[Reading], rows: str = "people") -> str | None:
+    """Who is affected by the numbers that failed, where the evidence says; ``rows`` is what rows are called."""
+    told = [
+        affected(reading.source, reading.between, rows) for reading in readings if reading.source is not None
+    ]
     return "; ".join(dict.fromkeys(text for text in told if text)) or None
 
 

@@ -59,7 +59,9 @@ def test_score_gradients_are_the_slopes_of_moving_every_row(kind):
     for sign in (-1, 1):
         parts = []
         for _, batch in batches:
-            here = one.vectors(network.run(batch, capture=[one.site]).captured[one.site], flows.mask_of(batch))
+            here = one.vectors(
+                network.run(batch, capture=[one.site]).captured[one.site], flows.mask_of(batch)
+            )
             # Each row from where it stands: rows one by one, since a level holds for a batch.
             for row in range(len(here)):
                 alone = (
@@ -77,7 +79,9 @@ def test_score_gradients_are_the_slopes_of_moving_every_row(kind):
 def test_halves_of_the_inputs_average_to_all_of_them():
     network, frame, one = KINDS["table"]
     halves = flows.mean_score_gradients(network, flows.built(network, frame), [one], 1)[one]
-    even = flows.mean_score_gradients(network, flows.built(network, frame.iloc[::2]), [one], 1)[one].mean(axis=0)
+    even = flows.mean_score_gradients(network, flows.built(network, frame.iloc[::2]), [one], 1)[one].mean(
+        axis=0
+    )
     np.testing.assert_allclose(halves[0], even, rtol=1e-4, atol=1e-7)
 
 
@@ -115,7 +119,9 @@ def test_positions_of_texts_are_averaged_unless_said_otherwise():
     assert not flows.flow(network, frame, Site.parse("inner"), pooled=None).pooled
     assert not flows.flow(KINDS["picture"][0], KINDS["picture"][1], Site.parse("first"), pooled=None).pooled
     with pytest.raises(MethodError, match="name a position"):
-        flows.activations(network, frame, [flows.Flow(Site.parse("value"))])
+        flows.activations(
+            network, deep.text_frame(["w1"] * 32 + ["w1 w2 w3"]), [flows.Flow(Site.parse("value"))]
+        )
 
 
 def test_a_site_too_large_to_keep_is_refused(monkeypatch):

@@ -42,7 +42,7 @@ def test_the_statistic_is_welchs(seed, n, rest):
 def test_random_sets_hold_no_example_twice_and_all_sets_come_equally_often():
     sets = permutation.random_sets(2, 5, 20_000, np.random.default_rng(0))
     assert all(a != b for a, b in sets)
-    counts = {pair: 0 for pair in combinations(range(5), 2)}
+    counts = dict.fromkeys(combinations(range(5), 2), 0)
     for a, b in sets:
         counts[a, b] += 1
     assert max(abs(count - 2000) for count in counts.values()) < 4 * (2000 * 0.9) ** 0.5
@@ -75,7 +75,9 @@ def test_the_level_holds_over_a_family():
 
 def test_a_difference_is_found_and_p_is_at_least_one_over_the_sets():
     rng = np.random.default_rng(0)
-    values = np.stack([np.concatenate([rng.normal(size=40) + shift, rng.normal(size=200)]) for shift in (2, 0)])
+    values = np.stack(
+        [np.concatenate([rng.normal(size=40) + shift, rng.normal(size=200)]) for shift in (2, 0)]
+    )
     strong, none = permutation.tested([values, values[:, ::-1]], [40, 40], 249, rng.spawn(2))
     assert strong.p[0] == strong.adjusted[0] == 1 / 250
     assert strong.p[1] > 0.02

@@ -67,7 +67,7 @@ def test_a_trained_head_is_nearly_as_good_as_the_rule_that_knows_the_truth():
     fresh, centres = gaussians(20, 200, generator, first=100)
     torch.manual_seed(0)
     head = torch.nn.Linear(12, 3)
-    pr.fit(head, pool, pr.Training(ep.Plan(10, 5, 5), splits=10, episodes=400, rate=0.02), generator)
+    pr.fit(head, pool, pr.Training(ep.Plan(10, 5, 5), splits=5, episodes=250, rate=0.03), generator)
     embedded, code = pr.embed(head, fresh.inputs), fresh.labels - 100
     members = fresh.members()
     ours, bayes, raw = [], [], []

@@ -254,6 +254,33 @@ def area(method: str, title: str, shift: float) -> Evidence:
     )  # fmt: skip
 
 
+def swapped() -> Evidence:
+    groups = [
+        Group(
+            key={"list": of, "term": term},
+            n=300,
+            status="measured",
+            estimate=audits.between(v, v - 0.02, v + 0.02, 300),
+        )
+        for of, term, v in (
+            ("faith", "muslim", 0.06),
+            ("faith", "christian", -0.05),
+            ("faith", "hindu", -0.01),
+            ("sex", "woman", 0.004),
+        )
+    ]
+    summary = Summary(
+        difference=audits.between(0.11, 0.07, 0.15, 300),
+        between=("faith, christian", "faith, muslim"),
+        pairs=3,
+    )
+    return Evidence(
+        id="counterfactual_token_fairness/terms", method="counterfactual_token_fairness", kind="metric",
+        title="Score with each identity term in the same texts", status="measured",
+        observation=Groups(by=("list", "term"), groups=tuple(groups), summary=summary),
+    )  # fmt: skip
+
+
 LONG = " ".join(f"word{k}" for k in range(400))
 HOSTILE = " ".join([*audits.HOSTILE, "שלום", "مرحبا", "zero\u200bwidth", "a" * 300, "line\nbreak"])
 
@@ -265,6 +292,7 @@ def texts() -> Audit:
         area("bpsn_auc", "BPSN AUC", -0.05),
         area("bnsp_auc", "BNSP AUC", 0.08),
         audits.scalar("counterfactual_token_fairness", audits.between(0.06, 0.04, 0.08, 400), "Counterfactual token fairness gap", "The mean change in score when one identity term takes another's place."),
+        swapped(),
         cases("lime/local", "LIME, by word", [text_case("never quite dull, this film is a sly and tender delight from first to last", "the surest mistake"), text_case(LONG), text_case(HOSTILE, "nearest the median score")]),
         cases("integrated_gradients/local", "Integrated gradients", [text_case(LONG)]),
         *checks("integrated_gradients"),

@@ -43,6 +43,8 @@ def test_leaders_are_named_and_ties_are_not_ordered():
     assert claims.leaders(ranking((1, 2), (1, 2))) == "x0 and x1 lead; their order is not settled"
     assert claims.leaders(ranking(*[(1, 5)] * 5)) == "No input stands out: any of them may come first"
     assert claims.leaders(ranking()) == "No input was ranked"
+    assert claims.leaders(ranking((1, 1), (2, 2)), "word") == "“x0” leads"
+    assert claims.leaders(ranking(*[(1, 5)] * 5), "part") == "No part stands out: any of them may come first"
 
 
 def test_groups_below_a_declared_level_are_named():
@@ -61,3 +63,10 @@ def test_groups_below_a_declared_level_are_named():
 def test_no_sentence_gives_a_cause():
     for text in (claims.gap("Recall", groups(0.1, 0.3)), claims.leaders(Ranking(items=()))):
         assert not any(word in text for word in ("because", "causes", "due to", "drives", "leads to"))
+
+
+def test_explainers_have_the_names_that_people_use():
+    assert claims.explainer("shap") == "SHAP"
+    assert claims.explainer("integrated_gradients") == "Integrated gradients"
+    assert claims.explainer("shap_margin") == "Shap margin"
+    assert claims.explainer("") == ""

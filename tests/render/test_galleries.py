@@ -41,3 +41,18 @@ def test_paper_has_the_first_galleries_and_a_screen_all():
         if e.panel
     ]
     assert [e.screen for e in found] == [False] * galleries.PRINTED + [True] * (8 - galleries.PRINTED)
+
+
+def test_without_distances_there_is_no_such_column():
+    case = specimens.text_gallery()
+    bare = {
+        **case,
+        "query": None,
+        "nearest": [],
+        "counter": [{"text": "a", "label": "x", "predicted": "y", "distance": None}],
+    }
+    table = next(
+        e.table for e in exhibits(of([specimens.cases("p/examples", "Examples", [bare])])) if e.table
+    )
+    assert [column.head for column in table.columns] == ["Which", "Text", "Label"]
+    assert table.rows[0].cells[2].sub == "predicted y"

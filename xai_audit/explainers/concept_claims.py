@@ -52,12 +52,18 @@ class Slopes:
 
 
 class Claims:
-    """Collects what the test needs of every site, tests the whole family at once, then states one claim after another."""
+    """Collects what the test needs of every site, tests the whole family at once, then states claim after claim."""
 
     def __init__(
-        self, subject: Subject, params: TcavParams, context: Context, members: dict[str, Member | str]
+        self,
+        subject: Subject,
+        params: TcavParams,
+        context: Context,
+        members: dict[str, Member | str],
+        notes: tuple[str, ...],
     ) -> None:
-        self._subject, self._params, self._context, self._members = subject, params, context, members
+        self._subject, self._params, self._context = subject, params, context
+        self._members, self._notes = members, notes
         self._refused: dict[tuple[Flow, int], str] = {}
         self._slopes: dict[tuple[Flow, int], Slopes] = {}
         self._tested: dict[tuple[str, Flow, int], tuple[float, float, float]] = {}
@@ -233,7 +239,10 @@ class Claims:
 
     def _limits(self, member: Member, effect: Effect) -> tuple[str, ...]:
         found = f"{FOUND * effect.error:.3f} would be found with probability 0.8"
-        said = [f"an effect of {found} (n = {len(member.own)} examples, {len(effect.each)} inputs)"]
+        said = [
+            f"an effect of {found} (n = {len(member.own)} examples, {len(effect.each)} inputs)",
+            *self._notes,
+        ]
         if self._params.relative:
             said.append("relative to the other concepts' examples, not to random ones")
         return tuple(said)

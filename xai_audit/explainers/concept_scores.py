@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xai_audit import intervals
-from xai_audit.explainers.concept_sets import FEWEST, Examples
+from xai_audit.explainers.concept_sets import FEWEST, Chosen, Examples
 from xai_audit.intervals_rows import mean
 from xai_audit.mechanistic import concepts, permutation
 from xai_audit.mechanistic.concepts import Estimator, Vectors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -35,29 +35,30 @@ class Member:
         return min(len(self.own), len(self.pool) // 2)
 
 
-def layout(
-    concepts_: Mapping[str, Examples | str], pool: Examples, *, relative: bool
-) -> tuple[list[Examples], dict[str, Member | str]]:
+def layout(chosen: Chosen, *, relative: bool) -> tuple[list[Examples], dict[str, Member | str]]:
     """The tables whose rows stand one below the other, and each concept's place in them, or why it has none.
 
     The pool of a relative concept is the union of the other concepts' examples.
     """
-    there = {name: one for name, one in concepts_.items() if isinstance(one, Examples)}
+    there = {name: one for name, one in chosen.concepts.items() if isinstance(one, Examples)}
     parts, places, start = [], {}, 0
     for name, one in there.items():
         places[name] = np.arange(start, start + len(one))
         parts.append(one)
         start += len(one)
-    random = np.arange(start, start + len(pool))
+    random = np.arange(start, start + len(chosen.pool))
     if not relative:
-        parts.append(pool)
+        parts.append(chosen.pool)
     members: dict[str, Member | str] = {}
-    for name, found in concepts_.items():
+    for name, found in chosen.concepts.items():
         if isinstance(found, str):
             members[name] = found
             continue
         others = [place for other, place in places.items() if other != name]
-        against = random if not relative else np.concatenate([*others, np.arange(0)])
+        if relative:
+            against = np.concatenate([*others, np.arange(0)])
+        else:
+            against = random[~chosen.within[name]] if name in chosen.within else random
         member = Member(name, places[name], against)
         members[name] = member if member.n >= FEWEST else _too_few(member, relative=relative)
     return parts, members

@@ -52,6 +52,8 @@ class Chosen:
     pool: Examples
     evaluated: NDArray[np.int64]
     """Test rows whose content is no example's."""
+    within: dict[str, NDArray[np.bool_]]
+    """For a concept with a condition whose pool is of the same rows: where in the pool it holds too."""
     notes: tuple[str, ...]
 
 
@@ -62,7 +64,8 @@ def choose(
 
     A concept without a condition is a set of ``data.sets``; one with a condition is drawn from the training rows, else
     from the test rows. The pool is the set ``random``; None for the same rows as conditions are asked of, without those
-    drawn for concepts, and at most half of the test rows. Rows are chosen by the digest of their content.
+    drawn for concepts, and at most half of the test rows; for a concept with a condition, those for which it does not
+    hold. Rows are chosen by the digest of their content.
     """
     found: dict[str, Examples | str] = {}
     for name, where in named:
@@ -83,7 +86,15 @@ def choose(
     free = np.asarray([bytes(digest) not in taken for digest in subject.test.digests], dtype=bool)
     if not free.all():
         notes.append(f"{int((~free).sum())} test rows are examples and are not evaluated")
-    return Chosen(found, pool, np.flatnonzero(free), tuple(notes))
+    within = {}
+    if random is None:
+        asked = metadata(pool.rows)
+        within = {
+            name: predicate.parse(where).holds(asked)[pool.index]
+            for name, where in named
+            if where is not None and isinstance(found[name], Examples)
+        }
+    return Chosen(found, pool, np.flatnonzero(free), within, tuple(notes))
 
 
 def _concept(subject: Subject, name: str, where: str | None, examples: int, salt: object) -> Examples | str:

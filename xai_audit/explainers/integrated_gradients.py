@@ -44,7 +44,7 @@ class IntegratedGradientsParams(Frozen):
     rule: Rule = "gauss_legendre"
     tolerance: float | None = Field(0.01, gt=0)
     """A path is halved, each part with as many points, until the sum misses no larger share of the change; null: never."""
-    most_steps: int = Field(6400, ge=2, le=65536)
+    most_steps: int = Field(12800, ge=2, le=65536)
     """Points at which halving stops."""
     site: str | None = None
     """Where attributions are taken for texts; null: the output of the embedding that is given the token ids."""

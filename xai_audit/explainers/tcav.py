@@ -62,7 +62,10 @@ class TcavParams(Frozen):
     concepts: tuple[Annotated[Concept, BeforeValidator(_named)], ...] = ()
     """Names of data.sets, or {name, where}."""
     random: str | None = None
-    """The set of random examples; null for the training rows, else test rows that are not evaluated."""
+    """The set of random examples; null for the training rows, else test rows that are not evaluated.
+
+    Of a concept with a condition, those for which it does not hold.
+    """
     sites: tuple[str, ...] = ()
     """Where in the network: path, path#in, with @head=H and @pos=P."""
     classes: tuple[str | int, ...] | None = None
@@ -118,7 +121,7 @@ def run(subject: Subject, params: TcavParams, context: Context) -> Iterator[Meas
     asked = concept_edits.Asked.of(plan.network, frame.iloc[plan.judged], plan.flows, FEW)
     slopes = {of: flows.mean_score_gradients(plan.network, asked.all, plan.flows, of) for of in plan.classes}
     members = [one for one in plan.members.values() if not isinstance(one, str)]
-    claims = Claims(subject, params, context, plan.members)
+    claims = Claims(subject, params, context, plan.members, plan.chosen.notes)
     # Everything that reads all sites at once comes first: the family of the test.
     sites: dict[Flow, tuple[At, dict[str, Fitted]]] = {}
     for flow in plan.flows:
@@ -176,7 +179,7 @@ def _planned(subject: Subject, params: TcavParams, context: Context) -> _Plan:
         params.examples,
         context.seed,
     )
-    parts, members = concept_scores.layout(chosen.concepts, chosen.pool, relative=params.relative)
+    parts, members = concept_scores.layout(chosen, relative=params.relative)
     order = concept_sets.smallest_first(subject.test, context.seed, "tcav", "inputs")
     order = order[np.isin(order, chosen.evaluated)]
     labels = _labels(subject)
@@ -310,7 +313,7 @@ METHOD = Method(
     needs=("model", "scores", "classification", "network"),
     limits=(
         "a concept is what its examples share, which may be more than its name: correlated concepts share directions",
-        "the usual t-test over random sets is not used: its scores share the concept's examples; it rejects 13 to 36 % at 5 %",
+        "the usual t-test over random sets is not used: at 5 % it rejects 14 to 36 % of concepts that are random sets",
         "examples count as independent: crops of one picture are one example",
         "the test sees what the gradient at the inputs sees; an effect only far from them is seen by the edit alone",
         "moved activations may be unlike any that an input gives",

@@ -52,11 +52,15 @@ def against(title: str, rows: Sequence[tuple[str, Estimate]], threshold: Thresho
 
 
 def leaders(observation: Ranking, what: str = "input") -> str:
-    """Which inputs come first, and whether their order is settled; ``what`` names one of them."""
+    """Which inputs come first, and whether their order is settled; ``what`` names one of them.
+
+    Words of texts stand in quotes, so that a sentence about them reads as one.
+    """
     items = observation.items
     if not items:
         return f"No {what} was ranked"
-    first = [name(item.name, 40) for item in items if item.rank_low == 1]
+    marks = ("“", "”") if what == "word" else ("", "")
+    first = [name(item.name, 40).join(marks) for item in items if item.rank_low == 1]
     if len(first) == 1:
         return f"{first[0]} leads"
     if len(first) <= 3:

@@ -79,7 +79,8 @@ def _about(piece: Evidence, case: Case) -> str:
     if any(number(one.get("distance")) is not None for one in _examples(case)):
         where = name(piece.params.get("compared_at") or "", 60)
         parts.append(f"Distances{f' at {where}' if where else ''}: less is nearer.")
-    parts.append("Below each example: its label, and what the model predicts where that differs.")
+    if any("picture" in one for one in _examples(case)):
+        parts.append("Below each example: its label, and what the model predicts where that differs.")
     return " ".join(parts)
 
 
@@ -145,6 +146,8 @@ def _neighbours(audit: Audit, piece: Evidence, case: Case) -> Exhibit:
         ("Nearest", case.get("nearest") or ()),
         ("Of another class" if case.get("nearest") else "Example", case.get("counter") or ()),
     )
+    measured = any(number(one.get("distance")) is not None for one in _examples(case))
+    about = _about(piece, case)
     for head, found in parts:
         for place, one in enumerate(one for one in found if isinstance(one, dict)):
             distance = number(one.get("distance"))
@@ -160,9 +163,10 @@ def _neighbours(audit: Audit, piece: Evidence, case: Case) -> Exhibit:
                             if predicted and predicted != label
                             else "",
                         ),
-                        Cell(
-                            text=numbers.plain(distance, places) if distance is not None else "–",
-                            sort=str(distance),
+                        *(
+                            [Cell(text="–" if distance is None else numbers.plain(distance, places))]
+                            if measured
+                            else []
                         ),
                     ),
                     begins=not place and bool(rows),
@@ -174,10 +178,10 @@ def _neighbours(audit: Audit, piece: Evidence, case: Case) -> Exhibit:
             Column(head="Which"),
             Column(head="Text"),
             Column(head="Label"),
-            Column(head="Distance", numeric=True),
+            *([Column(head="Distance", numeric=True)] if measured else []),
         ),
         rows=tuple(rows),
-        notes=(_about(piece, case),),
+        notes=(about,) if about else (),
         full=True,
         kind="neighbours",
     )

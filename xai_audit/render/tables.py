@@ -48,6 +48,9 @@ RATE_OF = {
     "equalized_odds_difference": "True and false positive rate",
     "equalized_odds_sum": "True and false positive rate",
     "abroca": "Area under the ROC curve",
+    "subgroup_auc": "Subgroup AUC",
+    "bpsn_auc": "BPSN AUC",
+    "bnsp_auc": "BNSP AUC",
 }
 """The rate that a comparison compares, by method."""
 NOT_ENOUGH = "†"
