@@ -48,6 +48,13 @@ proof: install
 	$(BIN)/python -m benchmarks.fuzz_specs
 	$(BIN)/python -m benchmarks.fuzz_data
 	$(BIN)/python -m benchmarks.explainers
+	$(BIN)/python -m benchmarks.attributions
+	$(BIN)/python -m benchmarks.players
+	$(BIN)/python -m benchmarks.tcav
+	$(BIN)/python -m benchmarks.prototypes
+	$(BIN)/python -m benchmarks.omniglot
+	$(BIN)/python -m benchmarks.watermark
+	$(BIN)/python -m benchmarks.identity
 	$(BIN)/python -m benchmarks.real_networks
 	$(BIN)/python -m pytest -q -n auto -m proof
 

@@ -29,6 +29,9 @@ NEEDS = {
     "regression": "regression",
     "train": "training data",
     "features": "features",
+    "table": "a table",
+    "images or text": "pictures or texts",
+    "network": "a torch module that can be looked into",
 }
 BETTER = {
     "higher": "higher",

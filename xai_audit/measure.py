@@ -425,7 +425,10 @@ class _Workers:
                 subject.test.sha256,
                 subject.train.sha256 if subject.train else "",
                 # Of a set, what is left of its file after its condition.
-                [[name, digest.of_bytes(rows.digests.tobytes())] for name, rows in sorted(subject.sets.items())],
+                [
+                    [name, digest.of_bytes(rows.digests.tobytes())]
+                    for name, rows in sorted(subject.sets.items())
+                ],
                 [column.name for column in subject.columns],
                 subject.positive,
                 subject.threshold,

@@ -45,12 +45,12 @@ def test_rank_correlation_is_scipys():
 def test_a_mean_over_rows_and_draws_covers_both():
     rng = np.random.default_rng(2)
     held = 0
-    for _ in range(400):
+    for _ in range(150):
         values = 1 + rng.normal(size=(20, 1)) + 0.7 * rng.normal(size=(1, 5)) + rng.normal(size=(20, 5))
         estimate = attributed.mean_over_both(values, context())
         held += estimate.low <= 1 <= estimate.high
-    # 95 % asked; Satterthwaite over five draws errs on the wide side. Three standard errors are 3.3 %.
-    assert held / 400 > 0.917
+    # 95 % asked; Satterthwaite over five draws errs on the wide side. Three standard errors are 5.3 %.
+    assert held / 150 > 0.897
 
 
 def test_one_draw_tells_nothing_of_other_draws():

@@ -39,10 +39,10 @@ def test_a_linear_table_gives_weight_times_distance_from_the_background_within_i
     made = table_subject(seeded(lambda: nn.Linear(4, 2)))
     with torch.no_grad():
         made.model.network.module.weight[:] = torch.tensor([[0.0] * 4, [3.0, -2.0, 0.5, 0.0]])
-    outcome = observed(made, rows=None, background=80, draws=400)
+    outcome = observed(made, rows=None, background=80, draws=200)
     values, errors = array(outcome, "values"), array(outcome, "mean_error")
     expected = (made.test.frame.to_numpy() - made.train.frame.to_numpy().mean(axis=0)) * [3, -2, 0.5, 0]
-    spread = made.train.frame.to_numpy().std(axis=0) * [3, 2, 0.5, 0] / np.sqrt(200)
+    spread = made.train.frame.to_numpy().std(axis=0) * [3, 2, 0.5, 0] / np.sqrt(100)
     assert errors.mean() == pytest.approx(spread.mean(), rel=0.1)
     z = (values - expected)[:, :3] / spread[:3]
     assert np.abs(z).max() < 5
@@ -56,8 +56,8 @@ def test_a_linear_table_gives_weight_times_distance_from_the_background_within_i
 
 def test_intervals_of_words_hold_what_more_draws_tell():
     made = text_subject()
-    rough = observed(made, rows=10, draws=60)
-    fine = array(observed(made, rows=10, draws=4000, background=40), "values")
+    rough = observed(made, rows=6, draws=60)
+    fine = array(observed(made, rows=6, draws=2000, background=40), "values")
     errors = array(rough, "mean_error")
     assert (errors > 0).all()
     apart = np.abs(array(rough, "values") - fine)

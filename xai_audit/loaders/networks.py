@@ -256,7 +256,9 @@ def arguments(module: torch.nn.Module) -> tuple[str, ...]:
 
 def many(module: torch.nn.Module) -> bool:
     """Whether the last linear layer has several outputs, as that of a classifier does."""
-    widths = [one.out_features for one in module.modules() if isinstance(getattr(one, "out_features", None), int)]
+    widths = [
+        one.out_features for one in module.modules() if isinstance(getattr(one, "out_features", None), int)
+    ]
     return bool(widths) and widths[-1] > 1
 
 
