@@ -27,9 +27,10 @@ import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
 
 from tests.explainers.bench import observe, subject  # noqa: E402
-from xai_audit.explainers import engine, lime, pairs, shap  # noqa: E402
-from xai_audit.explainers.encoding import encode  # noqa: E402
+from xai_audit.explainers import lime, shap  # noqa: E402
 from xai_audit.explainers.rows import pooled, smallest  # noqa: E402
+from xai_audit.explainers.tables import engine, pairs  # noqa: E402
+from xai_audit.explainers.tables.encoding import encode  # noqa: E402
 
 
 def table(n=1500, seed=0):

@@ -27,10 +27,12 @@ import torch  # noqa: E402
 
 from tests import deep  # noqa: E402
 from tests.explainers.games import called  # noqa: E402
-from xai_audit.explainers import cuts, lime_players, partition, shap_players  # noqa: E402
-from xai_audit.explainers import players as switched  # noqa: E402
+from xai_audit.explainers.coalitions import cuts, partition  # noqa: E402
+from xai_audit.explainers.coalitions import lime as lime_players  # noqa: E402
+from xai_audit.explainers.coalitions import players as switched  # noqa: E402
+from xai_audit.explainers.coalitions import shap as shap_players  # noqa: E402
+from xai_audit.explainers.coalitions.superpixels import mean_colours, superpixels  # noqa: E402
 from xai_audit.explainers.lime import LimeParams, seed_of  # noqa: E402
-from xai_audit.explainers.superpixels import mean_colours, superpixels  # noqa: E402
 from xai_audit.mechanistic.network import Network  # noqa: E402
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -28,8 +28,8 @@ import numpy as np  # noqa: E402
 
 from tests import deep  # noqa: E402
 from xai_audit import intervals as iv  # noqa: E402
-from xai_audit.explainers.compared import PrototypesParams  # noqa: E402
-from xai_audit.explainers.overlays import picture  # noqa: E402
+from xai_audit.explainers.attributions.overlays import picture  # noqa: E402
+from xai_audit.explainers.examples.compared import PrototypesParams  # noqa: E402
 from xai_audit.explainers.prototypes import METHOD  # noqa: E402
 from xai_audit.measure import Settings, Step, measure  # noqa: E402
 from xai_audit.mechanistic.medoids import medoids, mmd_critic  # noqa: E402

@@ -7,7 +7,14 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-EXPECTED = {"diabetes": {1, 3}, "berkeley": {1}, "generated": {0}, "openml": {0, 1, 3}}
+EXPECTED = {
+    "diabetes": {1, 3},
+    "berkeley": {1},
+    "generated": {0},
+    "openml": {0, 1, 3},
+    "surfaces": {1},
+    "comments": {1},
+}
 
 
 def main() -> int:

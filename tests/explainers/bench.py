@@ -72,6 +72,7 @@ class Adapter:
     def __init__(self, native, *, shows=True, scores=None):
         self.inner = native
         self.native = native if shows else None
+        self.network = None
         self.sha256 = ""
         self.details = {}
         self.features = None

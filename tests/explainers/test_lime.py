@@ -11,7 +11,7 @@ from tests.explainers.models import fitted, people
 from xai_audit.evidence import Evidence
 from xai_audit.explainers import lime as ours
 from xai_audit.explainers.lime import METHOD
-from xai_audit.explainers.neighbours import draw, inputs
+from xai_audit.explainers.tables.neighbours import draw, inputs
 from xai_audit.method import Skipped
 
 

@@ -12,7 +12,7 @@ from torch import nn  # noqa: E402
 
 from tests import deep  # noqa: E402
 from xai_audit.evidence import encoded  # noqa: E402
-from xai_audit.explainers.compared import PrototypesParams  # noqa: E402
+from xai_audit.explainers.examples.compared import PrototypesParams  # noqa: E402
 from xai_audit.explainers.prototypes import METHOD  # noqa: E402
 from xai_audit.measure import Settings, Step, measure  # noqa: E402
 from xai_audit.mechanistic.network import Network  # noqa: E402

@@ -11,9 +11,9 @@ from tests.explainers.bench import Bench, brute_force, observe, subject
 from tests.explainers.models import fitted, people
 from xai_audit.errors import MethodError
 from xai_audit.evidence import Evidence
-from xai_audit.explainers import engine
 from xai_audit.explainers.rows import reference_table, smallest
 from xai_audit.explainers.shap import METHOD
+from xai_audit.explainers.tables import engine
 
 
 def made(name, **more):
@@ -277,7 +277,7 @@ def test_a_library_that_disagrees_is_rejected_in_words(monkeypatch):
 
 
 def test_trees_that_were_misread_are_rejected_in_words(monkeypatch):
-    from xai_audit.explainers import trees
+    from xai_audit.explainers.tables import trees
 
     one = made("boosting of numbers")
     true = trees.read
@@ -336,8 +336,8 @@ def test_the_budget_of_answers_decides_in_words():
 
 def game(values):
     """Shapley values from a table over subsets."""
-    from xai_audit.explainers.asking import from_table
-    from xai_audit.explainers.pairs import size_weights
+    from xai_audit.explainers.tables.asking import from_table
+    from xai_audit.explainers.tables.pairs import size_weights
 
     count = int(np.log2(len(values)))
     return from_table(np.asarray(values, dtype=float), count, size_weights(max(count, 1)))

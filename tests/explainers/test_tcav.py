@@ -15,7 +15,7 @@ from tests import deep  # noqa: E402
 from tests.explainers import concept_beds as beds  # noqa: E402
 from xai_audit.evidence import encoded  # noqa: E402
 from xai_audit.explainers import tcav  # noqa: E402
-from xai_audit.explainers.concept_claims import part_name  # noqa: E402
+from xai_audit.explainers.concepts.claims import part_name  # noqa: E402
 from xai_audit.measure import Settings, Step, measure  # noqa: E402
 from xai_audit.mechanistic import flows  # noqa: E402
 from xai_audit.mechanistic.sites import Site  # noqa: E402

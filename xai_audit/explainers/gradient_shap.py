@@ -11,7 +11,7 @@ from pydantic import Field
 
 from xai_audit.errors import MethodError
 from xai_audit.evidence import Frozen, Scalar
-from xai_audit.explainers import attributed, baselines, overlays, paths, removal
+from xai_audit.explainers.attributions import attributed, baselines, overlays, paths, removal
 from xai_audit.explainers.rows import Share, generator, reference_table, shared, smallest
 from xai_audit.mechanistic import gradients
 from xai_audit.method import Measured, Method, Skipped
@@ -19,7 +19,7 @@ from xai_audit.method import Measured, Method, Skipped
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from xai_audit.explainers.attributed import Found
+    from xai_audit.explainers.attributions.attributed import Found
     from xai_audit.mechanistic.network import Network
     from xai_audit.method import Context, Piece
     from xai_audit.subject import Subject

@@ -16,12 +16,13 @@ from pydantic import Field
 from xai_audit import digest
 from xai_audit.errors import MethodError
 from xai_audit.evidence import Cases, Sampling, Scalar, exactly
-from xai_audit.explainers import local, modal
-from xai_audit.explainers.fits import around, explained, fit
-from xai_audit.explainers.modal import IMAGE, IMAGE_OR_TEXT, TABLE, TEXT, ModalParams
-from xai_audit.explainers.neighbours import Discretizer, Input, Pool, draw, inputs
+from xai_audit.explainers import local
+from xai_audit.explainers.coalitions import modal
+from xai_audit.explainers.coalitions.modal import IMAGE, IMAGE_OR_TEXT, TABLE, TEXT, ModalParams
 from xai_audit.explainers.ranking import agreement, ranked, top_of
 from xai_audit.explainers.rows import Output, Share, exact_mean, reference_table, shared
+from xai_audit.explainers.tables.fits import around, explained, fit
+from xai_audit.explainers.tables.neighbours import Discretizer, Input, Pool, draw, inputs
 from xai_audit.intervals_rows import mean, t_quantile
 from xai_audit.method import Measured, Method, Skipped
 
@@ -150,7 +151,7 @@ def run(subject: Subject, params: LimeParams, context: Context) -> Iterator[Meas
     if params.output == "probability" and not subject.probabilities:
         raise MethodError("output: probability needs scores that are probabilities; these are a ranking")
     if subject.modality != "table":
-        from xai_audit.explainers import lime_players
+        from xai_audit.explainers.coalitions import lime as lime_players
 
         yield from lime_players.run(subject, params, context)
         return

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from xai_audit.errors import MethodError
 from xai_audit.evidence import Frozen
-from xai_audit.explainers import attributed, overlays, parts, removal
+from xai_audit.explainers.attributions import attributed, overlays, parts, removal
 from xai_audit.explainers.rows import Share, reference_table, shared
 from xai_audit.method import Measured, Method, Skipped
 

@@ -9,11 +9,12 @@ import numpy as np
 
 from xai_audit.errors import UnmetNeedError
 from xai_audit.evidence import Cases, Curve, Scalar, Series
-from xai_audit.explainers import prototype_cases, prototype_parts
-from xai_audit.explainers.compared import PrototypesParams, compared, row_digests
-from xai_audit.explainers.embedding import Space
-from xai_audit.explainers.few_shot_head import trained
-from xai_audit.explainers.support import Rule, Suspicion
+from xai_audit.explainers.examples import cases as prototype_cases
+from xai_audit.explainers.examples import parts as prototype_parts
+from xai_audit.explainers.examples.compared import PrototypesParams, compared, row_digests
+from xai_audit.explainers.examples.embedding import Space
+from xai_audit.explainers.examples.few_shot_head import trained
+from xai_audit.explainers.examples.support import Rule, Suspicion
 from xai_audit.method import Measured, Method, Skipped
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from xai_audit.explainers.compared import Found
+    from xai_audit.explainers.examples.compared import Found
     from xai_audit.method import Context
     from xai_audit.subject import Subject
 

@@ -14,8 +14,9 @@ from pydantic import Field
 from xai_audit import digest
 from xai_audit.errors import MethodError
 from xai_audit.evidence import Cases, Sampling, Scalar, exactly
-from xai_audit.explainers import engine, local, modal
-from xai_audit.explainers.modal import IMAGE, IMAGE_OR_TEXT, TABLE, TEXT, ModalParams
+from xai_audit.explainers import local
+from xai_audit.explainers.coalitions import modal
+from xai_audit.explainers.coalitions.modal import IMAGE, IMAGE_OR_TEXT, TABLE, TEXT, ModalParams
 from xai_audit.explainers.ranking import agreement, ranked, top_of
 from xai_audit.explainers.rows import (
     Output,
@@ -26,6 +27,7 @@ from xai_audit.explainers.rows import (
     shared,
     smallest,
 )
+from xai_audit.explainers.tables import engine
 from xai_audit.intervals_rows import mean, t_quantile
 from xai_audit.method import Measured, Method, Skipped
 
@@ -112,7 +114,7 @@ def run(subject: Subject, params: ShapParams, context: Context) -> Iterator[Meas
     if params.output == "probability" and not subject.probabilities:
         raise MethodError("output: probability needs scores that are probabilities; these are a ranking")
     if subject.modality != "table":
-        from xai_audit.explainers import shap_players
+        from xai_audit.explainers.coalitions import shap as shap_players
 
         yield from shap_players.run(subject, params, context)
         return

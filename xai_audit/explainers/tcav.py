@@ -12,9 +12,17 @@ from pydantic import BeforeValidator, Field, field_validator
 from xai_audit import predicate
 from xai_audit.errors import MethodError
 from xai_audit.evidence import Frozen
-from xai_audit.explainers import concept_edits, concept_scores, concept_sets
-from xai_audit.explainers.concept_claims import Claims, part_name
-from xai_audit.explainers.concept_sets import FEWEST
+from xai_audit.explainers.concepts import (
+    edits as concept_edits,
+)
+from xai_audit.explainers.concepts import (
+    scores as concept_scores,
+)
+from xai_audit.explainers.concepts import (
+    sets as concept_sets,
+)
+from xai_audit.explainers.concepts.claims import Claims, part_name
+from xai_audit.explainers.concepts.sets import FEWEST
 from xai_audit.mechanistic import concepts, flows
 from xai_audit.mechanistic.concepts import Estimator
 from xai_audit.mechanistic.sites import Site
@@ -23,7 +31,7 @@ from xai_audit.method import Measured, Method, Skipped
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from xai_audit.explainers.concept_scores import At, Fitted, Member
+    from xai_audit.explainers.concepts.scores import At, Fitted, Member
     from xai_audit.mechanistic.flows import Flow
     from xai_audit.mechanistic.network import Network
     from xai_audit.method import Context

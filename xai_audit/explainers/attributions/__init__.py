@@ -1,0 +1,1 @@
+"""What gradients and occlusion share with the rest: baselines, paths, maps, removal, evidence."""

@@ -1,0 +1,1 @@
+"""What tcav is made of: sets of examples, vectors and their scores, edits, claims."""

@@ -1,0 +1,1 @@
+"""What prototypes is made of: an embedding, support examples, what is compared, single cases."""

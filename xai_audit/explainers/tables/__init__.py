@@ -1,0 +1,1 @@
+"""What shap and lime do on tables: reading models out, asking them, drawing neighbours, fitting."""
