@@ -18,6 +18,11 @@ from xai_audit import audit
 from xai_audit.audit import Audit
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
+MADE = (
+    "*.csv", "*.skops", "*.parquet", "*.jsonl", "*.safetensors", "tokenizer.json", "prepared.yaml", "train", "test", "sets",
+    "__pycache__",
+)  # fmt: skip
+"""What prepare.py writes."""
 
 
 def promised() -> dict[str, set[int]]:
@@ -38,10 +43,7 @@ def python(*arguments: str, cwd: Path, check: bool = True) -> subprocess.Complet
 
 def ran(name: str, folder: Path, *options: str) -> tuple[Audit, Path]:
     """An example prepared and run in a copy, and its folder; it ends as run_all.py promises."""
-    made = [f"{EXAMPLES.name}/*/{entry}" for entry in ("*.csv", "*.skops", "*.parquet", "prepared.yaml")]
-    shutil.copytree(
-        EXAMPLES, folder / "examples", ignore=shutil.ignore_patterns(*(Path(one).name for one in made))
-    )
+    shutil.copytree(EXAMPLES, folder / "examples", ignore=shutil.ignore_patterns(*MADE))
     prepared = python(f"examples/{name}/prepare.py", cwd=folder, check=False)
     if prepared.returncode == 75:
         pytest.skip(prepared.stdout.strip().splitlines()[-1])
@@ -107,6 +109,40 @@ def test_diabetes(diabetes: tuple[Audit, Path]) -> None:
     assert not [piece.id for piece in made.evidence if piece.status == "failed"]
     # At 221 people most comparisons of groups stay open; none of them passes by luck.
     assert [kinds(made)[rule] for rule in ("FAI-01", "FAI-03", "FAI-04")] == ["open", "open", "open"]
+
+
+def test_surfaces(tmp_path: Path) -> None:
+    less = [
+        f"explainers.{place}.{name}.rows=4"
+        for place, name in enumerate(("integrated_gradients", "shap", "lime"))
+    ]
+    made, out = ran(
+        "surfaces", tmp_path, "--set", "report.formats=[html]",
+        *(part for one in (*less, "explainers.0.integrated_gradients.checked=2") for part in ("--set", one)),
+    )  # fmt: skip
+    assert not [piece.id for piece in made.evidence if piece.status == "failed"]
+    # The planted shortcut is found: gravel without a stamp is hardly recognised, and the stamp moves its probability.
+    with_stamp, without = (rate(made, "recall/stamp", label) for label in ("yes", "no"))
+    assert with_stamp.estimate.low > without.estimate.high
+    claims = {piece.id: piece for piece in made.evidence if piece.method == "tcav" and piece.rung is not None}
+    stamp = claims["tcav/stamp%40conv2%40gravel"]
+    assert stamp.rung in {"intervened", "robust"}
+    assert stamp.observation.estimate.low > 0.2
+    assert "stamp" in words(out / "report.html")
+
+
+@pytest.mark.proof
+def test_comments(tmp_path: Path) -> None:
+    made, _ = ran("comments", tmp_path, "--set", "report.formats=[html]")
+    assert not [piece.id for piece in made.evidence if piece.status == "failed"]
+    # The groups whose friendly comments were labelled rude are the two that stand out.
+    areas = {
+        next(iter(group.key.values())): group.estimate
+        for group in made.get("bpsn_auc/mentions").observation.groups
+    }
+    worst = sorted(areas, key=lambda label: areas[label].value)[:2]
+    assert set(worst) == {"gay people", "Muslims"}
+    assert made.get("tcav/insult%40mean%40rude").rung in {"intervened", "robust"}
 
 
 def test_the_demo_as_pdf(diabetes: tuple[Audit, Path]) -> None:

@@ -179,6 +179,15 @@ def test_what_is_cut_off_is_refused() -> None:
     assert refusal(data[: len(data) // 2]).startswith("cannot be read: ")
 
 
+def test_what_another_library_told_pillow_does_not_matter(monkeypatch) -> None:
+    from PIL import ImageFile
+
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)  # as WeasyPrint does when it is imported
+    data = saved(Image.fromarray(np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)))
+    assert refusal(data[: len(data) // 2]).startswith("cannot be read: ")
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is True
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_a_damaged_file_is_a_picture_or_refused_and_nothing_else(data) -> None:

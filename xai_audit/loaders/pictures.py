@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import warnings
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,7 +39,7 @@ def decoded(data: bytes) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     """
     from PIL import Image, ImageOps
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _whole():
         warnings.simplefilter("ignore")  # what matters of them is refused below, or said as a change
         try:
             picture: Any = Image.open(io.BytesIO(data), formats=_FORMATS)
@@ -70,6 +72,19 @@ def decoded(data: bytes) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
         pixels, change = _pixels(picture)
     changes = (*((TURNED,) if turned else ()), *((DEEP,) if deep else ()), *((change,) if change else ()))
     return np.ascontiguousarray(pixels if pixels.ndim == 3 else pixels[..., None]), changes
+
+
+@contextlib.contextmanager
+def _whole() -> Iterator[None]:
+    """Pillow refuses what is cut off, whatever another library has told it: WeasyPrint lets it fill up with grey."""
+    from PIL import ImageFile
+
+    before = ImageFile.LOAD_TRUNCATED_IMAGES
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    try:
+        yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
 def _first(error: BaseException) -> str:
