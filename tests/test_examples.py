@@ -122,7 +122,8 @@ def test_surfaces(tmp_path: Path) -> None:
     )  # fmt: skip
     assert not [piece.id for piece in made.evidence if piece.status == "failed"]
     # The planted shortcut is found: gravel without a stamp is hardly recognised, and the stamp moves its probability.
-    with_stamp, without = (rate(made, "recall/stamp", label) for label in ("yes", "no"))
+    found = {tuple(sorted(group.key.items())): group for group in made.get("recall/stamp").observation.groups}
+    with_stamp, without = (found[("class", "gravel"), ("stamp", label)] for label in ("yes", "no"))
     assert with_stamp.estimate.low > without.estimate.high
     claims = {piece.id: piece for piece in made.evidence if piece.method == "tcav" and piece.rung is not None}
     stamp = claims["tcav/stamp%40conv2%40gravel"]

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from tests import deep
-from tests.explainers.games import called, pictures, sentences, text_model
 from tests.explainers.coalitions.test_cuts import reader
+from tests.explainers.games import called, pictures, sentences, text_model
 from tests.test_methods_conform import SMALL, check_estimate, estimates
 from xai_audit.catalog import methods
 from xai_audit.evidence import Evidence, encoded, identifier

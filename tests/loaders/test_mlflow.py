@@ -156,11 +156,9 @@ def test_onnx_takes_the_signatures_names_too(desk, write, table):
     np.testing.assert_array_equal(again.scores(subject.test.frame), subject.model.scores(subject.test.frame))
 
 
-# MLflow asks for type hints that its own example of a model does not have.
-@pytest.mark.filterwarnings("ignore:.*Add type hints to the `predict` method:UserWarning")
 def test_python_code_of_its_own_is_refused_by_name(desk, flow, table):
     class Own(flow.pyfunc.PythonModel):
-        def predict(self, context, model_input, params=None):  # noqa: ARG002
+        def predict(self, context, model_input: list[float], params=None):  # noqa: ARG002
             return model_input
 
     flow.pyfunc.save_model(str(desk.folder / "model"), python_model=Own(), pip_requirements=["x"])

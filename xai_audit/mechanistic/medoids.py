@@ -6,7 +6,7 @@ Distances are squared Euclidean throughout, as in the nearest-prototype rule the
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Literal
@@ -94,16 +94,32 @@ def _greedy_streamed(data: NDArray[np.float32], first: int, k: int, threads: int
                 asked = asked[~fresh[asked]]
                 if not len(asked):
                     break
-                right = _right(data[asked])
-                bounds[asked] = sum(
-                    _gains(_product(left[part], right), near[part]) for part in _slices(len(data))
-                )
+                bounds[asked] = _asked(data, left, near, asked, threads)
                 fresh[asked] = True
                 if fresh[np.argmax(bounds)]:
                     break
         rows.append(int(np.argmax(bounds)))
         near = np.minimum(near, _distances(data, data[[rows[-1]]])[:, 0])
     return rows
+
+
+def _asked(
+    data: NDArray[np.float32],
+    left: NDArray[np.float32],
+    near: NDArray[np.float32],
+    asked: NDArray[np.int64],
+    threads: int,
+) -> NDArray[np.float64]:
+    """What these candidates would gain now."""
+    right, parts = _right(data[asked]), _slices(len(data))
+
+    def one(place: int) -> NDArray[np.float32]:
+        return _gains(_product(left[parts[place]], right), near[parts[place]])
+
+    gains = np.zeros(len(asked))
+    for found in _each(one, range(len(parts)), threads):
+        gains += found
+    return gains
 
 
 def _all_gains(data: NDArray[np.float32], near: NDArray[np.float32], threads: int = 1) -> NDArray[np.float64]:
@@ -397,18 +413,22 @@ def _pair_sums(
         return sums
 
     total = np.zeros(len(data))
+    for sums in _each(one, range(len(blocks)), threads):
+        total += sums
+    return total
+
+
+def _each(work: Callable[[int], NDArray[Any]], items: Sequence[int], threads: int) -> Iterator[NDArray[Any]]:
+    """What ``work`` gives for each item, in order, by so many threads of one core each."""
     if threads == 1:
-        for place in range(len(blocks)):
-            total += one(place)
-        return total
+        yield from map(work, items)
+        return
     from concurrent.futures import ThreadPoolExecutor
 
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(limits=1), ThreadPoolExecutor(threads) as pool:
-        for sums in pool.map(one, range(len(blocks))):
-            total += sums
-    return total
+        yield from pool.map(work, items)
 
 
 __all__ = ["Chosen", "bandwidth", "by_class", "criticisms", "medoids", "mmd_critic", "nearest"]
