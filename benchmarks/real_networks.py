@@ -204,16 +204,14 @@ def sentiment(folder):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "audits", nargs="*", choices=["cifar", "sentiment", []], default=["cifar", "sentiment"]
-    )
+    parser.add_argument("audits", nargs="*", help="cifar, sentiment; both where none is named")
     parser.add_argument("-o", "--out", default="out", type=Path)
     asked = parser.parse_args()
     if not SHARED.is_dir():
         print("skipped: ../shared/data is not here")
         return 0
     worst = 0
-    for name in asked.audits:
+    for name in asked.audits or ("cifar", "sentiment"):
         folder = asked.out / f"{name}_data"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)

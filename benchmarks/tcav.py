@@ -303,7 +303,7 @@ def captum(quick):
             f"{taken / sets / each:.0f} times compute_cavs, {direct / each:.0f} times its classifier alone "
             f"({1e3 * each:.3f} ms CPU, min of 5)"
         )
-        if estimator != "mean_difference":
+        if estimator == "ridge":
             told(what, figure, ">= 50 times compute_cavs", holds=taken / sets / each >= 50)
         else:
             print(f"     {what}: {figure} (no bar)")

@@ -83,43 +83,46 @@ def _greedy_held(distances: NDArray[np.float32], first: int, k: int) -> list[int
 def _greedy_streamed(data: NDArray[np.float32], first: int, k: int, threads: int) -> list[int]:
     """Lazy greedy (Minoux 1978): what a point would gain never grows, so few must be asked again."""
     rows, left = [first], _left(data)
-    near = _distances(data, data[[first]])[:, 0]
-    bounds = _all_gains(data, near, threads)
+    near = [_distances(data, data[[first]])[:, 0]]
+    bounds = _all_gains(data, near[0], threads)
+    known = np.zeros(len(data), dtype=np.int64)
+    """For how many further medoids each bound is exact."""
     for number in range(1, k):
         bounds[rows] = -1
-        if number > 1:
-            fresh = np.zeros(len(data), dtype=bool)
-            while True:
-                asked = np.argsort(-bounds, kind="stable")[:ASKED]
-                asked = asked[~fresh[asked]]
-                if not len(asked):
-                    break
-                bounds[asked] = _asked(data, left, near, asked, threads)
-                fresh[asked] = True
-                if fresh[np.argmax(bounds)]:
-                    break
-        rows.append(int(np.argmax(bounds)))
-        near = np.minimum(near, _distances(data, data[[rows[-1]]])[:, 0])
+        known[rows] = number - 1
+        while known[chosen := int(np.argmax(bounds))] < number - 1:
+            asked = np.argsort(-bounds, kind="stable")[:ASKED]
+            for step in range(number - 1):
+                again = asked[known[asked] == step]
+                if len(again):
+                    bounds[again] -= _lost(data, left, near[step], near[-1], again, threads)
+            known[asked] = number - 1
+        rows.append(chosen)
+        near.append(np.minimum(near[-1], _distances(data, data[[chosen]])[:, 0]))
     return rows
 
 
-def _asked(
+def _lost(
     data: NDArray[np.float32],
     left: NDArray[np.float32],
-    near: NDArray[np.float32],
+    before: NDArray[np.float32],
+    now: NDArray[np.float32],
     asked: NDArray[np.int64],
     threads: int,
 ) -> NDArray[np.float64]:
-    """What these candidates would gain now."""
-    right, parts = _right(data[asked]), _slices(len(data))
+    """What these candidates gain less since points came nearer; only those points have a say."""
+    moved = np.nonzero(before > now)[0]
+    right, parts = _right(data[asked]), _slices(len(moved))
 
     def one(place: int) -> NDArray[np.float32]:
-        return _gains(_product(left[parts[place]], right), near[parts[place]])
+        part = moved[parts[place]]
+        distances = _product(left[part], right)
+        return _gains(distances, before[part]) - _gains(distances, now[part])
 
-    gains = np.zeros(len(asked))
+    lost = np.zeros(len(asked))
     for found in _each(one, range(len(parts)), threads):
-        gains += found
-    return gains
+        lost += found
+    return lost
 
 
 def _all_gains(data: NDArray[np.float32], near: NDArray[np.float32], threads: int = 1) -> NDArray[np.float64]:
