@@ -4,8 +4,8 @@ import pytest
 
 from tests.render import audits, specimens
 from xai_audit.evidence import Control, Inference, Robustness, exactly
-from xai_audit.measure import ALPHA, held, rung
 from xai_audit.render import rungs
+from xai_audit.rungs import ALPHA, held, rung
 
 
 def claim(controls=(), inference=None, robustness=None):
