@@ -209,6 +209,25 @@ run: {budget: 10m, jobs: 0}
                 {"data": "{test: {path: t.csv}, sets: {a: {path: t.csv, where: 'sex = 1'}}}"},
                 "data.sets.a.where: character ",
             ),
+            (
+                {"explainers": "[{tcav: {concepts: [stamp], sites: [a]}}]"},
+                "tcav: no set named 'stamp'; data.sets names none",
+            ),
+            (
+                {
+                    "data": "{test: {path: t.csv}, sets: {stamp: {path: t.csv}, pool: {path: t.csv}}}",
+                    "explainers": "[{tcav: {concepts: [stmp], random: pool, sites: [a]}}]",
+                },
+                "tcav: no set named 'stmp'; did you mean 'stamp'?",
+            ),
+            (
+                {
+                    "model": "{format: predictions, score: s, classes: [a, b]}",
+                    "data": "{test: {path: t.csv}, sets: {stamp: {path: t.csv}}}",
+                    "explainers": "[{tcav: {concepts: [stamp], sites: [a], classes: [c]}}]",
+                },
+                "tcav: no class 'c'; it is one of",
+            ),
             ({"data": "{test: {path: t.csv}, sets: {a: {}}}"}, "data.sets.a: the key 'path' is missing"),
             ({"data": "{test: {path: t.csv, labels: l.csv}}"}, "data.test.labels: stand beside pictures"),
             ({"data": "{test: {path: t.csv, sql: x}}"}, "data.test.sql: not available in this version"),

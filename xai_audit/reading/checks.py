@@ -89,6 +89,29 @@ def together(root: Node, uses: Sequence[Use], mistakes: list[Mistake]) -> None:
         if child is not None and child.raw and child.raw == root.text("data", "target"):
             mistakes.append(child.place.mistake(f"model.{key}: {shown(child.raw)} is the target as well"))
     mistakes.extend(_classified(root, uses))
+    mistakes.extend(_concepts(root))
+
+
+def _concepts(root: Node) -> Iterator[Mistake]:
+    """Concepts, pools and classes of tcav that nothing else in the spec names."""
+    section, data, classes = root.get("explainers"), root.get("data", "sets"), root.get("model", "classes")
+    sets = list(data.value) if data is not None and data.kind == "mapping" else []
+    labels = [label.raw for label in classes.items()] if classes is not None else []
+    for entry in section.items() if section is not None else ():
+        params = entry.get("tcav") if entry.kind == "mapping" else None
+        if params is None or params.kind != "mapping":
+            continue
+        concepts = params.get("concepts")
+        named = [one for one in (concepts.items() if concepts is not None else ()) if one.kind == "text"]
+        pool = params.get("random")
+        for node in (*named, *([pool] if pool is not None and pool.kind == "text" else [])):
+            if node.raw not in sets:
+                hint = meant(node.raw, sets) or "; data.sets names none"
+                yield node.place.mistake(f"tcav: no set named {shown(node.raw)}{hint}")
+        asked = params.get("classes")
+        for node in asked.items() if asked is not None and labels else ():
+            if node.kind not in ("mapping", "list") and node.raw not in labels:
+                yield node.place.mistake(f"tcav: no class {shown(node.raw)}{meant(node.raw, labels)}")
 
 
 def _classified(root: Node, uses: Sequence[Use]) -> Iterator[Mistake]:
