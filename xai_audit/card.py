@@ -172,6 +172,22 @@ def environment() -> dict[str, Any]:
     }
 
 
+def _unasked(subject: Subject, evidence: Sequence[Evidence]) -> tuple[str, ...]:
+    """Which of the two questions to explanations no measured piece of evidence answers."""
+    parts = {piece.id.partition("/")[2] for piece in evidence if piece.status == "measured"}
+    asked = [
+        question
+        for question, answers in (
+            ("whether explanations follow a randomised model", {"twin"}),
+            ("whether the named inputs matter", {"deletion", "insertion"}),
+        )
+        if not answers & parts
+    ]
+    why = "not built into this version" if subject.modality == "table" else "not measured in this run"
+    said = ", and ".join(asked)
+    return (f"{said[0].upper()}{said[1:]}: {why}.",) if said else ()
+
+
 def not_examined(spec: Spec, subject: Subject, evidence: Sequence[Evidence]) -> tuple[str, ...]:
     """What a reader might look for and this run did not look at."""
     notes = []
@@ -191,7 +207,7 @@ def not_examined(spec: Spec, subject: Subject, evidence: Sequence[Evidence]) -> 
         notes.append("Crossings of sensitive columns: the spec says none.")
     notes += [
         "Robustness to noise, shift and attack (Article 15(4) and (5)): not built into this version.",
-        "Whether explanations follow a randomised model, and whether the named inputs matter: not built into this version.",
+        *_unasked(subject, evidence),
         "Privacy attacks and poisoning (Article 15(5)): not built into this version.",
         "Sensitive attributes that are not in the data.",
     ]

@@ -21,8 +21,9 @@ from xai_audit.evidence import (
     exactly,
 )
 from xai_audit.render import charts
-from xai_audit.render.ink import NARROW, WIDE, Threshold
+from xai_audit.render.ink import NARROW, SIZE, WIDE, Threshold
 from xai_audit.render.palette import INKS
+from xai_audit.render.visible import advance
 
 CASE = {
     "why": "nearest the threshold", "base": 0.3, "score": 0.55, "threshold": 0.5,
@@ -136,3 +137,68 @@ def test_groups_hold_their_order_and_more_than_fit_are_left_to_the_table():
     many = Groups(by=("g",), groups=SHAPES["groups"].groups * 30)
     svg = str(charts.draw(many, "t").wide)
     assert svg.count("<text") < 200
+
+
+def test_names_of_categories_and_lines_stand_whole_where_two_storeys_hold_them():
+    classes = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+    changes = [
+        "JPEG quality 90",
+        "JPEG quality 75",
+        "5 % brighter",
+        "5 % darker",
+        "1 pixel down",
+        "1 pixel up",
+    ]
+    lines = ["nearest prototype stays", "the model's prediction stays", "its class stays"]
+    for kinds, names in ((classes, ["share"]), (changes, lines)):
+        points = tuple(Point(x=kind, estimate=audits.wilson(3, 9)) for kind in kinds)
+        drawn = charts.draw(
+            Curve(x="class", series=tuple(Series(name=line, points=points) for line in names)), "Seen"
+        )
+        wide = ET.fromstring(str(drawn.wide))
+        shown = [element.text or "" for element in wide.iter() if element.tag.endswith("text")]
+        assert not any("…" in text for text in shown)
+        said = " ".join(shown)
+        assert all(
+            word in said for name in (*kinds, *(names if len(names) > 1 else ())) for word in name.split()
+        )
+
+
+def test_numbers_below_an_axis_stay_inside_the_narrow_picture():
+    rows = [
+        charts.Row(
+            label="a",
+            estimate=audits.wilson(3, 9).model_copy(update={"low": -0.14, "high": 0.1, "value": 0.0}),
+            n="9",
+        )
+    ]
+    root = ET.fromstring(str(charts.dots(rows, "Seen").narrow))
+    for element in root.iter():
+        if element.tag.endswith("text") and element.get("text-anchor") == "middle":
+            half = sum(map(advance, element.text or "")) * SIZE / 2
+            assert float(element.get("x")) >= half - 0.1
+            assert float(element.get("x")) + half <= NARROW + 0.1
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_column_heads_its_groups_where_their_labels_would_be_cut(whole: bool):
+    groups = [f"mentions {word}" for word in ("men", "wheelchair users", "people of old age")]
+    rows = [
+        charts.Row(label=label, estimate=audits.wilson(3, 9), n="9")
+        for label in ([*(["All texts"] if whole else []), *groups])
+    ]
+    wide = str(charts.dots(rows, "Seen").wide)
+    assert ">mentions<" in wide
+    assert ">wheelchair users<" in wide
+    assert ("All texts" in wide) == whole
+    short = str(charts.dots(rows[:-2], "Seen").wide)
+    assert ">mentions men<" in short
+    assert ">Group<" in short
+
+
+def test_other_pictures_keep_their_labels_whole():
+    rows = [
+        charts.Row(label=f"stripes, a_very_long_layer_name_{k}", estimate=audits.wilson(3, 9))
+        for k in range(3)
+    ]
+    assert ">stripes, " in str(charts.dots(rows, "Seen", heads=("Concept, site", "n")).wide)

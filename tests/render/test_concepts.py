@@ -7,6 +7,7 @@ import pytest
 from tests.render import audits, specimens
 from xai_audit.render import concepts
 from xai_audit.render.report import report
+from xai_audit.render.visible import anchor
 
 CAUSE = re.compile(
     r"\b(change[sd]?|raising|raises?|lowers?|drives?|because of|causes?|makes?|effects?|due to|leads to|moves?)\b"
@@ -86,3 +87,56 @@ def test_another_name_for_the_method_changes_nothing():
         update={"id": "mine/x", "method": "mine"}
     )
     assert section([piece]).exhibits[0].figure is not None
+
+
+@pytest.mark.parametrize(
+    ("score", "said"),
+    [
+        ((0.99992, 0.99975, 1.0), "> 0.999 [0.999, 1.000]"),
+        ((0.0004, 0.0, 0.001), "< 0.001 [0.000, 0.001]"),
+        ((0.9982, 0.9970, 0.9995), "0.998 [0.997, 1.000]"),
+        ((0.91, 0.87, 0.94), "0.91 [0.87, 0.94]"),
+        ((1.0, 1.0, 1.0), "1"),
+    ],
+)
+def test_a_sign_score_has_three_decimals_at_most_and_never_a_false_1(score, said: str):
+    value, low, high = score
+    estimate = audits.wilson(3, 9).model_copy(update={"value": value, "low": low, "high": high})
+    assert concepts._share(estimate).replace("\u00a0", " ") == said
+
+
+def test_an_interval_stands_below_its_number_so_that_columns_stay_apart():
+    table = next(
+        e.table for e in section(specimens.concepts()).exhibits if e.table and e.table.kind == "concepts"
+    )
+    for row in table.rows:
+        for cell in row.cells[1:6]:
+            assert "[" not in cell.text
+            assert cell.sub.startswith("[") or cell.text in {"–", "1"} or not cell.sub
+        assert "n\u00a0=" in row.cells[0].sub
+
+
+def test_the_margin_names_two_ids_as_people_read_them_and_leads_to_the_register():
+    pieces = [
+        specimens.concept(f"c{k}", "layer3", 0.1, "described").model_copy(
+            update={"id": f"tcav/c{k}%40layer3%40zebra"}
+        )
+        for k in range(5)
+    ]
+    notes = section(pieces).exhibits[0].margin
+    ids = [note for note in notes if note.href.startswith("#evidence")]
+    assert [note.text for note in ids] == ["tcav/c0@layer3@zebra", "tcav/c1@layer3@zebra"]
+    assert ids[0].href == "#" + anchor("evidence", "tcav/c0%40layer3%40zebra")
+    assert any(note.text.startswith("and 3 more") for note in notes)
+
+
+def test_one_concept_is_named_in_the_title_and_its_rows_by_their_sites():
+    pieces = [
+        specimens.concept("a_word_too_long_for_its_place", site, 0.0, "described")
+        for site in ("conv1", "conv2")
+    ]
+    figure = next(e.figure for e in section(pieces).exhibits if e.figure)
+    assert "“a_word_too_long_for_its_place” does not stand out" in figure.title
+    wide = str(figure.drawing.wide)
+    assert ">conv1<" in wide
+    assert ">conv2<" in wide

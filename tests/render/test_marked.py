@@ -64,3 +64,8 @@ def test_the_table_holds_the_largest_of_the_whole_text_and_says_what_is_left():
     assert sizes == sorted(sizes, reverse=True)
     assert len(sizes) == marked.LISTED
     assert "390" in table.notes[0]
+
+
+def test_a_word_that_would_print_as_0_is_not_named():
+    found = [{"text": "good", "phi": 0.42}, {"text": "is", "phi": -0.00001}]
+    assert marked.leading(found, ("against kind", "for kind")) == "Most for kind: “good”\u00a0+0.42."

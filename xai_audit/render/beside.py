@@ -22,8 +22,8 @@ def limits(pieces: Sequence[Evidence]) -> tuple[str, ...]:
     return tuple(claims.sentence(visible(text)[:200]) for text in said)
 
 
-def margin(audit: Audit, pieces: Sequence[Evidence], *notes: str) -> tuple[Note, ...]:
-    """The margin beside some evidence: its rungs, its ids, and how its rows were chosen."""
+def margin(audit: Audit, pieces: Sequence[Evidence], *notes: str, most: int = 6) -> tuple[Note, ...]:
+    """The margin beside some evidence: its rungs, its ids up to ``most``, and how its rows were chosen."""
     what = told.rows(audit, 2)
     sampled = dict.fromkeys(
         f"{p.sampling.used:,} of {p.sampling.available:,} {what}: {p.sampling.how}"
@@ -33,6 +33,6 @@ def margin(audit: Audit, pieces: Sequence[Evidence], *notes: str) -> tuple[Note,
     return (
         *(Note(text=note) for note in notes),
         *rungs.notes(pieces),
-        *told.evidence_notes(audit, [p.id for p in pieces], most=6),
+        *told.evidence_notes(audit, [p.id for p in pieces], most=most),
         *(Note(text=visible(s)) for s in sampled),
     )

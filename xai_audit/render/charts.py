@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, assert_never
 
 from markupsafe import Markup
@@ -114,6 +114,8 @@ def dots(
 ) -> Drawing:
     """Dots on their intervals, a row each, against a threshold; ratios on a logarithmic axis centred on 1."""
     shown = rows[:ROWS]
+    # A narrow picture has its labels above the dots, where they have room, and no heads.
+    beside, short = _short(heads, shown)
     values = [
         v
         for row in shown
@@ -133,9 +135,31 @@ def dots(
         return axes.ratios(values, left, right) if log else axes.linear(values, left, right, unit=unit_scale)
 
     return Drawing(
-        _dots_wide(shown, title, heads, unit, threshold, axis),
+        _dots_wide(short, title, beside, unit, threshold, axis),
         _dots_narrow(shown, title, heads, unit, threshold, axis),
     )
+
+
+LABEL = 100.0
+"""Units that a label surely has beside its dot."""
+
+
+def _short(heads: tuple[str, str], rows: Sequence[Row]) -> tuple[tuple[str, str], list[Row]]:
+    """Groups without the column that all of them begin with, where a label would be cut; it heads them then.
+
+    A row for the whole stands first and stays as it is.
+    """
+    column = rows[-1].label.partition(" ")[0] if rows else ""
+    start = 0 if rows and rows[0].label.startswith(f"{column} ") else 1
+    bare = [row.label.removeprefix(f"{column} ") for row in rows[start:]]
+    same = all(short and short != row.label for short, row in zip(bare, rows[start:], strict=True))
+    cut = any(sum(map(advance, row.label)) * SIZE > LABEL for row in rows)
+    if heads[0] != "Group" or not same or not cut:
+        return heads, list(rows)
+    return (column, heads[1]), [
+        *rows[:start],
+        *(replace(row, label=label) for row, label in zip(rows[start:], bare, strict=True)),
+    ]
 
 
 def _dots_wide(
@@ -164,7 +188,9 @@ def _dots_wide(
         places.append(y - 4)
     bottom = y + 8
     marks += _grid(scale, top + 4, bottom, threshold)
-    room = (n_right - 8 - len(heads[1]) * 5 if counted else left) - 12
+    # The head over the numbers may be longer than they are; the labels below it need not give way to it.
+    beside = max((sum(map(advance, row.n)) * SIZE for row in rows), default=0.0)
+    room = (n_right - beside if counted else left) - 12
     for row, middle in zip(rows, places, strict=True):
         base = middle + 4
         marks.append(words(0, base, fitted(row.label, room, SIZE)))
@@ -201,7 +227,12 @@ def _dots_narrow(
     for row, middle in zip(rows, places, strict=True):
         base = middle - 9
         counted = f"{heads[1]} {row.n}" if row.n else ""
-        marks.append(words(0, base, fitted(row.label, right - 20 - len(counted) * 6, SIZE)))
+        label = fitted(row.label, right - 20 - len(counted) * 6, SIZE)
+        # The ground behind the label keeps the threshold from running through it.
+        marks += [
+            box(0, base - 10, sum(map(advance, label)) * SIZE + 2, 13, ink="ground"),
+            words(0, base, label),
+        ]
         if counted:
             marks.append(words(right, base, counted, ink="secondary", anchor="end"))
         marks += _marked(row, scale, middle)
@@ -221,19 +252,26 @@ def _grid(
         for t in scale.ticks
     ]
     marks += [
-        words(scale.at(t), bottom + 14, scale.label(t), ink="secondary", anchor="middle") for t in scale.ticks
+        words(_inside(scale, t), bottom + 14, scale.label(t), ink="secondary", anchor="middle")
+        for t in scale.ticks
     ]
     if threshold and scale.low <= threshold.value <= scale.high:
         x = scale.at(threshold.value)
         marks.append(line(x, top - 4, x, bottom, ink="ink", width=1.4))
-        half = sum(5.4 for _ in threshold.label) / 2
+        half = sum(map(advance, threshold.label)) * SIZE / 2
         anchor: Literal["start", "middle", "end"] = "middle"
-        if x + half > scale.right + 10:
-            anchor, x = "end", scale.right + 10
+        if x + half > scale.right + 8:
+            anchor, x = "end", scale.right + 8
         elif x - half < scale.left - 6:
             anchor, x = "start", scale.left - 6
         marks.append(words(x, top - 10, threshold.label, anchor=anchor))
     return marks
+
+
+def _inside(scale: Axis, tick: float) -> float:
+    """Where a tick's number stands: below it, but not over the picture's left edge or far past the axis."""
+    half = sum(map(advance, scale.label(tick))) * SIZE / 2
+    return min(max(scale.at(tick), half), scale.right + 8 - half)
 
 
 def _marked(row: Row, scale: Axis, y: float) -> list[Markup]:

@@ -92,6 +92,7 @@ EXPLAINERS = {
     "integrated_gradients": "Integrated gradients",
     "gradient_shap": "Gradient SHAP",
     "occlusion": "Occlusion",
+    "tcav": "TCAV",
 }
 """Explainers as people call them, by their ids."""
 

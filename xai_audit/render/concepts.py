@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,10 @@ KEYS = ("concept", "site", "class")
 """What the parameters of a claim on a concept hold."""
 DRAWN = 3
 """Classes whose picture paper has; a screen has all."""
+MOST = 3
+"""Decimals of a share."""
+NAMED = 2
+"""Evidence ids beside a picture or a table of claims; the register has all."""
 TOLD = 8
 """Claims that paper tells in sentences, the furthest reaching first; a screen has all."""
 
@@ -85,7 +90,7 @@ def _unit(piece: Evidence) -> str:
 
 def _score(piece: Evidence) -> str:
     found = rungs.read(piece.params.get("sign_score"))
-    return f"sign score {rungs.estimated(found)}" if found is not None else ""
+    return f"sign score {_share(found)}" if found is not None else ""
 
 
 def _tested(piece: Evidence) -> str:
@@ -126,7 +131,7 @@ def exhibits(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
         drawn = _drawn(audit, [piece for piece in own if slot(piece, "class") == of_class], of_class)
         made += [replace(one, screen=True) if place >= DRAWN else one for one in drawn]
     if own:
-        made.append(Exhibit(table=_tabled(own, limits(own)), margin=margin(audit, own)))
+        made.append(Exhibit(table=_tabled(own, limits(own)), margin=margin(audit, own, most=NAMED)))
         made += _told(own)
     return [*made, *(_again(one) if own else one for one in general(audit, others))]
 
@@ -151,16 +156,17 @@ def _drawn(audit: Audit, pieces: Sequence[Evidence], of_class: str) -> list[Exhi
     """Dots on their intervals, a block for each site; as many pictures as the rows take."""
     rows: list[charts.Row] = []
     sites = _sites(pieces)
+    # What is the same in every row stands in the title; a label of one word fits.
+    kept = _telling(pieces)
     for site in sites:
         own = sorted(
             (piece for piece in pieces if slot(piece, "site") == site),
             key=lambda piece: -(rungs.over(piece).value if rungs.over(piece) else 0.0),  # type: ignore[union-attr]
         )
         for index, piece in enumerate(own):
-            label = slot(piece, "concept") if len(sites) == 1 else f"{slot(piece, 'concept')}, {site}"
             rows.append(
                 charts.Row(
-                    label=label,
+                    label=", ".join(slot(piece, key) for key in kept),
                     estimate=rungs.over(piece),
                     n=numbers.count(_n(piece)),
                     strong=rungs.causal(piece),
@@ -180,13 +186,19 @@ def _drawn(audit: Audit, pieces: Sequence[Evidence], of_class: str) -> list[Exhi
             drawing=charts.dots(
                 part,
                 title,
-                heads=("Concept" if len(sites) == 1 else "Concept, site", "n"),
+                heads=(", ".join(kept).capitalize(), "n"),
                 unit=f"difference in {unit}",
                 threshold=Threshold(0.0, "0", "at_least", "no difference"),
             ),
         )
-        made.append(Exhibit(figure=figure, margin=margin(audit, pieces) if not start else ()))
+        made.append(Exhibit(figure=figure, margin=margin(audit, pieces, most=NAMED) if not start else ()))
     return made
+
+
+def _telling(pieces: Sequence[Evidence]) -> tuple[str, ...]:
+    """Which of concept and site tell rows apart; the concept where neither does."""
+    several = [key for key in ("concept", "site") if len({slot(piece, key) for piece in pieces}) > 1]
+    return tuple(several) or ("concept",)
 
 
 def _n(piece: Evidence) -> int:
@@ -199,7 +211,7 @@ def _finding(pieces: Sequence[Evidence], of_class: str) -> str:
     shown = list(dict.fromkeys(slot(p, "concept") for p in sorted(pieces, key=strength) if rungs.causal(p)))
     tried = len({slot(piece, "concept") for piece in pieces})
     if not shown and tried == 1:
-        return f"{of_class}: the one concept tried does not stand out from random directions"
+        return f"{of_class}: “{slot(pieces[0], 'concept')}” does not stand out from random directions"
     if not shown:
         return f"{of_class}: none of the {tried} concepts tried stands out from random directions"
     if len(shown) > 3:
@@ -220,25 +232,21 @@ def _tabled(pieces: Sequence[Evidence], notes: tuple[str, ...]) -> Table:
             rungs.read(piece.params.get(key))
             for key in ("cav_accuracy", "cav_accuracy_null", "sign_score", "random_direction")
         )
-        found = piece.inference
         rows.append(
             Line(
                 cells=(
                     Cell(
                         text=slot(piece, "concept"),
-                        sub=f"{slot(piece, 'site')}, {slot(piece, 'class')}",
+                        sub=f"{slot(piece, 'site')}, {slot(piece, 'class')}, {numbers.size(estimate.n)}",
                     ),
-                    _difference(estimate, places, numbers.size(estimate.n)),
+                    _difference(estimate, places),
                     _difference(random, places),
-                    _aside(score),
-                    _aside(accuracy, f"random {numbers.number(chance)}" if chance else ""),
-                    Cell(
-                        text=_p(found.adjusted) if found else "–",
-                        sub=f"{_p(found.p)} alone" if found and found.m > 1 else "",
-                        sort=str(found.adjusted) if found else "",
-                    ),
+                    _shared(score),
+                    _aside(accuracy),
+                    _aside(chance),
                     Cell(
                         text=piece.rung or "no claim",
+                        sub=_adjusted(piece),
                         muted=not rungs.causal(piece),
                         sort=str(rungs.step(piece.rung)) if piece.rung else "0",
                     ),
@@ -256,8 +264,8 @@ def _tabled(pieces: Sequence[Evidence], notes: tuple[str, ...]) -> Table:
             Column(head="Random direction", numeric=True),
             Column(head="Sign score", numeric=True),
             Column(head="Accuracy", numeric=True),
-            Column(head="Adjusted p", numeric=True),
-            Column(head="Rung"),
+            Column(head="Accuracy, random", numeric=True),
+            Column(head="Rung, test"),
         ),
         rows=tuple(rows),
         full=True,
@@ -266,24 +274,53 @@ def _tabled(pieces: Sequence[Evidence], notes: tuple[str, ...]) -> Table:
     )
 
 
-def _p(p: float) -> str:
-    return rungs.chance(p).split(numbers.NBSP, 1)[1].removeprefix(f"={numbers.NBSP}")
+def _adjusted(piece: Evidence) -> str:
+    found = piece.inference
+    return "" if found is None else rungs.chance(found.adjusted, "adjusted p" if found.m > 1 else "p")
 
 
-def _difference(estimate: Estimate | None, places: int, sub: str = "") -> Cell:
-    """A difference, which may be nothing: its digits are those of the column."""
+def _difference(estimate: Estimate | None, places: int) -> Cell:
+    """A difference over its interval; it may be nothing, so its digits are those of the column."""
     if estimate is None:
         return Cell(text="–", muted=True, sort="")
-    text = numbers.NBSP.join(
-        part for part in (numbers.plain(estimate.value, places), numbers.interval(estimate, places)) if part
-    )
+    text = numbers.plain(estimate.value, places)
+    return Cell(text=text, sub=numbers.interval(estimate, places), sort=str(estimate.value))
+
+
+def _aside(estimate: Estimate | None) -> Cell:
+    if estimate is None:
+        return Cell(text="–", muted=True, sort="")
+    return Cell(text=numbers.value(estimate), sub=numbers.interval(estimate), sort=str(estimate.value))
+
+
+def _shared(estimate: Estimate | None) -> Cell:
+    if estimate is None:
+        return Cell(text="–", muted=True, sort="")
+    text, sub = _parts(estimate)
     return Cell(text=text, sub=sub, sort=str(estimate.value))
 
 
-def _aside(estimate: Estimate | None, sub: str = "") -> Cell:
-    if estimate is None:
-        return Cell(text="–", muted=True, sort="")
-    return Cell(text=numbers.number(estimate), sub=sub, sort=str(estimate.value))
+def _share(estimate: Estimate) -> str:
+    """A share with its interval in at most three decimals."""
+    return numbers.NBSP.join(part for part in _parts(estimate) if part)
+
+
+def _parts(estimate: Estimate) -> tuple[str, str]:
+    """A share and its interval: ``> 0.999`` and not a false 1; an interval cut to three decimals is no narrower."""
+    if numbers.decimals(estimate) <= MOST:
+        return numbers.value(estimate), numbers.interval(estimate)
+    unit = 10.0**-MOST
+    if 1 - unit / 2 <= estimate.value < 1:
+        text = f">{numbers.NBSP}{numbers.plain(1 - unit, MOST)}"
+    elif 0 < estimate.value < unit / 2:
+        text = f"<{numbers.NBSP}{numbers.plain(unit, MOST)}"
+    else:
+        text = numbers.plain(estimate.value, MOST)
+    wider = {
+        "low": None if estimate.low is None else math.floor(estimate.low / unit + 1e-9) * unit,
+        "high": None if estimate.high is None else math.ceil(estimate.high / unit - 1e-9) * unit,
+    }
+    return text, numbers.interval(estimate.model_copy(update=wider), MOST)
 
 
 def _told(pieces: Sequence[Evidence]) -> list[Exhibit]:

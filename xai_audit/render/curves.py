@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from xai_audit.render import axes
 from xai_audit.render.ink import NARROW, SIZE, WIDE, Drawing, dot, drawing, line, path, words
-from xai_audit.render.visible import fitted, name
+from xai_audit.render.visible import advance, fitted, name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 SMALL = 215
 """Units of a picture that stands beside another in the text's width."""
+LABEL = 110
+"""Units beside a picture for the names of its lines."""
+ROWS = 3
+"""Rows that a name may take."""
 SERIES = 7
 """Lines in one picture; the table says how many more there are."""
 
@@ -58,8 +62,10 @@ def _curve(  # noqa: C901, PLR0912  # one picture, top to bottom
 ) -> Markup:
     """``span``: the numbers a shared scale must hold; then the names of lines and axes are left to the grid."""
     lines = observation.series[:SERIES]
-    labels = [name(series.name, 24) for series in lines] if len(lines) > 1 and not span else []
-    right = width - 12 - min(max((len(label) for label in labels), default=0) * 5.8 + 8, 120)
+    labels = (
+        [wrapped(name(series.name, 60), LABEL) for series in lines] if len(lines) > 1 and not span else []
+    )
+    right = width - 12 - (max((_long(row) for label in labels for row in label), default=0.0) + 8)
     ys = span or reach([observation])
     xs = [p.x for s in lines for p in s.points]
     numeric = all(isinstance(x, (int, float)) for x in xs)
@@ -74,6 +80,7 @@ def _curve(  # noqa: C901, PLR0912  # one picture, top to bottom
     def place(x: float | str) -> float:
         return x_axis.at(float(x) if numeric else float(order.index(str(x))))
 
+    deep = 0.0
     marks = [line(44, y_axis.at(t), right, y_axis.at(t), ink="rule", width=0.8) for t in y_axis.ticks]
     marks += [
         words(36, y_axis.at(t) + 4, y_axis.label(t), ink="secondary", anchor="end") for t in y_axis.ticks
@@ -84,13 +91,8 @@ def _curve(  # noqa: C901, PLR0912  # one picture, top to bottom
             for t in x_axis.ticks
         ]
     else:
-        room = (right - 44) / max(len(order), 1) - 4
-        marks += [
-            words(
-                x_axis.at(i), height + 16, fitted(name(x, 40), room, SIZE), ink="secondary", anchor="middle"
-            )
-            for i, x in enumerate(order)
-        ]
+        named, deep = _categories([name(x, 40) for x in order], x_axis, height + 16)
+        marks += named
     if diagonal:
         marks.append(
             line(x_axis.at(0), y_axis.at(0), x_axis.at(1), y_axis.at(1), ink="ink", width=1, dash="4 3")
@@ -117,12 +119,56 @@ def _curve(  # noqa: C901, PLR0912  # one picture, top to bottom
             marks += [dot(x, y, ink=ink, radius=2 if span else 3) for x, y in points]
         if labels and points:
             y = points[-1][1]
-            while any(abs(y - other) < 12 for other in ends):
-                y += 12
-            ends.append(y)
-            marks.append(words(right + 8, y + 4, labels[index], ink="accent" if index == 0 else "secondary"))
+            rows = labels[index]
+            while any(abs(y + 12 * k - other) < 15 for k in range(len(rows)) for other in ends):
+                y += 3
+            ends += [y + 12 * k for k in range(len(rows))]
+            ink = "accent" if index == 0 else "secondary"
+            marks += [words(right + 8, y + 4 + 12 * k, row, ink=ink) for k, row in enumerate(rows)]
     if span:
-        return drawing(width, height + 22, title, marks)
+        return drawing(width, height + 22 + deep, title, marks)
     marks.append(words(0, 12, name(observation.y or "", 60), ink="secondary"))
-    marks.append(words(right, height + 32, name(observation.x, 60), ink="secondary", anchor="end"))
-    return drawing(width, height + 38, title, marks)
+    marks.append(words(right, height + 32 + deep, name(observation.x, 60), ink="secondary", anchor="end"))
+    return drawing(width, max([height + 38 + deep, *(y + 12 for y in ends)]), title, marks)
+
+
+def wrapped(text: str, room: float) -> tuple[str, ...]:
+    """A label in rows that fit a width, at most ROWS of them; what is left over is cut with an ellipsis."""
+    rows: list[str] = []
+    left = text.split(" ")
+    while left and len(rows) < ROWS:
+        taken = 1
+        while taken < len(left) and _long(" ".join(left[: taken + 1])) <= room:
+            taken += 1
+        last = len(rows) == ROWS - 1
+        rows.append(fitted(" ".join(left if last else left[:taken]), room, SIZE))
+        left = left[taken:]
+    return tuple(rows)
+
+
+def _long(text: str) -> float:
+    """About how wide a label is."""
+    return sum(map(advance, text)) * SIZE
+
+
+def _categories(labels: Sequence[str], axis: axes.Axis, top: float) -> tuple[list[Markup], float]:
+    """The names below a categorical axis and how many units deeper than one row they reach.
+
+    Names too long for their place stand in two storeys in turn, where each has twice the room.
+    """
+    room = (axis.right - axis.left) / max(len(labels), 1) - 4
+    storeys = 1 if all(_long(label) <= room for label in labels) else 2
+    each = [wrapped(label, room if storeys == 1 else 2 * room) for label in labels]
+    heights = [
+        max((len(rows) for rows in each[storey::storeys]), default=0) * 12 for storey in range(storeys)
+    ]
+    marks = []
+    for place, rows in enumerate(each):
+        storey = place % storeys
+        y = top + sum(heights[:storey])
+        x = axis.at(place)
+        half = max(map(_long, rows), default=0.0) / 2
+        # The first name of two storeys may reach over the end of its axis, but not out of the picture.
+        x = max(x, half)
+        marks += [words(x, y + 12 * k, row, ink="secondary", anchor="middle") for k, row in enumerate(rows)]
+    return marks, sum(heights) - 12.0

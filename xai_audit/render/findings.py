@@ -80,12 +80,15 @@ def evidence_notes(audit: Audit, identifiers: Iterable[str], *, most: int = SHOW
     each = list(dict.fromkeys(identifiers))
     # A rule may ask for evidence that this run did not make; then there is nothing to lead to.
     known = {piece.id for piece in audit.evidence}
-    notes = [
-        Note(text=name(i, 80), href=f"#{anchor('evidence', i)}" if i in known else "") for i in each[:most]
-    ]
+    notes = [Note(text=read(i), href=f"#{anchor('evidence', i)}" if i in known else "") for i in each[:most]]
     if len(each) > most:
         notes.append(Note(text=f"and {len(each) - most} more in audit.json"))
     return tuple(notes)
+
+
+def read(identifier: str) -> str:
+    """An evidence id as people read it: its parts as they were named, ``tcav/stripes@layer3@zebra``."""
+    return name(unquote(identifier), 80)
 
 
 def by(identifier: str) -> str:
@@ -136,7 +139,7 @@ def judged(audit: Audit, finding: Finding) -> Judged:
         waiver=_waiver(finding),
         evidence=evidence_notes(audit, finding.evidence),
         statements=tuple(asks(key) for key in finding.missing),
-        parts=_parts(finding),
+        parts=_parts(audit, finding),
         kind=kind,
     )
 
@@ -159,11 +162,12 @@ def _quantity(audit: Audit, finding: Finding, part: Part | None) -> str:
     if part.estimate is None:
         return name(part.reason or "", 120)
     words = [part.quantity or part.evidence.partition("/")[0].replace("_", " ")]
-    columns = by(part.evidence)
+    piece = audit.get(part.evidence)
+    # The part of an explainer's id names a check of it; the title says which.
+    columns = by(part.evidence) if piece is None or piece.kind != "explainer" else ""
     if columns and columns not in words[0].split():
         words.append(f"by {columns}")
     others = sum(1 for other in finding.parts if other is not part and other.kind == part.kind)
-    piece = audit.get(part.evidence)
     unit = piece.observation.unit if piece and isinstance(piece.observation, Scalar) else None
     text = f"{' '.join(words)}, {numbers.counted(part.estimate.n, unit)}"
     return f"{text}; {others} more like it" if others and finding.kind in {"fail", "open"} else text
@@ -249,7 +253,14 @@ def _waiver(finding: Finding) -> str:
     return f"Waived by {name(waiver.approver)}, {until}: {prose(waiver.reason)}"
 
 
-def _parts(finding: Finding) -> tuple[Line, ...]:
+def _which(audit: Audit, part: Part) -> str:
+    """What sets a part apart from the others: its columns; of an explainer's check, its whole id."""
+    piece = audit.get(part.evidence)
+    columns = by(part.evidence) if piece is None or piece.kind != "explainer" else ""
+    return columns or read(part.evidence)
+
+
+def _parts(audit: Audit, finding: Finding) -> tuple[Line, ...]:
     """Each piece of evidence a rule looked at, where there is more than one."""
     if len(finding.parts) < 2:
         return ()
@@ -259,7 +270,7 @@ def _parts(finding: Finding) -> tuple[Line, ...]:
         rows.append(
             Line(
                 cells=(
-                    Cell(text=by(part.evidence) or name(part.evidence, 60)),
+                    Cell(text=_which(audit, part)),
                     Cell(
                         text=numbers.joined(name(label, 40) for label in part.between)
                         if part.between

@@ -100,7 +100,8 @@ def leading(tokens: Sequence[Mapping[str, Any]], ways: tuple[str, str]) -> str:
     places = digits(most(tokens))
     said = []
     for way, words in ((1, ways[1]), (-1, ways[0])):
-        own = leaders(tokens, way)[:NAMED]
+        # A word that would print as 0 names nothing.
+        own = [t for t in leaders(tokens, way) if round(abs(phi(t) or 0.0), places)][:NAMED]
         if own:
             each = ", ".join(
                 f"{quoted(t)}{numbers.NBSP}{signed(phi(t) or 0.0, places)}{_interval(t, places)}" for t in own

@@ -181,6 +181,14 @@ def test_a_closed_hierarchy_is_said():
     assert isinstance(found["stability"], Skipped)
 
 
+@pytest.mark.parametrize(("modality", "word"), [("image", "parts"), ("text", "words")])
+def test_readers_are_told_of_parts_and_words(modality, word):
+    one = network_subject() if modality == "image" else text_subject(6)
+    found = observe(METHOD, one, rows=2)
+    assert found["stability"].title.startswith(f"Same order of {word} with other sampled orders")
+    assert found["stability_top5"].title.startswith(f"Same leading {word} with")
+
+
 @pytest.mark.parametrize(
     ("modality", "params", "said"),
     [

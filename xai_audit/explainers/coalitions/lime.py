@@ -204,6 +204,7 @@ def run(subject: Subject, params: LimeParams, context: Context) -> Iterator[Meas
         np.asarray([played.agreed(one) for one in draws]),
         context,
         common,
+        of=players.called(subject),
         what="other draws",
         params={"repetitions": params.seeds},
     )

@@ -166,13 +166,14 @@ def stability(
     context: Context,
     common: Mapping[str, Any],
     *,
+    of: str,
     what: str,
     params: Mapping[str, Any],
 ) -> Iterator[Measured]:
-    """Mean agreement over rows; ``pairs`` holds what ``agreed`` says of each row (rows, 2)."""
+    """Mean agreement over rows; ``pairs`` holds what ``agreed`` says of each row (rows, 2), ``of`` names the parts."""
     for name, title, values, low in (
-        ("stability", f"Same order of players with {what} (mean Spearman correlation)", pairs[:, 0], -1.0),
-        ("stability_top5", f"Same leading players with {what} (mean Jaccard index)", pairs[:, 1], 0.0),
+        ("stability", f"Same order of {of} with {what} (mean Spearman correlation)", pairs[:, 0], -1.0),
+        ("stability_top5", f"Same leading {of} with {what} (mean Jaccard index)", pairs[:, 1], 0.0),
     ):
         yield Measured(
             name=name,

@@ -116,6 +116,11 @@ class Choice:
         return {"players": kinds[self.players], "hidden_by": hidden[self.mask]}
 
 
+def called(subject: Subject) -> str:
+    """What readers call the players: words of a text, parts of a picture."""
+    return "words" if subject.modality == "text" else "parts"
+
+
 def choose(subject: Subject, params: Any, mask: str, *, bag: bool = True, players: str = "") -> Choice:
     """The choice that parameters make for these rows; MethodError where they contradict each other.
 

@@ -61,7 +61,7 @@ def row_of(
         return _told(found.values, np.zeros(count), found.ends[0], 3, 0, none, found.closed)
     if params.method == "exact" and count > MOST_EXACT:
         raise MethodError(
-            f"method: exact asks the model about all coalitions; a row has {count} players, more than {MOST_EXACT}"
+            f"method: exact asks the model about all coalitions; a row has {count} parts, more than {MOST_EXACT}"
         )
     small = count <= EXACT_COLUMNS and 2**count <= budget
     if params.method == "exact" or (params.method == "auto" and small):
@@ -222,7 +222,9 @@ def run(subject: Subject, params: ShapParams, context: Context) -> Iterator[Meas
         kept=kept,
     )
     yield _additivity(found, residual, common)
-    yield from _stability(attributed.joined(done, "agreed")[whole], params, context, common)
+    yield from _stability(
+        attributed.joined(done, "agreed")[whole], players.called(subject), params, context, common
+    )
     yield from attributed.faithfulness(subject, found, context, common, {})
 
 
@@ -245,7 +247,7 @@ def _additivity(
 
 
 def _stability(
-    agreed: NDArray[np.float64], params: ShapParams, context: Context, common: Mapping[str, Any]
+    agreed: NDArray[np.float64], of: str, params: ShapParams, context: Context, common: Mapping[str, Any]
 ) -> Iterator[Measured | Skipped]:
     if params.method == "partition":
         for name in ("stability", "stability_top5"):
@@ -261,6 +263,7 @@ def _stability(
                 "rows of which all coalitions were asked count as 1: nothing is drawn",
             ),
         },
+        of=of,
         what="other sampled orders",
         params={"redraws": params.resamples},
     )
@@ -284,14 +287,14 @@ def _common(
     over = int(((rounds > 0) & (answers > budget + 2)).sum()) if params.permutations is None else 0
     if over:
         said.append(
-            f"{over} rows have so many players that two sampled orders, the fewest that show an error, took more than "
+            f"{over} rows have so many parts that two sampled orders, the fewest that show an error, took more than "
             f"{budget} answers"
         )
     if engines[3]:
         said.append("values are Owen's: they depend on the hierarchy, and another one gives others")
     if closed.any():
         said.append(
-            f"{budget} answers left groups closed in {int((closed > 0).sum())} of {len(closed)} rows (of all players "
+            f"{budget} answers left groups closed in {int((closed > 0).sum())} of {len(closed)} rows (of all parts "
             f"{closed.sum() / counts.sum():.0%}); what a closed group is worth is shared out equally within it"
         )
     about = {

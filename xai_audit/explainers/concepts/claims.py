@@ -141,16 +141,18 @@ class Claims:
         levels = context.levels
         unit = "probability" if self._subject.probabilities else "score"
         what = f"P({label})" if unit == "probability" else f"the score of {label}"
+        place = flow.site or "the output"
         inputs = len(effect.each)
         limits = [_cut(pair) for pair in effect.limits(levels)]
         estimate = context.estimate(effect.value, limits, inputs)
         self._effects[member.name, str(flow.site), of] = effect.value
         t, p, adjusted = self._tested[member.name, flow, of]
         controls = self._controls(one, effect)
+        of_concepts = f"{len(self._members)} concept{'' if len(self._members) == 1 else 's'}"
         family = (
-            f"{len(self._members)} concepts x {len(self._slopes)} pairs of site and class"
+            f"{of_concepts} x {len(self._slopes)} pairs of site and class"
             if len(self._slopes) != 1
-            else f"{len(self._members)} concepts"
+            else of_concepts
         )
         n = len(cross)
         said = {
@@ -179,7 +181,7 @@ class Claims:
         }
         return Measured(
             name=part_name(member.name, flow.site, label),
-            title=f"Change of {what} from the random mean to the mean of {member.name} at {flow.site or 'the output'}",
+            title=f"Difference in {what} between the mean of {member.name} and the random mean at {place}",
             observation=Scalar(estimate=estimate, unit=unit),
             arrays={
                 "vector": one.vector.astype(np.float32),
@@ -306,7 +308,7 @@ class Claims:
         rows = [(name, of) for name in self._members for of in classes]
         unit = "probability" if self._subject.probabilities else "score"
         return Measured(
-            title=f"Change of the class's {unit} from the random mean to the concept mean",
+            title=f"Difference in the class's {unit} between the concept mean and the random mean",
             observation=Matrix(
                 rows=tuple(name if len(classes) == 1 else f"{name}: {self.label(of)}" for name, of in rows),
                 columns=tuple(sites),
