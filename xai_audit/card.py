@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Sequence
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xai_audit import __version__, applying, digest
@@ -141,6 +142,17 @@ def files(subject: Subject) -> dict[str, Any]:
     named = ((f"sets.{name}", rows) for name, rows in sorted(subject.sets.items()))
     found = (*tables, *named)
     return {name: {"path": rows.path, "sha256": rows.sha256} for name, rows in found if rows is not None}
+
+
+def spec_file(spec: Spec) -> dict[str, Any]:
+    """The spec as it lay on disk: its path as seen from here, its digest, and where each key stands in it."""
+    path = Path(spec.file)
+    try:
+        shown = path.resolve().relative_to(Path.cwd().resolve()).as_posix()
+    except ValueError:
+        shown = path.name  # what lies elsewhere on this machine is nobody else's business
+    found = {"path": shown, "places": {key: list(place) for key, place in sorted(spec.places.items())}}
+    return {**found, "sha256": digest.of_file(path)} if path.is_file() else found
 
 
 def _json(value: Any) -> Any:

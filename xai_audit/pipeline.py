@@ -89,7 +89,7 @@ def run(
             debug=options.debug,
         )
         outcome = measure(subject, steps, settings, progress)
-        files = dict(outcome.arrays)
+        files = {**outcome.arrays, "rows.parquet": card.rows_file(subject)}
         evidence = [_publishable(piece, spec, files) for piece in outcome.evidence]
         evidence += _reports(spec)
         about = card.describe(subject, spec)
@@ -110,6 +110,8 @@ def run(
                 "backend": settings.backend,
                 "resumed": outcome.resumed,
                 "files": card.files(subject),
+                "spec": card.spec_file(spec),
+                "rows": digest.of_bytes(files["rows.parquet"]),
                 "steps": {name: round(seconds, 2) for name, seconds in sorted(outcome.seconds.items())},
             },
             spec=published(spec),
@@ -120,7 +122,6 @@ def run(
             findings=verdict.findings,
             not_examined=card.not_examined(spec, subject, evidence),
         )
-        files["rows.parquet"] = card.rows_file(subject)
         _write(folder, made, files, spec.report.formats, progress)
         shutil.rmtree(work, ignore_errors=True)
     return made

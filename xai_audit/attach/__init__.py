@@ -1,0 +1,1 @@
+"""An audit put where people look for it: a model card, a registry, a bill of materials."""

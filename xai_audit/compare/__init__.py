@@ -1,0 +1,1 @@
+"""What changed between two audits, each change with an interval that knows whether the rows are the same."""
