@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xai_audit import __version__, applying, digest
+from xai_audit import __version__, applying, digest, resources
 from xai_audit.loaders.cells import digest_of
 from xai_audit.metrics.grouped import hidden, sizes
 
@@ -177,6 +177,7 @@ def environment() -> dict[str, Any]:
             continue
     return {
         "xai_audit": __version__,
+        "tool": resources.tool_digest(),
         "python": platform.python_version(),
         "system": platform.system(),
         "machine": platform.machine(),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Literal
+
+from xai_audit import digest
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -19,3 +22,24 @@ def folder(name: Literal["templates", "policies"]) -> Path:
         return checkout / name
     message = f"xai-audit is installed without its {name} folder; reinstall it"
     raise FileNotFoundError(message)
+
+
+@functools.cache
+def tool_digest() -> str:
+    """One digest over the program's own files as a wheel holds them; the same in a checkout of the same commit.
+
+    It is that of the canonical JSON of ``[[name, sha256], ...]``, by name.
+    """
+    files = {
+        path.relative_to(_PACKAGE.parent).as_posix(): path
+        for path in _PACKAGE.rglob("*")
+        if path.is_file() and path.suffix != ".pyc" and path.relative_to(_PACKAGE).parts[0] != "_data"
+    }
+    for name in ("templates", "policies"):
+        where = folder(name)
+        files |= {
+            f"xai_audit/_data/{name}/{path.relative_to(where).as_posix()}": path
+            for path in where.rglob("*")
+            if path.is_file()
+        }
+    return digest.of_value([[name, digest.of_file(path)] for name, path in sorted(files.items())])
