@@ -19,8 +19,7 @@ from xai_audit.errors import UnavailableError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-NAME = "audit-log.jsonl"
-"""What the log is called; it stands beside the spec."""
+    from xai_audit.spec import Spec
 
 FIRST = "0" * 64
 """What the first line holds as the digest of the one before it."""
@@ -48,6 +47,11 @@ class Log:
         """The number, from 1, of the first line of which this is said."""
         found = (number for number, entry in enumerate(self.entries, 1) if entry.get(key) == value)
         return next(found, None)
+
+
+def path_of(spec: Spec) -> Path | None:
+    """Where a spec's log is; None where it keeps none, or was made without a file."""
+    return spec.resolve(spec.run.log) if spec.file and spec.run.log else None
 
 
 def read(path: Path) -> Log:

@@ -130,7 +130,7 @@ def run(
 def published(spec: Spec) -> dict[str, Any]:
     """The spec as audit.json keeps it; how the run was carried out stands under ``run``."""
     content = spec.model_dump(mode="json", exclude_none=True)
-    for how in ("jobs", "backend"):
+    for how in ("jobs", "backend", "log"):
         content["run"].pop(how, None)
     return content
 

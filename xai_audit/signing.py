@@ -61,7 +61,7 @@ def signer(path: Path) -> CryptoSigner:
     except (ValueError, _unsupported()) as error:
         raise UnavailableError(f"{path}: {_why(content, error, private=True)}") from None
     public = _known(path, private.public_key())
-    return CryptoSigner(private, public)  # type: ignore[arg-type]
+    return CryptoSigner(private, public)
 
 
 def public_key(path: Path) -> SSlibKey:

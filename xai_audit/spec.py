@@ -308,6 +308,8 @@ class RunOptions(Frozen):
     """Where workers run: processes of this machine."""
     confidence: float = Field(0.95, gt=0.5, lt=1)
     """Level of the intervals shown."""
+    log: str | None = "audit-log.jsonl"
+    """The project's log, relative to the spec: each audit adds a line that holds the digest of the last; null: none."""
 
 
 class Spec(Frozen):

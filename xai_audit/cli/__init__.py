@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("init", "Write a commented spec from a model and a table."),
     "check": ("check", "Tell every mistake in specs at once; run nothing."),
     "run": ("run", "Run the audits that specs ask for."),
+    "freeze": ("freeze", "Fix thresholds and methods before data are opened."),
     "gate": ("gate", "Judge the evidence of an audit again."),
     "render": ("render", "Write the reports of an audit again."),
     "list": ("list_", "List explainers, metrics, policies, formats and loaders."),

@@ -80,6 +80,7 @@ _PATHS = (
     ("data", "sets", "*", "labels"),
     ("data", "sensitive", "*", "file"),
     ("policies", "*"),
+    ("run", "log"),
 )
 """Where a spec holds a path."""
 

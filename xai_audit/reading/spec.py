@@ -33,14 +33,18 @@ TOP = (
 """The keys of a spec, in the order they are written."""
 
 
-def read_spec(path: str | Path, overrides: Sequence[str] = ()) -> Spec:
+def read_spec(path: str | Path, overrides: Sequence[str] = (), *, files: bool = True) -> Spec:
     """The audit that a file asks for; ``overrides`` are ``key.path=value`` as given to ``--set``.
+
+    Without ``files`` the model and the data need not be there yet; nothing in them is looked at.
 
     Raises:
         SpecError: with every mistake in the file, in what it extends and in the overrides, each at its place.
     """
     mistakes: list[Mistake] = []
-    spec = _read(Path(path), overrides, mistakes)
+    spec = _read(Path(path), overrides, mistakes, files=files)
+    if not files:
+        mistakes = [mistake for mistake in mistakes if not mistake.missing or spec is None]
     if mistakes or spec is None:
         raise SpecError(sorted(mistakes))
     return spec
@@ -60,7 +64,7 @@ def read_specs(paths: Sequence[str | Path], overrides: Sequence[str] = ()) -> li
     return specs
 
 
-def _read(path: Path, overrides: Sequence[str], mistakes: list[Mistake]) -> Spec | None:
+def _read(path: Path, overrides: Sequence[str], mistakes: list[Mistake], *, files: bool) -> Spec | None:
     root = extended(path, mistakes)
     changed: dict[str, Any] = {}
     for override in overrides:
@@ -80,10 +84,12 @@ def _read(path: Path, overrides: Sequence[str], mistakes: list[Mistake]) -> Spec
     if version is not None and (version.kind != "number" or version.value != 1):
         what = f"version: this program reads version 1, not {shown(version.raw)}"
         mistakes.append(version.place.mistake(what))
-    return _spec(root, path, changed, mistakes)
+    return _spec(root, path, changed, mistakes, files=files)
 
 
-def _spec(root: Node, path: Path, changed: dict[str, Any], mistakes: list[Mistake]) -> Spec | None:
+def _spec(
+    root: Node, path: Path, changed: dict[str, Any], mistakes: list[Mistake], *, files: bool
+) -> Spec | None:
     system, model, data = (root.get(key) for key in ("system", "model", "data"))
     report, run = root.get("report"), root.get("run")
     explainers = named.uses(root.get("explainers"), "explainer", mistakes)
@@ -98,7 +104,7 @@ def _spec(root: Node, path: Path, changed: dict[str, Any], mistakes: list[Mistak
     }
     primary = named.primary(metrics, root.get("metrics"), mistakes)
     checks.together(root, (*explainers, *metrics), mistakes)
-    if mistakes:
+    if any(files or not mistake.missing for mistake in mistakes) or None in parts.values():
         return None
     return Spec(
         **parts,
