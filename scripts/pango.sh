@@ -1,6 +1,6 @@
 #!/bin/sh
-# Install Pango, which WeasyPrint draws PDF with, where it is missing and we may; else print the one line to run.
-if .venv/bin/python -c 'import weasyprint' 2>/dev/null; then exit 0; fi
+# Install Pango and HarfBuzz-Subset, which WeasyPrint draws PDF with, where one is missing and we may; else print the line to run.
+if .venv/bin/python -c 'from weasyprint.text.ffi import harfbuzz_subset as there; assert there' 2>/dev/null; then exit 0; fi
 try() {
   if [ "$(id -u)" = 0 ]; then "$@"; elif sudo -n true 2>/dev/null; then sudo -n "$@"; else echo "PDF needs Pango. Run: sudo $*"; return 0; fi
 }

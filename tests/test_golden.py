@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from xai_audit import audit, digest, pipeline
+from xai_audit import audit, digest, judged, pipeline
 from xai_audit.audit import Audit
 from xai_audit.evidence import Evidence, Group
 from xai_audit.judge import exit_code
@@ -47,7 +47,7 @@ def made(folder: Path) -> Audit:
 
 def judged(made: Audit, day: date) -> Audit:
     digests = [str(rules["sha256"]) for rules in made.policies]
-    return pipeline.judge_again(made, list(zip(pipeline.policies_of(made), digests, strict=True)), day)
+    return judged.again(made, list(zip(judged.policies_of(made), digests, strict=True)), day)
 
 
 def test_there_is_one_of_each_shape_so_far() -> None:

@@ -7,16 +7,15 @@ import json
 import shutil
 import socket
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xai_audit import applying, audit, card, catalog, digest, records
+from xai_audit import applying, audit, card, catalog, digest, judged
 from xai_audit.audit import Audit
 from xai_audit.errors import UnavailableError
 from xai_audit.evidence import Evidence
-from xai_audit.judge import judge
 from xai_audit.measure import Progress, Settings, Step, measure
 from xai_audit.policy import Policy, as_applied
 from xai_audit.render import FILES, missing_for, renderers
@@ -25,7 +24,6 @@ from xai_audit.spec import Spec
 if TYPE_CHECKING:
     from xai_audit.applying import Task
     from xai_audit.method import Method
-    from xai_audit.verdict import Verdict
 
 
 DEFAULT_METRICS = {
@@ -33,9 +31,6 @@ DEFAULT_METRICS = {
     "regression": ("mean_absolute_error", "root_mean_squared_error", "r2"),
 }
 """Measured where the spec names no metric."""
-
-ROWS = {"image": "pictures", "text": "texts"}
-"""What messages call rows that are not people's cells in a table."""
 
 ALWAYS = ("prevalence", "selection_rate")
 """Measured in every classification audit beside what is asked, since the report compares groups by them."""
@@ -94,7 +89,7 @@ def run(
         evidence += _reports(spec)
         about = card.describe(subject, spec)
         progress.stage("judge")
-        verdict, recorded = decide(
+        verdict, recorded = judged.decide(
             spec, policies, evidence, about, today=started.date(), started=started.date()
         )
         made = Audit(
@@ -165,60 +160,6 @@ def plan(spec: Spec, policies: Sequence[Policy], task: Task) -> list[Step]:
 def _applies(method: Method[Any], task: Task) -> bool:
     other = "regression" if task == "classification" else "classification"
     return other not in method.needs and not (task == "regression" and "binary" in method.needs)
-
-
-def decide(
-    spec: Spec,
-    policies: Sequence[tuple[Policy, str]],
-    evidence: Sequence[Evidence],
-    about: dict[str, Any],
-    *,
-    today: datetime.date,
-    started: datetime.date,
-    fixed: Collection[str] | None = None,
-) -> tuple[Verdict, tuple[Evidence, ...]]:
-    """The verdict, and what the run itself knows (records), which rules may read.
-
-    ``fixed`` are the fingerprints of the policies that the run was made with, where others are judged by.
-    """
-    rules = [policy for policy, _ in policies]
-    measured = [piece for piece in evidence if piece.kind != "record" or piece.method == "report"]
-    if spec.data.features is None:
-        # Which columns are inputs was found when loading; rules on sensitive inputs need to know.
-        inputs = tuple(column["name"] for column in about["columns"])
-        spec = spec.model_copy(update={"data": spec.data.model_copy(update={"features": inputs})})
-    spec = spec.model_copy(update={"rows_are": ROWS.get(about.get("modality", ""), "people")})
-    recorded = records.observe(spec, rules, measured, about, started=started, fixed=fixed)
-    return judge(rules, (*measured, *recorded), spec, today=today), tuple(recorded)
-
-
-def judge_again(made: Audit, policies: Sequence[tuple[Policy, str]], today: datetime.date) -> Audit:
-    """A saved audit under these policies, without the model; nothing is written."""
-    spec = Spec.model_validate(made.spec)
-    started = datetime.datetime.fromisoformat(made.run["started"]).date()
-    fixed = [records.fingerprint(policy) for policy in policies_of(made)]
-    verdict, recorded = decide(
-        spec, policies, made.evidence, made.subject, today=today, started=started, fixed=fixed
-    )
-    kept = [piece for piece in made.evidence if piece.kind != "record" or piece.method == "report"]
-    return made.model_copy(
-        update={
-            "outcome": verdict.outcome,
-            "reasons": verdict.reasons,
-            "counts": verdict.counts,
-            "findings": verdict.findings,
-            "policies": tuple(as_applied(policy, sha256) for policy, sha256 in policies),
-            "evidence": tuple(sorted((*kept, *recorded), key=lambda piece: piece.id)),
-        }
-    )
-
-
-def policies_of(made: Audit) -> list[Policy]:
-    """The policies an audit was judged by, as it keeps them."""
-    return [
-        Policy.model_validate({key: value for key, value in rules.items() if key != "sha256"})
-        for rules in made.policies
-    ]
 
 
 def render(made: Audit, folder: Path, formats: Sequence[str], progress: Stage | None = None) -> list[Path]:

@@ -20,6 +20,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("run", "Run the audits that specs ask for."),
     "freeze": ("freeze", "Fix thresholds and methods before data are opened."),
     "gate": ("gate", "Judge the evidence of an audit again."),
+    "sign": ("sign", "Sign an audit."),
+    "verify": ("verify", "Make every number, rule and page of an audit again."),
     "render": ("render", "Write the reports of an audit again."),
     "list": ("list_", "List explainers, metrics, policies, formats and loaders."),
     "schema": ("schema", "Print the JSON Schema of a spec, a policy or audit.json."),
@@ -28,7 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 """Each command's module in this package and its line in --help."""
 
-LATER = ("plan", "compare", "verify", "attach", "explain", "neurons", "selftest")
+LATER = ("plan", "compare", "attach", "explain", "neurons", "selftest")
 """Commands that are reserved and not built."""
 
 EPILOG = """\b

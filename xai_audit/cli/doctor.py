@@ -157,6 +157,8 @@ def _pango() -> Looked:
         weasyprint = importlib.import_module("weasyprint")
         ffi = importlib.import_module("weasyprint.text.ffi")
         number = int(ffi.pango.pango_version())
+        if ffi.harfbuzz_subset is None:
+            raise OSError("HarfBuzz-Subset is not there")  # noqa: TRY301  # told like the rest of them
     except ImportError:
         return Looked(
             "Pango", "optional", "WeasyPrint is not installed; pip install weasyprint; no PDF is written"

@@ -18,7 +18,11 @@ import click
     help="Sign with this private key (ed25519 or ECDSA); without one the freeze is unsigned and says so.",
 )
 @click.option(
-    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key of the spec before it is fixed."
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a key of the spec before it is fixed.",
 )
 def command(spec_file: str, keys: tuple[Path, ...], overrides: tuple[str, ...]) -> None:
     """Fix a spec's methods, data settings and thresholds, before any data are opened.
@@ -37,7 +41,9 @@ def command(spec_file: str, keys: tuple[Path, ...], overrides: tuple[str, ...]) 
     policies = read_policies(spec.policies, Path(spec.file).parent)
     path = freezing.beside(spec.file)
     if path.exists():
-        what = "is there and is not replaced; keep it, or move it away and say why in the project's own records"
+        what = (
+            "is there and is not replaced; keep it, or move it away and say why in the project's own records"
+        )
         raise UnavailableError(f"{path}: {what}")
     signers = [signing.signer(key) for key in keys]
     created = datetime.datetime.now(datetime.UTC).replace(microsecond=0).isoformat()

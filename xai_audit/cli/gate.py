@@ -33,7 +33,7 @@ def command(
     """Judge a saved audit again, without its model, and exit with the outcome. Writes nothing."""
     import datetime
 
-    from xai_audit import audit, judge, pipeline
+    from xai_audit import audit, judge, judged
     from xai_audit.errors import Mistake, SpecError
     from xai_audit.reading import read_policies
     from xai_audit.render import terminal
@@ -47,14 +47,14 @@ def command(
     else:
         try:
             kept = [str(rules["sha256"]) for rules in made.policies]
-            policies = list(zip(pipeline.policies_of(made), kept, strict=True))
+            policies = list(zip(judged.policies_of(made), kept, strict=True))
         except ValueError as error:
             raise SpecError(
                 [Mistake(str(folder / "audit.json"), 0, 0, f"its policies cannot be read: {error}")]
             ) from None
-    judged = pipeline.judge_again(made, policies, datetime.datetime.now(datetime.UTC).date())
+    again = judged.again(made, policies, datetime.datetime.now(datetime.UTC).date())
     if as_json:
-        click.echo(terminal.line(judged, str(folder)))
+        click.echo(terminal.line(again, str(folder)))
     elif not quiet:
-        click.echo(terminal.summary(judged, folder=str(folder)))
-    context.exit(judge.exit_code(judged.outcome))
+        click.echo(terminal.summary(again, folder=str(folder)))
+    context.exit(judge.exit_code(again.outcome))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from markupsafe import Markup
 
+from xai_audit import digest
 from xai_audit.errors import UnavailableError
 from xai_audit.render import fonts, palette, pictures
 from xai_audit.render.html import page, source
@@ -30,10 +31,28 @@ def missing() -> str | None:
     if lacking:
         return lacking
     try:
-        import weasyprint  # noqa: F401
+        from weasyprint.text.ffi import harfbuzz_subset
     except (ImportError, OSError) as error:
         return f"{INSTALL} ({str(error).splitlines()[0][:120]})"
+    if harfbuzz_subset is None:
+        # WeasyPrint would fall back on another way to cut fonts, and warn of it.
+        return f"{INSTALL} (HarfBuzz-Subset is missing)"
     return None
+
+
+def drawn_with() -> dict[str, str]:
+    """What decides the bytes of a PDF beside the program and audit.json: WeasyPrint and its libraries, and the fonts."""
+    from importlib import metadata
+
+    from weasyprint.text.ffi import pango
+
+    faces = digest.joined(digest.of_bytes(fonts.content(face)) for face in fonts.FACES)
+    return {
+        "weasyprint": metadata.version("weasyprint"),
+        "pydyf": metadata.version("pydyf"),
+        "pango": str(pango.pango_version()),
+        "fonts": faces,
+    }
 
 
 def render(audit: Audit) -> bytes:

@@ -1,0 +1,139 @@
+"""``xai-audit verify``: hold an audit to its own evidence, without its model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from xai_audit.audit import Audit
+    from xai_audit.verify import Topic
+    from xai_audit.verify.checks import Check
+
+SIGNS = {"holds": "●", "broken": "■", "unchecked": "▲"}
+TOLD = 20
+"""Lines of one kind on the screen; --json has them all."""
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option(
+    "--key", "keys", multiple=True, type=click.Path(path_type=Path), metavar="PUB.pem",
+    help="A public key whose signature must be there and hold; may be given more than once.",
+)  # fmt: skip
+@click.option(
+    "--policy", "names", multiple=True, metavar="P",
+    help="A policy that the audit must have applied; those shipped are always compared.",
+)  # fmt: skip
+@click.option(
+    "--log", "log_file", type=click.Path(path_type=Path), metavar="FILE",
+    help="The project's log, audit-log.jsonl beside its spec.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print every check as JSON.")
+@click.option("--quiet", is_flag=True, help="Print nothing; the exit code tells.")
+@click.pass_context
+def command(
+    context: click.Context,
+    folder: Path,
+    keys: tuple[Path, ...],
+    names: tuple[str, ...],
+    log_file: Path | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Make every number, rule and page of an audit again from its folder, and say what does not hold.
+
+    Exits with 0 where all of it holds, 1 where something does not, 3 where something could not be checked.
+    """
+    from xai_audit import audit, signing, verify
+
+    known = _policies(names)
+    topics = list(
+        verify.verify(folder, keys=[signing.public_key(key) for key in keys], policies=known, log=log_file)
+    )
+    made = None if any(topic.name == "rules" for topic in topics) is False else audit.read(folder)
+    if as_json:
+        click.echo(_json(topics))
+    elif not quiet:
+        for line in _lines(folder, topics, made, keys=keys, log=log_file):
+            click.echo(line)
+    context.exit(verify.exit_code(topics))
+
+
+def _policies(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The shipped policies and those named, as audit.json keeps them, by id."""
+    from xai_audit import resources
+    from xai_audit.policy import as_applied
+    from xai_audit.reading import read_policies
+
+    shipped = sorted(path.stem for path in resources.folder("policies").glob("*.yaml"))
+    read = [*read_policies(shipped, Path()), *read_policies(names, Path())]
+    return {policy.id: as_applied(policy, sha256) for policy, sha256 in read}
+
+
+def _json(topics: Sequence[Topic]) -> str:
+    import json
+
+    from xai_audit import verify
+
+    said = [
+        {"topic": topic.name, "kind": one.kind, "subject": one.subject, "what": one.what}
+        for topic in topics
+        for one in topic.checks
+    ]
+    return json.dumps({"exit_code": verify.exit_code(topics), "checks": said}, indent=1, ensure_ascii=False)
+
+
+def _lines(
+    folder: Path,
+    topics: Sequence[Topic],
+    made: Audit | None,
+    *,
+    keys: Sequence[Path],
+    log: Path | None,
+) -> Iterator[str]:
+    from xai_audit import verify
+    from xai_audit.render.visible import visible
+
+    word = {0: "HOLDS", 1: "BROKEN", 3: "NOT ALL CHECKED"}[verify.exit_code(topics)]
+    yield f"{word}  {visible(str(folder))}"
+    for topic in topics:
+        if not topic.checks:
+            continue
+        counts = ", ".join(
+            f"{topic.count(kind):,} {told}"
+            for kind, told in (("holds", "hold"), ("broken", "do not hold"), ("unchecked", "not checked"))
+            if topic.count(kind)
+        )
+        yield f"  {topic.name:<13} {counts}"
+        for kind in ("broken", "unchecked"):
+            yield from _some([one for one in topic.checks if one.kind == kind])
+        if topic.name in ("signature", "log", "freeze"):
+            yield from _some([one for one in topic.checks if one.kind == "holds"])
+    yield f"  Recomputing shares with the program that made it: {verify.SHARED}."
+    yield from _untold(made, keys=keys, log=log)
+
+
+def _some(checks: Sequence[Check]) -> Iterator[str]:
+    from xai_audit.render.visible import visible
+
+    for one in checks[:TOLD]:
+        yield f"    {SIGNS[one.kind]} {visible(one.subject)}: {visible(one.what)}"
+    if len(checks) > TOLD:
+        yield f"    and {len(checks) - TOLD:,} more; --json tells all"
+
+
+def _untold(made: Audit | None, *, keys: Sequence[Path], log: Path | None) -> Iterator[str]:
+    """What nobody can know from the folder alone."""
+    if made is None:
+        return
+    if not keys:
+        yield "  Without --key, whoever can write the folder could have written another whole one."
+    yield "  Without --model, a whole audit of another model cannot be told from this one."
+    kept = made.run.get("log")
+    if log is None and kept:
+        yield f"  The project's log was not looked at: --log {kept.get('path')}."
