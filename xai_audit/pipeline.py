@@ -16,6 +16,7 @@ from xai_audit import applying, audit, card, catalog, digest, records
 from xai_audit.audit import Audit
 from xai_audit.errors import UnavailableError
 from xai_audit.evidence import Evidence
+from xai_audit.folder import alone, put
 from xai_audit.judge import judge
 from xai_audit.measure import Progress, Settings, Step, measure
 from xai_audit.policy import Policy, as_applied
@@ -68,8 +69,8 @@ def run(
     progress = progress or Stage()
     started = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
     clock = time.perf_counter()
-    with audit.alone(folder):
-        work = folder / ".work"
+    with alone(folder):
+        work = folder / audit.WORK
         if not options.resume:
             shutil.rmtree(work, ignore_errors=True)
         from xai_audit.loaders import load
@@ -221,35 +222,37 @@ def policies_of(made: Audit) -> list[Policy]:
     ]
 
 
-def render(made: Audit, folder: Path, formats: Sequence[str], progress: Stage | None = None) -> list[Path]:
-    """Write the reports of an audit; the paths written."""
+def render(made: Audit, formats: Sequence[str], progress: Stage | None = None) -> dict[str, bytes]:
+    """The reports of an audit, by their names in its folder."""
     progress = progress or Stage()
-    written = []
+    pages = {}
     for name in formats:
         progress.stage(name)
-        path = folder / FILES[name]
-        audit.write(path, renderers[name](made))
-        written.append(path)
-    return written
+        pages[FILES[name]] = renderers[name](made)
+    return pages
+
+
+def write_pages(folder: Path, formats: Sequence[str] = ()) -> list[Path]:
+    """Write the reports of a saved audit again (those of its spec where none is named); the paths written."""
+    with alone(folder):
+        made = audit.read(folder)
+        asked = list(formats) or ["summary", *made.spec["report"]["formats"]]
+        check_formats(asked)
+        pages = render(made, asked)
+        put(folder, {**pages, "manifest.json": audit.manifest_file(folder, pages)})
+    return [folder / name for name in pages]
 
 
 def _write(
-    folder: Path, made: Audit, files: dict[str, bytes], formats: Sequence[str], progress: Stage
+    folder: Path, made: Audit, arrays: dict[str, bytes], formats: Sequence[str], progress: Stage
 ) -> None:
-    kept = folder / "evidence"
-    for name in sorted(files):
-        audit.write(kept / name, files[name])
-    for stale in kept.iterdir():
-        if stale.name not in files:
-            stale.unlink()
-    audit.write(folder / "audit.json", made.to_json().encode())
+    files = {f"evidence/{name}": content for name, content in arrays.items()}
+    files["audit.json"] = made.to_json().encode()
     possible = [name for name in formats if missing_for(name) is None]
-    for name in FILES.keys() - {"summary", *possible}:
-        (folder / FILES[name]).unlink(
-            missing_ok=True
-        )  # a report of an earlier audit must not stand beside this one
-    render(made, folder, ["summary", *(name for name in possible if name != "summary")], progress)
-    audit.write_manifest(folder)
+    files |= render(made, ["summary", *(name for name in possible if name != "summary")], progress)
+    stale = [name for name in audit.written(folder) if name not in files]
+    files["manifest.json"] = audit.manifest_file(folder, files, stale)
+    put(folder, files, stale)
 
 
 def _reports(spec: Spec) -> list[Evidence]:

@@ -63,6 +63,7 @@ def command(
     from xai_audit import audit, judge, pipeline
     from xai_audit.cli.progress import shown
     from xai_audit.errors import UnavailableError
+    from xai_audit.folder import left, unfinished
     from xai_audit.reading import read_policies, read_specs
     from xai_audit.render import terminal
 
@@ -74,7 +75,7 @@ def command(
     done: list[tuple[str, Audit]] = []
     folders = _folders(out, specs)
     for (spec, policies), folder in zip(with_policies, folders, strict=True):
-        if (folder / ".work").is_dir() and not resume and not quiet:
+        if unfinished(folder) and not resume and not quiet:
             click.echo(
                 f"{folder}: an unfinished run is discarded; --resume would have gone on with it", err=True
             )
@@ -88,6 +89,9 @@ def command(
             click.echo(str(error), err=True)
             worst = "error"
             continue
+        except KeyboardInterrupt:
+            click.echo(f"{folder}: {left(folder)}", err=True)
+            raise
         for piece in made.evidence:
             if piece.method == "report" and piece.status == "skipped" and not quiet:
                 click.echo(f"{folder}: {piece.title.lower()} was not written: {piece.reason}", err=True)
