@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
-from xai_audit import audit
+from xai_audit import audit, digest
 from xai_audit.errors import UnavailableError
 
 
@@ -42,26 +42,6 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert [entry.name for entry in tmp_path.iterdir()] == ["x"]
 
 
-def _try(folder: str, answer) -> None:
-    try:
-        with audit.alone(Path(folder)):
-            answer.put("held")
-    except UnavailableError as error:
-        answer.put(str(error))
-
-
-def test_two_runs_into_one_folder_refuse_each_other(tmp_path: Path) -> None:
-    spawn = multiprocessing.get_context("spawn")
-    answer = spawn.Queue()
-    with audit.alone(tmp_path):
-        other = spawn.Process(target=_try, args=(str(tmp_path), answer))
-        other.start()
-        assert "another run is writing here" in answer.get(timeout=60)
-        other.join()
-    with audit.alone(tmp_path):
-        pass
-
-
 def test_reading_what_is_not_there_or_not_an_audit(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="there is no audit here"):
         audit.read(tmp_path)
@@ -75,7 +55,34 @@ def test_the_manifest_names_every_file_but_itself_and_is_unsigned(tmp_path: Path
     (tmp_path / "evidence" / "a.npz").write_bytes(b"a")
     (tmp_path / "audit.json").write_bytes(b"{}")
     (tmp_path / ".lock").write_bytes(b"")
-    audit.write_manifest(tmp_path)
-    content = json.loads((tmp_path / "manifest.json").read_text())
+    content = json.loads(audit.manifest_file(tmp_path, {}))
     assert sorted(content["files"]) == ["audit.json", "evidence/a.npz"]
     assert content["signed"] is False
+
+
+def test_the_manifest_is_of_the_folder_as_it_will_be(tmp_path: Path) -> None:
+    for name in ("old.npz", "kept.txt"):
+        (tmp_path / name).write_bytes(b"old")
+    told = audit.manifest(tmp_path, {"audit.json": b"{}", "manifest.json": b""}, ["old.npz"])["files"]
+    assert told == {"audit.json": digest.of_bytes(b"{}"), "kept.txt": digest.of_bytes(b"old")}
+
+
+def test_the_files_of_an_audit_are_known_by_their_names(tmp_path: Path) -> None:
+    (tmp_path / "evidence" / "folder").mkdir(parents=True)
+    ours = ["audit.json", "report.pdf", f"evidence/{'0' * 64}.npz", "evidence/rows.parquet"]
+    for name in (*ours, "notes.txt", "evidence/notes.txt"):
+        (tmp_path / name).write_bytes(b"")
+    assert sorted(audit.written(tmp_path)) == sorted(ours)
+
+
+def test_while_a_journal_stands_nothing_is_read(tmp_path: Path) -> None:
+    (tmp_path / "audit.json").write_bytes(b"{}")
+    (tmp_path / ".work").mkdir()
+    (tmp_path / audit.JOURNAL).write_bytes(b"{}")
+    with pytest.raises(UnavailableError, match="a write was interrupted .* xai-audit render .* finishes it"):
+        audit.read(tmp_path)
+    # One that is under way is waited for.
+    timer = threading.Timer(0.2, (tmp_path / audit.JOURNAL).unlink)
+    timer.start()
+    audit.settled(tmp_path, patience=30)
+    timer.join()

@@ -1,27 +1,36 @@
-"""One run's folder: all that was asked, seen and judged, read and written atomically."""
+"""One run's audit.json and manifest: all that was asked, seen and judged, read whole and written whole."""
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import json
 import os
+import re
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ConfigDict, Field, ValidationError
 
 from xai_audit import digest
-from xai_audit.errors import UnavailableError
+from xai_audit.errors import UnavailableError, UnwrittenError
 from xai_audit.evidence import Evidence, Frozen
 from xai_audit.verdict import Counts, Finding, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Mapping
 
 SCHEMA = "xai-audit/audit/1"
 PUBLISHABLE = ("audit.json", "report.html", "report.pdf", "summary.md")
 """Files without a person's row; evidence/ is restricted."""
+
+_OF_EVIDENCE = re.compile(r"rows\.parquet|[0-9a-f]{64}\.[a-z]+")
+
+WORK = ".work"
+"""Below a folder: the finished pieces of an unfinished run, and new files before they are put in place."""
+JOURNAL = f"{WORK}/commit.json"
+"""While this stands, files of two audits may lie side by side; see :mod:`xai_audit.folder`."""
 
 
 class Audit(Frozen):
@@ -66,6 +75,7 @@ class Audit(Frozen):
 
 def read(folder: Path) -> Audit:
     """The audit in a folder; UnavailableError where there is none that can be read."""
+    settled(folder)
     path = folder / "audit.json"
     try:
         return Audit.model_validate_json(path.read_text(encoding="utf-8"))
@@ -82,8 +92,25 @@ def read(folder: Path) -> Audit:
         raise UnavailableError(message) from None
 
 
+def settled(folder: Path, patience: float = 1.0) -> None:
+    """UnavailableError where a write into a folder was interrupted among its files; one under way is waited for."""
+    deadline = time.monotonic() + patience
+    while (folder / JOURNAL).exists():
+        if time.monotonic() > deadline:
+            message = (
+                f"{folder}: a write was interrupted while its files were put in place; "
+                f"xai-audit render {folder} finishes it, and so does xai-audit run --resume"
+            )
+            raise UnavailableError(message)
+        time.sleep(0.05)
+
+
 def write(path: Path, content: bytes) -> None:
-    """Put content at path at once or not at all; UnavailableError where the disk is full or the folder closed."""
+    """Put content at path at once or not at all, on disk when this returns.
+
+    Raises:
+        UnwrittenError: where the disk is full or the folder closed; what was at path is unchanged.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -97,49 +124,64 @@ def write(path: Path, content: bytes) -> None:
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
+        sync(path.parent)
     except OSError as error:
         message = f"{path}: cannot be written: {error.strerror or error}"
-        raise UnavailableError(message) from None
+        raise UnwrittenError(message) from None
 
 
-@contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Hold a folder for one run; a second run into it is refused."""
+def sync(folder: Path) -> None:
+    """Have a folder's names on disk, where the system can."""
+    if os.name == "nt":
+        return  # Windows opens no folder; its file system journals names by itself
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("a")
+        handle = os.open(folder, os.O_RDONLY)
+    except PermissionError:
+        return  # a folder that may be written into and not be listed
+    try:
+        os.fsync(handle)
     except OSError as error:
-        message = f"{folder}: cannot be written: {error.strerror or error}"
-        raise UnavailableError(message) from None
-    with lock:
-        try:
-            import fcntl
-
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:
-            pass  # no advisory locks on Windows; atomic replacement still keeps every file whole
-        except OSError:
-            message = f"{folder}: another run is writing here; wait for it, or give another folder with -o"
-            raise UnavailableError(message) from None
-        try:
-            yield
-        finally:
-            (folder / ".lock").unlink(missing_ok=True)
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            raise
+        # Some network file systems take no fsync of a folder.
+    finally:
+        os.close(handle)
 
 
-def manifest(folder: Path) -> dict[str, Any]:
-    """The sha256 of every file of a folder, but for the manifest itself and files that begin with a dot."""
-    files = {
-        path.relative_to(folder).as_posix(): digest.of_file(path)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-        and path.name != "manifest.json"
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+def written(folder: Path) -> list[str]:
+    """The files of an audit that are in a folder, by their paths in it; what else lies there is the user's."""
+    evidence = (path for path in (folder / "evidence").glob("*") if _OF_EVIDENCE.fullmatch(path.name))
+    found = (*(folder / name for name in (*PUBLISHABLE, "attestation.json", "freeze.json")), *evidence)
+    return [path.relative_to(folder).as_posix() for path in found if path.is_file() or path.is_symlink()]
+
+
+def manifest(
+    folder: Path,
+    files: Mapping[str, bytes] | None = None,
+    stale: Collection[str] = (),
+    *,
+    signed: bool = False,
+) -> dict[str, Any]:
+    """The sha256 of every file of a folder, but for the manifest, its signature and files that begin with a dot.
+
+    As it will be once ``files`` (by their paths in the folder) are put in place and ``stale`` are gone.
+    """
+    new = files or {}
+    there = {
+        path.relative_to(folder).as_posix(): path
+        for path in folder.rglob("*")
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     }
-    return {"schema": "xai-audit/manifest/1", "signed": False, "files": files}
+    digests = {name: digest.of_file(path) for name, path in there.items() if name not in {*new, *stale}}
+    digests |= {name: digest.of_bytes(content) for name, content in new.items()}
+    for name in ("manifest.json", "attestation.json"):
+        digests.pop(name, None)
+    return {"schema": "xai-audit/manifest/1", "signed": signed, "files": dict(sorted(digests.items()))}
 
 
-def write_manifest(folder: Path) -> None:
-    """Write manifest.json, unsigned and saying so."""
-    text = json.dumps(manifest(folder), sort_keys=True, indent=1, ensure_ascii=False) + "\n"
-    write(folder / "manifest.json", text.encode())
+def manifest_file(
+    folder: Path, files: Mapping[str, bytes], stale: Collection[str] = (), *, signed: bool = False
+) -> bytes:
+    """The bytes of manifest.json, as :func:`manifest` gives it."""
+    content = manifest(folder, files, stale, signed=signed)
+    return (json.dumps(content, sort_keys=True, indent=1, ensure_ascii=False) + "\n").encode()

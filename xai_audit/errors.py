@@ -3,7 +3,8 @@
 AuditError                 told in one line, never as a traceback
 ├── SpecError              exit 2: the spec, the policy or the command line is wrong
 │                          (carries every mistake of the run, each with its place)
-├── UnavailableError       exit 4: a file is missing, unreadable, not of its digest; disk full
+├── UnavailableError       exit 4: a file is missing, unreadable, not of its digest
+│   └── UnwrittenError     a file cannot be written: the disk is full, the folder closed or in use
 └── MethodError            a method cannot go on; recorded as evidence, never raised to the user
     └── UnmetNeedError     a method lacks what it needs; recorded as skipped
 """
@@ -53,7 +54,11 @@ class SpecError(AuditError):
 
 
 class UnavailableError(AuditError):
-    """A file or a folder is missing, unreadable, full or not of the declared digest."""
+    """A file or a folder is missing, unreadable or not of the declared digest."""
+
+
+class UnwrittenError(UnavailableError):
+    """A file cannot be written: the disk is full, the folder closed or in use. It ends a run wherever it comes up."""
 
 
 class MethodError(AuditError):

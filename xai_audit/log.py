@@ -78,16 +78,28 @@ def read(path: Path) -> Log:
     return Log(tuple(entries), tuple(heads), cut)
 
 
+def ready(path: Path) -> Log:
+    """The log, found whole and in a folder that can be written; UnavailableError where it is not.
+
+    Asked before a run measures anything, so that hours of work are not lost to it.
+    """
+    found = read(path)
+    if found.broken:
+        why = "the log was changed after it was written: keep it as it is, and name another with run.log"
+        raise UnavailableError(f"{found.broken}; {why}")
+    if not os.access(path.parent, os.W_OK):
+        why = "its folder cannot be written; `run: {log: null}` keeps none"
+        raise UnavailableError(f"{path}: {why}")
+    return found
+
+
 def append(path: Path, entry: Mapping[str, Any]) -> str:
     """Add a line, and give its digest; nothing where a line already tells of the same audit or freeze.
 
     UnavailableError where the log is broken or cannot be written; two processes wait for each other.
     """
     with _held(path):
-        log = read(path)
-        if log.broken:
-            why = "the log was changed after it was written"
-            raise UnavailableError(f"{log.broken}; {why}: keep it as it is, and name another with run.log")
+        log = ready(path)
         for key in ("audit", "freeze"):
             number = log.find(key, entry[key]) if key in entry else None
             if number is not None:

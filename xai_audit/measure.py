@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from xai_audit import audit, digest
-from xai_audit.errors import MethodError, UnmetNeedError
+from xai_audit.errors import MethodError, UnmetNeedError, UnwrittenError
 from xai_audit.evidence import LEVELS, Estimate, Evidence, Sampling, identifier
 from xai_audit.method import PIECE, Method, Piece, Skipped
 from xai_audit.rungs import held, rung
@@ -136,6 +136,8 @@ def _observed(
         yield record(step.name, status="skipped", reason=str(error))
     except MemoryError:
         yield record(step.name, status="failed", reason="ran out of memory")
+    except UnwrittenError:
+        raise  # the disk is full or closed: no evidence of the model, and the audit cannot be written either
     except Exception as error:
         # A crash is evidence too, never a pass: the one place that catches everything.
         if settings.debug:
@@ -365,12 +367,18 @@ class _Workers:
 
             # It holds people's rows, so it lies with the run's own work, which is discarded with it.
             work = self._settings.work
-            if work is not None:
-                work.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(prefix="xai-audit-", suffix=".subject", dir=work)
-            with os.fdopen(handle, "wb") as stream:
-                cloudpickle.dump(self._subject, stream)
-            self._file = Path(name)
+            try:
+                if work is not None:
+                    work.mkdir(parents=True, exist_ok=True)
+                handle, name = tempfile.mkstemp(prefix="xai-audit-", suffix=".subject", dir=work)
+                self._file = Path(name)
+                with os.fdopen(handle, "wb") as stream:
+                    cloudpickle.dump(self._subject, stream)
+            except OSError as error:
+                message = (
+                    f"{error.filename or self._file or work}: cannot be written: {error.strerror or error}"
+                )
+                raise UnwrittenError(message) from None
         return self._file
 
     def _kept(self, work: Callable[..., Any], seed: int) -> Path | None:

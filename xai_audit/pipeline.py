@@ -12,16 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xai_audit import applying, audit, card, catalog, digest, judged
+from xai_audit import applying, audit, card, catalog, digest, freezing, judged, log, writing
 from xai_audit.audit import Audit
-from xai_audit.errors import UnavailableError
 from xai_audit.evidence import Evidence
-from xai_audit.measure import Progress, Settings, Step, measure
+from xai_audit.folder import alone
+from xai_audit.measure import Settings, Step, measure
 from xai_audit.policy import Policy, as_applied
-from xai_audit.render import FILES, missing_for, renderers
+from xai_audit.render import missing_for
 from xai_audit.spec import Spec
+from xai_audit.writing import Stage
 
 if TYPE_CHECKING:
+    from securesystemslib.signer import CryptoSigner
+
     from xai_audit.applying import Task
     from xai_audit.method import Method
 
@@ -43,13 +46,8 @@ class Options:
     jobs: int | None = None
     resume: bool = False
     debug: bool = False
-
-
-class Stage(Progress):
-    """Progress of a run, told also of the stages around measuring."""
-
-    def stage(self, name: str) -> None:
-        """A stage begins: load, judge, or a format's name."""
+    signers: tuple[CryptoSigner, ...] = ()
+    """Keys that sign the audit; without one it is unsigned, and says so."""
 
 
 def run(
@@ -63,8 +61,11 @@ def run(
     progress = progress or Stage()
     started = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
     clock = time.perf_counter()
-    with audit.alone(folder):
-        work = folder / ".work"
+    with alone(folder):
+        place = log.path_of(spec)
+        logged = None if place is None else _logged(spec, place)
+        frozen = freezing.read(freezing.beside(spec.file)) if spec.file else None
+        work = folder / audit.WORK
         if not options.resume:
             shutil.rmtree(work, ignore_errors=True)
         from xai_audit.loaders import load
@@ -87,6 +88,9 @@ def run(
         files = {**outcome.arrays, "rows.parquet": card.rows_file(subject)}
         evidence = [_publishable(piece, spec, files) for piece in outcome.evidence]
         evidence += _reports(spec)
+        applied = tuple(as_applied(policy, sha256) for policy, sha256 in policies)
+        if frozen is not None:
+            evidence.append(freezing.observed(frozen, published(spec), applied))
         about = card.describe(subject, spec)
         progress.stage("judge")
         verdict, recorded = judged.decide(
@@ -107,19 +111,40 @@ def run(
                 "files": card.files(subject),
                 "spec": card.spec_file(spec),
                 "rows": digest.of_bytes(files["rows.parquet"]),
+                **({} if logged is None else {"log": logged}),
+                **_drawn(spec),
                 "steps": {name: round(seconds, 2) for name, seconds in sorted(outcome.seconds.items())},
             },
             spec=published(spec),
-            policies=tuple(as_applied(policy, sha256) for policy, sha256 in policies),
+            policies=applied,
             subject=about,
             environment=card.environment(),
             evidence=tuple(sorted((*evidence, *recorded), key=lambda piece: piece.id)),
             findings=verdict.findings,
             not_examined=card.not_examined(spec, subject, evidence),
         )
-        _write(folder, made, files, spec.report.formats, progress)
+        arrays = {f"evidence/{name}": content for name, content in files.items()}
+        kept = {} if frozen is None else {freezing.FILE: frozen}
+        writing.write(
+            folder, made, {**arrays, **kept}, signers=options.signers, log_file=place, progress=progress
+        )
         shutil.rmtree(work, ignore_errors=True)
     return made
+
+
+def _logged(spec: Spec, place: Path) -> dict[str, Any]:
+    """What the project's log was when the run began; UnavailableError where it is broken or may not be written."""
+    found = log.ready(place)
+    return {"path": spec.run.log, "lines": len(found.entries), "head": found.head}
+
+
+def _drawn(spec: Spec) -> dict[str, Any]:
+    """What draws the PDF, where one is asked for and can be drawn."""
+    if "pdf" not in spec.report.formats or missing_for("pdf") is not None:
+        return {}
+    from xai_audit.render import pdf
+
+    return {"drawn": pdf.drawn_with()}
 
 
 def published(spec: Spec) -> dict[str, Any]:
@@ -162,37 +187,6 @@ def _applies(method: Method[Any], task: Task) -> bool:
     return other not in method.needs and not (task == "regression" and "binary" in method.needs)
 
 
-def render(made: Audit, folder: Path, formats: Sequence[str], progress: Stage | None = None) -> list[Path]:
-    """Write the reports of an audit; the paths written."""
-    progress = progress or Stage()
-    written = []
-    for name in formats:
-        progress.stage(name)
-        path = folder / FILES[name]
-        audit.write(path, renderers[name](made))
-        written.append(path)
-    return written
-
-
-def _write(
-    folder: Path, made: Audit, files: dict[str, bytes], formats: Sequence[str], progress: Stage
-) -> None:
-    kept = folder / "evidence"
-    for name in sorted(files):
-        audit.write(kept / name, files[name])
-    for stale in kept.iterdir():
-        if stale.name not in files:
-            stale.unlink()
-    audit.write(folder / "audit.json", made.to_json().encode())
-    possible = [name for name in formats if missing_for(name) is None]
-    for name in FILES.keys() - {"summary", *possible}:
-        (folder / FILES[name]).unlink(
-            missing_ok=True
-        )  # a report of an earlier audit must not stand beside this one
-    render(made, folder, ["summary", *(name for name in possible if name != "summary")], progress)
-    audit.write_manifest(folder)
-
-
 def _reports(spec: Spec) -> list[Evidence]:
     found = []
     for name in spec.report.formats:
@@ -222,11 +216,3 @@ def _publishable(piece: Evidence, spec: Spec, files: dict[str, bytes]) -> Eviden
             "arrays": {**piece.arrays, "cases": name},
         }
     )
-
-
-def check_formats(formats: Sequence[str]) -> None:
-    """UnavailableError where a format asked for on the command line cannot be written here."""
-    for name in formats:
-        reason = missing_for(name)
-        if reason is not None:
-            raise UnavailableError(reason)

@@ -6,7 +6,7 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING, Any
 
-from xai_audit.pipeline import Stage
+from xai_audit.writing import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

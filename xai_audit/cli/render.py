@@ -18,7 +18,7 @@ import click
 )
 def command(folder: Path, formats: tuple[str, ...]) -> None:
     """Write the reports of a saved audit again, without its model."""
-    from xai_audit import audit, pipeline
+    from xai_audit import writing
     from xai_audit.render import FILES
 
     for name in formats:
@@ -26,10 +26,10 @@ def command(folder: Path, formats: tuple[str, ...]) -> None:
             raise click.UsageError(
                 f"--format {name}: not available in this version; one of {', '.join(sorted(FILES))}"
             )
-    made = audit.read(folder)
-    asked = list(formats) or ["summary", *made.spec["report"]["formats"]]
-    pipeline.check_formats(asked)
-    with audit.alone(folder):
-        for path in pipeline.render(made, folder, asked):
-            click.echo(str(path))
-        audit.write_manifest(folder)
+    written, dropped = writing.render_again(folder, formats)
+    for path in written:
+        click.echo(str(path))
+    if dropped:
+        click.echo(
+            f"{folder}: a page is another than the one that was signed; sign the audit again", err=True
+        )

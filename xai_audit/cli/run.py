@@ -44,6 +44,14 @@ SEVERITY: tuple[Outcome, ...] = ("pass", "review", "fail", "error")
     metavar="KEY=VALUE",
     help="Change a key of every spec: --set model.threshold=0.4",
 )
+@click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="KEY.pem",
+    help="Sign the audit with this private key (ed25519 or ECDSA); without one it is unsigned.",
+)
 @click.option("--quiet", is_flag=True, help="No progress and no summary.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one line of JSON for each audit instead of the summary."
@@ -56,25 +64,28 @@ def command(
     jobs: int | None,
     resume: bool,
     overrides: tuple[str, ...],
+    keys: tuple[Path, ...],
     quiet: bool,
     as_json: bool,
 ) -> None:
     """Carry out one or more audits and exit with the outcome: 0 pass, 1 fail, 3 review, 4 could not run."""
-    from xai_audit import audit, judge, pipeline
+    from xai_audit import audit, judge, pipeline, signing
     from xai_audit.cli.progress import shown
     from xai_audit.errors import UnavailableError
+    from xai_audit.folder import left, unfinished
     from xai_audit.reading import read_policies, read_specs
     from xai_audit.render import terminal
 
     asked = read_specs(specs, overrides)
     with_policies = [(spec, read_policies(spec.policies, Path(spec.file).parent)) for spec in asked]
     debug = bool(context.find_root().params.get("debug"))
-    options = pipeline.Options(jobs=jobs, resume=resume, debug=debug)
+    signers = tuple(signing.signer(key) for key in keys)
+    options = pipeline.Options(jobs=jobs, resume=resume, debug=debug, signers=signers)
     worst: Outcome = "pass"
     done: list[tuple[str, Audit]] = []
     folders = _folders(out, specs)
     for (spec, policies), folder in zip(with_policies, folders, strict=True):
-        if (folder / ".work").is_dir() and not resume and not quiet:
+        if unfinished(folder) and not resume and not quiet:
             click.echo(
                 f"{folder}: an unfinished run is discarded; --resume would have gone on with it", err=True
             )
@@ -88,6 +99,9 @@ def command(
             click.echo(str(error), err=True)
             worst = "error"
             continue
+        except KeyboardInterrupt:
+            click.echo(f"{folder}: {left(folder)}", err=True)
+            raise
         for piece in made.evidence:
             if piece.method == "report" and piece.status == "skipped" and not quiet:
                 click.echo(f"{folder}: {piece.title.lower()} was not written: {piece.reason}", err=True)

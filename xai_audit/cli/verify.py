@@ -71,7 +71,7 @@ def _policies(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     from xai_audit.reading import read_policies
 
     shipped = sorted(path.stem for path in resources.folder("policies").glob("*.yaml"))
-    read = [*read_policies(shipped, Path()), *read_policies(names, Path())]
+    read = [*read_policies(tuple(shipped), Path()), *read_policies(tuple(names), Path())]
     return {policy.id: as_applied(policy, sha256) for policy, sha256 in read}
 
 

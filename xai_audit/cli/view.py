@@ -12,8 +12,10 @@ import click
 @click.option("--print", "only_print", is_flag=True, help="Print the report's path and open nothing.")
 def command(folder: Path, only_print: bool) -> None:
     """Open the report of an audit, and print its path."""
+    from xai_audit.audit import settled
     from xai_audit.errors import UnavailableError
 
+    settled(folder)
     names = ("report.html", "index.html", "report.pdf")
     found = next((folder / name for name in names if (folder / name).is_file()), None)
     if found is None:

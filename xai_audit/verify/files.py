@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xai_audit import attestation, digest
+from xai_audit import attestation, audit, digest
 from xai_audit.verify.checks import Check
 
 if TYPE_CHECKING:
@@ -100,6 +100,14 @@ def _more(folder: Path, files: dict[str, str]) -> Iterator[str]:
         hidden = name.split("/", 1)[0].startswith(".")
         if not known and not hidden and (path.is_symlink() or not path.is_dir()):
             yield name
+
+
+def _more_than_said(name: str) -> Check:
+    """A file that manifest.json does not name: one in an audit's own place is forged, another is nobody's business."""
+    own = (*audit.PUBLISHABLE, "freeze.json")
+    if name in own or name.startswith("evidence/"):
+        return _broken(name, "it stands in the folder and not in manifest.json")
+    return Check("unchecked", name, "it is no part of the audit, and nothing vouches for it")
 
 
 def _broken(subject: str, what: str) -> Check:
