@@ -143,7 +143,7 @@ def _changes(path: str, before: Any, now: Any) -> Iterator[dict[str, Any]]:
                 yield {"at": below, "frozen": before.get(key), "now": now.get(key)}
             else:
                 yield from _changes(below, before[key], now[key])
-    elif before != now or type(before) is not type(now):
+    elif digest.canonical(before) != digest.canonical(now):  # 1, 1.0 and true are three
         yield {"at": path, "frozen": before, "now": now}
 
 

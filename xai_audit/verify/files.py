@@ -40,9 +40,7 @@ def manifest(folder: Path) -> Manifest:
         return Manifest(checks=(_broken(MANIFEST, wrong),))
     files = dict(said["files"])
     checks = [_file(folder, name, sha256) for name, sha256 in sorted(files.items())]
-    checks += [
-        _broken(name, "it stands in the folder and not in manifest.json") for name in _more(folder, files)
-    ]
+    checks += [_more_than_said(name) for name in _more(folder, files)]
     return Manifest(bool(said["signed"]), files, tuple(checks))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from xai_audit import attestation, signing
+from xai_audit import attestation, digest, signing
 from xai_audit.verify.checks import Check
 
 if TYPE_CHECKING:
@@ -44,6 +44,9 @@ def signature(
     except (OSError, ValueError) as error:
         yield Check("broken", FILE, str(error))
         return
+    other = _other_manifest(folder, envelope)
+    if other:
+        yield Check("broken", "manifest.json", other)
     yield _says(folder, audit, envelope)
     yield from signed(FILE, envelope, keys)
 
@@ -63,6 +66,17 @@ def signed(file: str, envelope: Sealed, keys: Sequence[SSlibKey]) -> Iterator[Ch
         yield Check(
             "holds", file, f"it names a signature of {who}, which was not checked: --key PUB.pem checks it"
         )
+
+
+def _other_manifest(folder: Path, envelope: Sealed) -> str:
+    """What is wrong with manifest.json by the envelope's own word, which tells it apart from the files it names."""
+    try:
+        subjects = {one["name"]: one["digest"]["sha256"] for one in envelope.content()["subject"]}
+        found = digest.of_file(folder / "manifest.json")
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    signed = subjects.get("manifest.json")
+    return "" if signed in (None, found) else f"its sha256 is {found}, and {signed} was signed"
 
 
 def _says(folder: Path, audit: Audit | None, envelope: Sealed) -> Check:
