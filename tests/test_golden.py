@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from xai_audit import audit, digest, judged, pipeline
+from xai_audit import audit, digest
+from xai_audit import judged as judging
 from xai_audit.audit import Audit
 from xai_audit.evidence import Evidence, Group
 from xai_audit.judge import exit_code
@@ -47,7 +48,7 @@ def made(folder: Path) -> Audit:
 
 def judged(made: Audit, day: date) -> Audit:
     digests = [str(rules["sha256"]) for rules in made.policies]
-    return judged.again(made, list(zip(judged.policies_of(made), digests, strict=True)), day)
+    return judging.again(made, list(zip(judging.policies_of(made), digests, strict=True)), day)
 
 
 def test_there_is_one_of_each_shape_so_far() -> None:

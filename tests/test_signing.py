@@ -94,15 +94,15 @@ def test_no_other_bytes_are_the_same_envelope(
         lambda text: text.replace('"keyid"', '"keyid" ', 1),
         lambda text: text.replace("}]", '},{"keyid":"a","sig":"YQ=="}]').replace('"a"', '"0"'),
         lambda text: text.replace("==", "=", 1),
-        lambda text: "[]\n",
-        lambda text: "{}\n",
-        lambda text: "",
-        lambda text: '{"payload":"","payloadType":"x","signatures":[]}\n',
-        lambda text: "[" * 100_000,
+        lambda _: "[]\n",
+        lambda _: "{}\n",
+        lambda _: "",
+        lambda _: '{"payload":"","payloadType":"x","signatures":[]}\n',
+        lambda _: "[" * 100_000,
     ],
 )
 def test_another_way_to_write_it_is_refused(envelope: bytes, change) -> None:
-    with pytest.raises(ValueError, match="envelope|canonical|signature"):
+    with pytest.raises(ValueError, match=r"envelope|canonical|signature"):
         signing.opened(change(envelope.decode()).encode())
 
 

@@ -115,7 +115,8 @@ class TestPdf:
         path.mkdir()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(pdf, "drawn_with", lambda: older)
-            moved = self.drawn(made, path, pytest.MonkeyPatch(), "</h2>", "</h2><p></p>")
+            grey = "<style>h2{color:#111111}</style></head>"
+            moved = self.drawn(made, path, pytest.MonkeyPatch(), "</head>", grey)
             forged = self.drawn(made, path, pytest.MonkeyPatch(), "A small audit", "A large audit")
         assert moved.kind == "holds"
         assert "weasyprint" in moved.what
