@@ -127,7 +127,7 @@ def observed(content: bytes, spec: Mapping[str, Any], policies: Sequence[Mapping
             "keys": sorted(envelope.signatures),
             "changes": found,
         },
-        observation=Scalar(estimate=exactly(len(found), 1), unit="changes"),
+        observation=Scalar(estimate=exactly(len(found), _count(predicate)), unit="changes"),
     )
 
 
@@ -136,15 +136,33 @@ def _changes(path: str, before: Any, now: Any) -> Iterator[dict[str, Any]]:
     before, now = _named(before), _named(now)
     if isinstance(before, dict) and isinstance(now, dict):
         for key in sorted({*before, *now}):
-            if key in ("line", "column") and isinstance(before.get(key, now.get(key)), int):
-                continue  # where a method stands in its file
+            if _is_place(key, before.get(key, now.get(key))):
+                continue
             below = f"{path}.{key}" if path else key
             if key not in before or key not in now:
-                yield {"at": below, "frozen": before.get(key), "now": now.get(key)}
+                yield {"at": below, "frozen": _placeless(before.get(key)), "now": _placeless(now.get(key))}
             else:
                 yield from _changes(below, before[key], now[key])
     elif digest.canonical(before) != digest.canonical(now):  # 1, 1.0 and true are three
         yield {"at": path, "frozen": before, "now": now}
+
+
+def _is_place(key: str, value: Any) -> bool:
+    """Whether this says where a method stands in its file, and nothing of the method."""
+    return key in ("line", "column") and isinstance(value, int)
+
+
+def _placeless(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {key: inner for key, inner in value.items() if not _is_place(key, inner)}
+
+
+def _count(value: Any) -> int:
+    """How many single settings some content holds."""
+    if isinstance(value, (dict, list)):
+        return sum(map(_count, value.values() if isinstance(value, dict) else value))
+    return 1
 
 
 def _named(value: Any) -> Any:

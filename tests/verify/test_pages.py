@@ -117,7 +117,7 @@ class TestPdf:
             patch.setattr(pdf, "drawn_with", lambda: older)
             grey = "<style>h2{color:#111111}</style></head>"
             moved = self.drawn(made, path, pytest.MonkeyPatch(), "</head>", grey)
-            forged = self.drawn(made, path, pytest.MonkeyPatch(), "A small audit", "A large audit")
+            forged = self.drawn(made, path, pytest.MonkeyPatch(), "A small audit", "A Zzyzx audit")
         assert moved.kind == "holds"
         assert "weasyprint" in moved.what
         assert forged.kind == "broken"

@@ -6,12 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from xai_audit.render import findings as told
-from xai_audit.render import given, people
+from xai_audit.render import frozen, given, people
 from xai_audit.render import numbers as printed
 from xai_audit.render.claims import sentence
 from xai_audit.render.palette import VERDICTS
 from xai_audit.render.shown import Cell, Column, Line, Table
-from xai_audit.render.visible import anchor, name, prose
+from xai_audit.render.visible import anchor, brief, name, prose
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,6 +46,7 @@ def facts(audit: Audit) -> dict[str, Table]:
         "methods": _methods(audit),
         "dates": _dates(audit),
         "unmeasured": _all_unmeasured(audit),
+        "frozen": frozen.table(audit),
     }
 
 
@@ -102,7 +103,9 @@ def numbers_of(audit: Audit, n: int) -> str:
 
 
 def _tool(audit: Audit) -> str:
-    return f"xai-audit {name(audit.environment.get('xai_audit') or 'of unknown version', 40)}"
+    version = f"xai-audit {name(audit.environment.get('xai_audit') or 'of unknown version', 40)}"
+    tool = audit.environment.get("tool")
+    return f"{version}, sha256 {name(tool, 64)}" if tool else version
 
 
 def _moment(moment: object) -> str:
@@ -126,19 +129,6 @@ def _model(audit: Audit) -> Table:
 def _detail(value: object) -> str:
     """A detail of the model: counts from 10,000 on with commas."""
     return f"{value:,}" if type(value) is int and abs(value) >= 10_000 else brief(value)
-
-
-def brief(value: object) -> str:
-    """A value of a mapping or a list on one line."""
-    if isinstance(value, dict):
-        return ", ".join(
-            f"{key} {brief(inner)}" for key, inner in sorted(value.items(), key=lambda kv: str(kv[0]))
-        )
-    if isinstance(value, (list, tuple)):
-        return ", ".join(brief(inner) for inner in value)
-    if value is None or isinstance(value, bool):
-        return {True: "yes", False: "no", None: "none"}[value]
-    return str(value)
 
 
 def _columns(audit: Audit) -> Table:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from xai_audit.render import findings as told
-from xai_audit.render import numbers, people
+from xai_audit.render import frozen, numbers, people
 from xai_audit.render.palette import VERDICTS
 from xai_audit.render.shown import Cell, Column, Line, Table
 
@@ -37,6 +37,8 @@ class Front:
     tested: str
     sums: str
     missing: int
+    frozen: str
+    """What changed since thresholds were frozen; nothing where none were."""
     blocks: tuple[tuple[Mark, str, Table, str], ...]
     """Mark, head, table, and what stands elsewhere."""
     others: tuple[tuple[Mark, str, tuple[Judged, ...], str], ...]
@@ -90,6 +92,7 @@ def page(audit: Audit) -> Front:
         tested=_tested(audit),
         sums=_sums(audit, found),
         missing=audit.counts.statements_missing,
+        frozen=frozen.sentence(audit),
         blocks=tuple(_blocks(audit, found)),
         others=tuple(_others(audit, found)),
         reasons=audit.reasons,
@@ -147,7 +150,8 @@ def _sums(audit: Audit, found: dict[str, list[Finding]]) -> str:
 
 def _blocks(audit: Audit, found: dict[str, list[Finding]]) -> list[tuple[Mark, str, Table, str]]:
     """What failed and what is open, as tables short enough that the page stays one page."""
-    room = ROWS - sum(bool(found[key]) for key in ("review", "waived"))
+    lines = (found["review"], found["waived"], frozen.sentence(audit))
+    room = ROWS - sum(map(bool, lines))
     failed = min(len(found["fail"]), room - LEAST if found["open"] else room)
     shown = {"fail": failed, "open": room - failed}
     heads = {

@@ -18,7 +18,7 @@ from xai_audit.render.claims import sentence
 from xai_audit.render.palette import VERDICTS
 from xai_audit.render.shown import Exhibit, Section, Table
 from xai_audit.render.thresholds import matches, primary
-from xai_audit.render.visible import name, prose
+from xai_audit.render.visible import brief, name, prose
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -272,7 +272,7 @@ BEFORE = {
     "legal": ("dates",),
     "design": ("model",),
     "data": ("given", "sets", "groupings", "columns"),
-    "scope": ("unmeasured",),
+    "scope": ("unmeasured", "frozen"),
 }
 """Tables of facts that a section prints before its evidence."""
 AFTER = {"reproduction": ("environment", "rules", "methods", "register")}
@@ -323,7 +323,7 @@ def texts(audit: Audit) -> dict[str, Any]:
         "rows": told.rows(audit, 2),
         "classes": tuple(name(c, 40) for c in subject.get("classes") or ()),
         "classification": [
-            (CLASSIFIED.get(key, name(str(key).replace("_", " "), 40)), name(facts.brief(value), 300))
+            (CLASSIFIED.get(key, name(str(key).replace("_", " "), 40)), name(brief(value), 300))
             for key, value in classification.items()
             if value is not None
         ],

@@ -30,6 +30,8 @@ def render(audit: Audit) -> bytes:
     ]
     if page.missing:
         lines[-1] += f" {numbers.some(page.missing, 'statement')} missing."
+    if page.frozen:
+        lines[-1] += f" {_text(page.frozen)}"
     lines += [""]
     telling = [finding for key in ("fail", "open", "review", "waived") for finding in found[key]]
     if telling:

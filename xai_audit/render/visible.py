@@ -98,3 +98,16 @@ def script(text: str) -> str:
         key = {"GREEK": "Grek", "CYRILLIC": "Cyrl"}.get(word, "Latn")
         counts[key] += 1
     return max(counts, key=lambda key: (counts[key], key == "Latn"))
+
+
+def brief(value: object) -> str:
+    """A value of a mapping or a list on one line."""
+    if isinstance(value, dict):
+        return ", ".join(
+            f"{key} {brief(inner)}" for key, inner in sorted(value.items(), key=lambda kv: str(kv[0]))
+        )
+    if isinstance(value, (list, tuple)):
+        return ", ".join(brief(inner) for inner in value)
+    if value is None or isinstance(value, bool):
+        return {True: "yes", False: "no", None: "none"}[value]
+    return str(value)
