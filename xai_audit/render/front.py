@@ -22,6 +22,8 @@ LEAST = 3
 """Rows kept for what is undecided, however much failed."""
 LINES = 3
 """Rules for a person to review, and waived ones, on page 1."""
+SINCE = 3
+"""Rows that a line on what changed takes away: a row of four lines and the signatures must still fit."""
 OPENING = 240
 """Characters of the purpose on page 1."""
 
@@ -150,8 +152,8 @@ def _sums(audit: Audit, found: dict[str, list[Finding]]) -> str:
 
 def _blocks(audit: Audit, found: dict[str, list[Finding]]) -> list[tuple[Mark, str, Table, str]]:
     """What failed and what is open, as tables short enough that the page stays one page."""
-    lines = (found["review"], found["waived"], frozen.sentence(audit))
-    room = ROWS - sum(map(bool, lines))
+    room = ROWS - sum(bool(found[key]) for key in ("review", "waived"))
+    room -= SINCE if frozen.sentence(audit) else 0
     failed = min(len(found["fail"]), room - LEAST if found["open"] else room)
     shown = {"fail": failed, "open": room - failed}
     heads = {

@@ -18,16 +18,14 @@ ROWS = 60
 
 
 def sentence(audit: Audit) -> str:
-    """How many things differ from what was frozen, and since when; nothing where nothing was frozen."""
+    """How many settings, methods and thresholds differ from what was frozen; nothing where nothing was frozen."""
     found = _params(audit)
     if found is None:
         return ""
     day, count = numbers.day(found.get("created", "")), len(found.get("changes") or ())
-    signed = "" if found.get("keys") else ", unsigned,"
     if not count:
-        return f"Thresholds and methods are those that were frozen{signed} on {day}."
-    what = numbers.some(count, "setting, method or threshold", "settings, methods or thresholds")
-    return f"{what} {'was' if count == 1 else 'were'} changed after the freeze{signed} of {day} (section 2)."
+        return f"Nothing changed since the freeze of {day}."
+    return f"{numbers.some(count, 'setting')} changed since the freeze of {day} (section 2)."
 
 
 def table(audit: Audit) -> Table:
