@@ -159,3 +159,25 @@ class TestCommand:
         assert entry(["run", str(spec), "-o", str(tmp_path / "out"), "--quiet"]) == 4
         assert "no DSSE envelope" in capsys.readouterr().err
         assert not (tmp_path / "out" / "audit.json").exists()
+
+
+def test_a_rule_may_ask_for_a_freeze(tmp_path: Path) -> None:
+    spec = project(tmp_path)
+    rule = (
+        "  - {id: GOV-20, title: Nothing was changed after it was frozen, clause: Article 9(8), basis: convention, "
+        "evidence: freeze, equals: 0, level: error, examples: [{value: 0, expect: pass}, {value: 2, expect: fail}]}\n"
+    )
+    policy = tmp_path / "small.yaml"
+    policy.write_text(policy.read_text() + rule)
+
+    def kind(out: str) -> tuple[str, str]:
+        made = audit.read(run(spec, tmp_path / out))
+        found = next(one for one in made.findings if one.rule == "GOV-20")
+        return found.kind, found.message
+
+    assert kind("none")[0] == "review"
+    assert "nothing was frozen before the run" in kind("none")[1]
+    assert entry(["freeze", str(spec)]) == 0
+    assert kind("same")[0] == "pass"
+    policy.write_text(policy.read_text().replace("at_least: 0.6", "at_least: 0.4"))
+    assert kind("moved")[0] == "fail"

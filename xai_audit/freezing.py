@@ -23,6 +23,8 @@ METHOD = "freeze"
 FILE = "freeze.json"
 """What the freeze is called in an audit's folder."""
 
+TITLE = "Thresholds and methods against what was frozen"
+
 PREDICATE = "urn:xai-audit:freeze:v1"
 
 MAX_BYTES = 5_000_000
@@ -117,7 +119,7 @@ def observed(content: bytes, spec: Mapping[str, Any], policies: Sequence[Mapping
         id=METHOD,
         method=METHOD,
         kind="record",
-        title="Thresholds and methods against what was frozen",
+        title=TITLE,
         status="measured",
         measures="How many settings, methods and thresholds differ from what was frozen before the run.",
         limits=tuple(limits),
@@ -129,6 +131,13 @@ def observed(content: bytes, spec: Mapping[str, Any], policies: Sequence[Mapping
         },
         observation=Scalar(estimate=exactly(len(found), _count(predicate)), unit="changes"),
     )
+
+
+def absent(policies: Sequence[Mapping[str, Any]]) -> Iterator[Evidence]:
+    """What is said where a rule asks for a freeze and nothing was frozen."""
+    if any(rule.get("evidence") == METHOD for policy in policies for rule in policy["rules"]):
+        reason = "nothing was frozen before the run; xai-audit freeze does that"
+        yield Evidence(id=METHOD, method=METHOD, kind="record", title=TITLE, status="skipped", reason=reason)
 
 
 def _changes(path: str, before: Any, now: Any) -> Iterator[dict[str, Any]]:

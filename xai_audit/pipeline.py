@@ -91,6 +91,8 @@ def run(
         applied = tuple(as_applied(policy, sha256) for policy, sha256 in policies)
         if frozen is not None:
             evidence.append(freezing.observed(frozen, published(spec), applied))
+        else:
+            evidence += freezing.absent(applied)
         about = card.describe(subject, spec)
         progress.stage("judge")
         verdict, recorded = judged.decide(
