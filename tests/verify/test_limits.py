@@ -51,7 +51,7 @@ def test_the_difference_of_two_rates(seed: int) -> None:
             same(limits.difference(*counts, level), theirs, (counts, level))
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(6))
 def test_the_ratio_of_two_rates(seed: int) -> None:
     for counts in pairs(seed, 60):
         if counts[1] + counts[3] <= 1:  # under one row in all nothing is known

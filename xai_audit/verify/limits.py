@@ -196,7 +196,7 @@ def _mover_ratio_low(x1: float, n1: float, x2: float, n2: float, level: float) -
     low1, high2 = exact(x1, n1, level)[0], exact(x2, n2, level)[1]
     e, f = p1 - low1, high2 - p2
     above = low1 * (2 * p1 - low1)
-    below = p1 * p2 + math.sqrt(max((p1 * f) ** 2 + (p2 * e) ** 2 - (e * f) ** 2, 0.0))
+    below = p1 * p2 + math.sqrt(above * f**2 + (p2 * e) ** 2)  # above is p1^2 - e^2
     return above / below if above > 0 and below > 0 else 0.0
 
 
