@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from functools import lru_cache
 from itertools import combinations
 
@@ -249,8 +250,10 @@ def f1(tp: float, fp: float, fn: float, level: float) -> Both:
 
 def phi(tp: float, fp: float, fn: float, tn: float) -> float:
     """Matthews correlation of a two-by-two table; 0 where a margin is empty."""
-    margins = math.sqrt(tp + fp) * math.sqrt(tp + fn) * math.sqrt(tn + fp) * math.sqrt(tn + fn)
-    return (tp * tn - fp * fn) / margins if margins else 0.0
+    a, b, c, d = map(Fraction, (tp, fp, fn, tn))
+    margins, above = (a + b) * (a + c) * (d + b) * (d + c), a * d - b * c
+    # In fractions, so that two groups of one value have it to the bit.
+    return math.copysign(math.sqrt(min(above**2 / margins, 1)), above) if margins else 0.0
 
 
 def matthews(tp: float, fp: float, fn: float, tn: float, level: float) -> Both:

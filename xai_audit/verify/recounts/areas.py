@@ -78,7 +78,7 @@ def _largest(bench: Bench, compared: dict[str, Sides], small: int) -> Summary:
         return Summary(insufficient=small)
     asked = digest.of_value(dict(bench.params))
     drawn = {
-        label: limits_roc.drawn(sides, digest.seed(bench.seed, bench.method, asked, "abroca", label))
+        label: limits_roc.drawn(sides, digest.seed(bench.spec.run.seed, bench.method, asked, "abroca", label))
         for label, sides in compared.items()
     }
     areas = [limits_roc.abroca(compared[one], compared[other]) for one, other in pairs]

@@ -66,6 +66,10 @@ class LackingError(Exception):
     """The folder does not hold what a number rests on."""
 
 
+class ForgedError(Exception):
+    """The folder contradicts itself in what a number rests on."""
+
+
 @dataclass(frozen=True, eq=False)
 class Bench:
     """The rows, what was asked of them, and what evidence keeps beside its numbers."""
@@ -74,12 +78,12 @@ class Bench:
     subject: Subject
     spec: Spec
     minima: Minima
-    seed: int
     method: str
     params: Mapping[str, Any]
     """The method's parameters as the spec gives them, with defaults."""
     stored: Callable[[str], Stored]
-    """The arrays of this method's evidence of a part or column (``""``: of the method), by name; LackingError without any."""
+    """The arrays of this method's evidence of a part or column (``""``: of the method), by name; LackingError without any,
+    ForgedError where a file is not what it is called."""
     given: Callable[[str], Observation | None]
     """What was made again before under an evidence id."""
 

@@ -11,6 +11,7 @@ from xai_audit.evidence import Item, Ranking, Sampling, Scalar, exactly
 from xai_audit.verify.groups import rate_at
 from xai_audit.verify.recounts.bench import (
     Bench,
+    ForgedError,
     LackingError,
     Need,
     Recount,
@@ -46,7 +47,10 @@ def _train_test_overlap(bench: Bench) -> Iterator[Recounted]:
     except LackingError:
         yield _count(count / rows, rows, unit, from_facts=True)
         return
-    yield _count(int(np.count_nonzero(flags)) / rows, rows, unit)
+    known = int(np.count_nonzero(flags))
+    if known != count:
+        raise ForgedError(f"subject.facts.train_test_overlap.count is {count}; {known} rows are kept as such")
+    yield _count(known / rows, rows, unit)
 
 
 def _flags(stored: Stored, name: str, n: int) -> Any:

@@ -193,7 +193,7 @@ def losses(bench: Bench, rows: Rows) -> Floats:
     step = 2.0**-52
     kept = np.minimum(np.maximum(scores, step), 1 - step)
     given = kept[np.arange(len(rows)), bench.table.target[rows]]
-    return np.log(kept.sum(axis=1)) - np.log(given)
+    return -np.log(given / kept.sum(axis=1))
 
 
 def _log_loss(bench: Bench, rows: Rows, _: int) -> Found | str:
