@@ -61,10 +61,14 @@ def fitted(model: Any, train: pd.DataFrame, folder: Path) -> None:
         (OneHotEncoder(handle_unknown="ignore", sparse_output=False), ["c"]),
         (SimpleImputer(), ["a", "b", "sex"]),
     )
-    skops.io.dump(make_pipeline(columns, model).fit(train[["a", "b", "c", "sex"]], train["y"]), folder / "model.skops")
+    skops.io.dump(
+        make_pipeline(columns, model).fit(train[["a", "b", "c", "sex"]], train["y"]), folder / "model.skops"
+    )
 
 
-TABLES = "train: {path: train.csv}, test: {path: test.csv}, target: y, features: [a, b, c, sex], categorical: [c]"
+TABLES = (
+    "train: {path: train.csv}, test: {path: test.csv}, target: y, features: [a, b, c, sex], categorical: [c]"
+)
 GROUPS = "[g, sex]"
 
 
@@ -110,9 +114,9 @@ def explanatory(folder: Path) -> str:
     )
     groups = "[sex, {column: age, bins: [30, 50]}, {column: grade, explanatory: true}]"
     more = "policies: [strict.yaml]\nrun: {confidence: 0.9, seed: 11}\n"
-    return of_predictions("score: score, positive: 1", f"target: y, crossings: all, sensitive: {groups}", more).replace(
-        "formats: []", "formats: [], min_cell: 6"
-    )
+    return of_predictions(
+        "score: score, positive: 1", f"target: y, crossings: all, sensitive: {groups}", more
+    ).replace("formats: []", "formats: [], min_cell: 6")
 
 
 def weighted(folder: Path) -> str:
@@ -131,7 +135,9 @@ def clustered(folder: Path) -> str:
 def weighted_clusters(folder: Path) -> str:
     weighted(folder)
     groups = "[g, sex, {column: grade, explanatory: true}]"
-    return of_predictions("score: score, positive: 1", f"target: y, cluster: visit, weight: weight, sensitive: {groups}")
+    return of_predictions(
+        "score: score, positive: 1", f"target: y, cluster: visit, weight: weight, sensitive: {groups}"
+    )
 
 
 def decided(folder: Path) -> str:
@@ -172,7 +178,9 @@ def alone(folder: Path) -> str:
 def several(folder: Path) -> str:
     train, test = people(500, 9), people(420, 10)
     for table in (train, test):
-        table["y"] = pd.cut(table.pop("truth"), [-99, 1.0, 2.2, 99], labels=["low", "middle", "high"]).astype(str)
+        table["y"] = pd.cut(table.pop("truth"), [-99, 1.0, 2.2, 99], labels=["low", "middle", "high"]).astype(
+            str
+        )
     fitted(LogisticRegression(max_iter=500), train, folder)
     train.to_csv(folder / "train.csv", index=False)
     test.to_csv(folder / "test.csv", index=False)
@@ -208,9 +216,21 @@ def texts(folder: Path) -> str:
         term = rng.choice(words, n, p=chance)
         size = rng.choice(["tall", "short", "young", "old"], n)
         mood = rng.choice(["kind", "awful", "calm", "vile"], n)
-        toxic = (np.isin(mood, ["awful", "vile"]) ^ (rng.random(n) < 0.15)) | ((term == "muslim") & (rng.random(n) < 0.2))
-        text = [f"a {s} {t} person is {m} number {k}" for s, t, m, k in zip(size, term, mood, range(n), strict=True)]
-        return pd.DataFrame({"text": text, "y": toxic.astype(int), "site": rng.choice(["p", "q"], n), "visit": np.arange(n) // 2})
+        toxic = (np.isin(mood, ["awful", "vile"]) ^ (rng.random(n) < 0.15)) | (
+            (term == "muslim") & (rng.random(n) < 0.2)
+        )
+        text = [
+            f"a {s} {t} person is {m} number {k}"
+            for s, t, m, k in zip(size, term, mood, range(n), strict=True)
+        ]
+        return pd.DataFrame(
+            {
+                "text": text,
+                "y": toxic.astype(int),
+                "site": rng.choice(["p", "q"], n),
+                "visit": np.arange(n) // 2,
+            }
+        )
 
     train, test = made(600), made(400)
     model = make_pipeline(CountVectorizer(), LogisticRegression()).fit(train["text"], train["y"])
@@ -218,13 +238,15 @@ def texts(folder: Path) -> str:
     train.to_json(folder / "train.jsonl", orient="records", lines=True)
     test.to_json(folder / "test.jsonl", orient="records", lines=True)
     data = "train: {path: train.jsonl, text: text}, test: {path: test.jsonl, text: text}, target: y"
-    params = {name: f"{{terms: {TERMS}}}" for name in AREAS}
+    params = dict.fromkeys(AREAS, f"{{terms: {TERMS}}}")
     params["counterfactual_token_fairness"] = f"{{terms: {TERMS}, neutral: {NEUTRAL}, rows: 220}}"
     return with_model(", positive: 1", data, "[site]", **params)
 
 
 def texts_clustered(folder: Path) -> str:
-    return texts(folder).replace("target: y", "target: y, cluster: visit").replace(", rows: 220", ", rows: null")
+    return (
+        texts(folder).replace("target: y", "target: y, cluster: visit").replace(", rows: 220", ", rows: null")
+    )
 
 
 KINDS: dict[str, Callable[[Path], str]] = {
@@ -257,4 +279,9 @@ def made(kind: str, folder: Path) -> Made:
     """A real run of one kind."""
     (folder / "audit.yaml").write_text(KINDS[kind](folder), encoding="utf-8")
     (spec,) = read_specs([folder / "audit.yaml"])
-    return Made(pipeline.run(spec, read_policies(spec.policies, folder), folder / "out", pipeline.Options(debug=True)), folder / "out")
+    return Made(
+        pipeline.run(
+            spec, read_policies(spec.policies, folder), folder / "out", pipeline.Options(debug=True)
+        ),
+        folder / "out",
+    )

@@ -95,7 +95,14 @@ def test_a_table_without_any_success_says_nothing_of_a_ratio() -> None:
 def test_two_by_two_tables() -> None:
     rng = np.random.default_rng(3)
     tables = [tuple(row) for row in rng.integers(0, 60, (80, 4)).tolist()]
-    tables += [(10, 0, 0, 10), (1, 1, 1, 1), (5, 0, 3, 0), (0.5, 2.25, 1.5, 7.75), (40, 1, 1, 40), (0, 10, 10, 0)]
+    tables += [
+        (10, 0, 0, 10),
+        (1, 1, 1, 1),
+        (5, 0, 3, 0),
+        (0.5, 2.25, 1.5, 7.75),
+        (40, 1, 1, 40),
+        (0, 10, 10, 0),
+    ]
     for tp, fp, fn, tn in tables:
         if tp + fp + fn:
             for level, theirs in zip(LEVELS, iv.f1(tp, fp, fn, LEVELS), strict=True):

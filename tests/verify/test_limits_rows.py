@@ -28,7 +28,7 @@ VALUES: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
     "normal": lambda rng, n: rng.normal(3, 2, n),
     "skewed": lambda rng, n: rng.lognormal(0, 2, n),
     "ties": lambda rng, n: rng.integers(0, 3, n).astype(float),
-    "one value": lambda rng, n: np.full(n, 0.1),
+    "one value": lambda _, n: np.full(n, 0.1),
     "tiny": lambda rng, n: rng.normal(0, 1e-9, n),
 }
 

@@ -82,7 +82,7 @@ def changed(piece: Evidence, rng: random.Random) -> Evidence | None:
             groups.append(more)
     else:
         told = [path for name in TOLD for path in leaves(content[name], (name,))]
-        told = [path for path in told if path != ("inference",) and path != ("observation", "shape")]
+        told = [path for path in told if path not in {("inference",), ("observation", "shape")}]
         if content["sampling"] is not None:
             told += [("sampling", "available"), ("sampling", "used")]
         if not told:
@@ -115,7 +115,10 @@ def test_every_number_is_had_again_and_no_change_of_one_escapes(kind: str, tmp_p
         now = [forged[piece.id] or piece for piece in pieces]
         told = broken(list(recount.held(with_evidence(run.audit, now), found)))
         forged_ids = {name for name, piece in forged.items() if piece is not None}
-        assert set(told) == forged_ids, (forged_ids ^ set(told), [forged[name] for name in forged_ids - set(told)][:1])
+        assert set(told) == forged_ids, (
+            forged_ids ^ set(told),
+            [forged[name] for name in forged_ids - set(told)][:1],
+        )
         tried += len(forged_ids)
     assert tried > ROUNDS * len(pieces) / 2
 
@@ -124,11 +127,18 @@ def test_every_number_is_had_again_and_no_change_of_one_escapes(kind: str, tmp_p
     assert set(broken(list(recount.held(left, found)))) == gone
 
     hidden = [
-        Evidence.model_validate({**piece.model_dump(), "status": "skipped", "observation": None, "reason": "not now"})
+        Evidence.model_validate(
+            {**piece.model_dump(), "status": "skipped", "observation": None, "reason": "not now"}
+        )
         for piece in pieces
     ]
-    assert set(broken(list(recount.held(with_evidence(run.audit, hidden), found)))) == {piece.id for piece in pieces}
-    failed = [piece.model_copy(update={"status": "failed", "observation": None, "reason": "ran out of memory"}) for piece in pieces]
+    assert set(broken(list(recount.held(with_evidence(run.audit, hidden), found)))) == {
+        piece.id for piece in pieces
+    }
+    failed = [
+        piece.model_copy(update={"status": "failed", "observation": None, "reason": "ran out of memory"})
+        for piece in pieces
+    ]
     told = {check.subject: check for check in recount.held(with_evidence(run.audit, failed), found)}
     for piece in pieces:
         # A method as a whole may have failed, and is then not known; a part of one cannot have.
@@ -161,8 +171,15 @@ def test_it_names_the_number_and_says_both(loans: Made) -> None:
     assert piece.observation is not None
     group = piece.observation.groups[0]
     said = forged(loans, "selection_rate/sex", "observation", "groups", 0, "estimate", "high", to=0.9)
-    assert said == f"observation.groups[sex=1].estimate.high is 0.9; recomputed it is {group.estimate.high:.12g}".removeprefix("observation.")
-    said = forged(loans, "selection_rate/sex", "observation", "groups", 0, "contrasts", "overall", "p", to=0.03)
+    assert (
+        said
+        == f"observation.groups[sex=1].estimate.high is 0.9; recomputed it is {group.estimate.high:.12g}".removeprefix(
+            "observation."
+        )
+    )
+    said = forged(
+        loans, "selection_rate/sex", "observation", "groups", 0, "contrasts", "overall", "p", to=0.03
+    )
     assert said.startswith("groups[sex=1].contrasts.overall.p is 0.03; recomputed it is ")
     said = forged(loans, "accuracy", "observation", "estimate", "limits", "0.999", to=[0.5, 1.0])
     assert said.startswith("estimate.limits[0.999].low is 0.5; recomputed it is ")
@@ -189,7 +206,10 @@ def test_a_metric_of_another_kind_or_name_is_missed(loans: Made) -> None:
     told = broken(list(recount.recount(Audit.model_validate(content), loans.folder)))
     assert set(told) == {"recall/sex", "recall/gender"}
     piece["id"] = "recall"
-    assert broken(list(recount.recount(Audit.model_validate(content), loans.folder)))["recall"] == "it is there more than once"
+    assert (
+        broken(list(recount.recount(Audit.model_validate(content), loans.folder)))["recall"]
+        == "it is there more than once"
+    )
 
 
 @pytest.mark.parametrize(
@@ -203,7 +223,7 @@ def test_a_metric_of_another_kind_or_name_is_missed(loans: Made) -> None:
         (("subject", "groupings"), [], "evidence/rows.parquet"),
         (("subject", "groupings", 0, "counts", 0), 150, "audit.json"),
         (("subject", "groupings", 0, "missing"), [False, True], "audit.json"),
-        (("subject", "groupings", 0, "labels"), ["2", "1"], "selection_rate/sex"),
+        (("subject", "groupings", 0, "labels"), ["2", "1"], "audit.json"),
         (("subject", "facts", "base_rates", "test", "1"), 3, "audit.json"),
         (("subject", "facts", "invalid_labels", "count"), 3, "audit.json"),
         (("subject", "data", "test", "rows"), 301, "evidence/rows.parquet"),
@@ -220,7 +240,9 @@ def test_a_metric_of_another_kind_or_name_is_missed(loans: Made) -> None:
         (("run", "rows"), "0" * 64, "evidence/rows.parquet"),
     ],
 )  # fmt: skip
-def test_what_stands_beside_the_evidence_is_held_to_it(loans: Made, way: tuple[Any, ...], to: Any, where: str) -> None:
+def test_what_stands_beside_the_evidence_is_held_to_it(
+    loans: Made, way: tuple[Any, ...], to: Any, where: str
+) -> None:
     content = loans.audit.model_dump(mode="json", by_alias=True)
     place: Any = content
     for step in way[:-1]:
@@ -242,7 +264,12 @@ def test_policies_decide_the_minima(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------ what arrays hold
 def test_arrays_that_are_not_their_own_are_told(tmp_path: Path) -> None:
     run = made("texts", tmp_path)
-    for identifier in ("subgroup_auc/terms", "counterfactual_token_fairness", "unusual_input_failures", "train_test_overlap"):
+    for identifier in (
+        "subgroup_auc/terms",
+        "counterfactual_token_fairness",
+        "unusual_input_failures",
+        "train_test_overlap",
+    ):
         piece = run.audit.get(identifier)
         assert piece is not None
         (file,) = set(piece.arrays.values())
@@ -256,14 +283,24 @@ def test_arrays_that_are_not_their_own_are_told(tmp_path: Path) -> None:
         assert "cannot be read" in broken(list(recount.recount(run.audit, run.folder)))[name]
         path.write_bytes(content)
         # An audit of an earlier version has no such arrays: that is no forgery, and no pass.
-        bare = [one.model_copy(update={"arrays": {}}) if one.id == identifier else one for one in run.audit.evidence]
-        checks = {check.subject: check for check in recount.recount(with_evidence(run.audit, bare), run.folder)}
-        assert checks[identifier].kind == ("holds" if name == "train_test_overlap" else "unchecked")
-        elsewhere = [
-            one.model_copy(update={"arrays": dict.fromkeys(one.arrays, "../audit.json")}) if one.id == identifier else one
+        bare = [
+            one.model_copy(update={"arrays": {}}) if one.id == identifier else one
             for one in run.audit.evidence
         ]
-        assert "is no file of evidence/" in broken(list(recount.recount(with_evidence(run.audit, elsewhere), run.folder)))[name]
+        checks = {
+            check.subject: check for check in recount.recount(with_evidence(run.audit, bare), run.folder)
+        }
+        assert checks[identifier].kind == ("holds" if name == "train_test_overlap" else "unchecked")
+        elsewhere = [
+            one.model_copy(update={"arrays": dict.fromkeys(one.arrays, "../audit.json")})
+            if one.id == identifier
+            else one
+            for one in run.audit.evidence
+        ]
+        assert (
+            "is no file of evidence/"
+            in broken(list(recount.recount(with_evidence(run.audit, elsewhere), run.folder)))[name]
+        )
 
 
 # ------------------------------------------------------------------------------------------ old, new, real
@@ -290,7 +327,9 @@ def test_a_metric_that_somebody_plugged_in_is_not_recomputed(loans: Made) -> Non
     piece = copy.deepcopy(next(piece for piece in content["evidence"] if piece["id"] == "accuracy"))
     content["evidence"].append({**piece, "id": "half", "method": "half"})
     checks = {check.subject: check for check in recount.recount(Audit.model_validate(content), loans.folder)}
-    assert checks["half"] == Check("unchecked", "half", "half is no metric of this program, and not recomputed")
+    assert checks["half"] == Check(
+        "unchecked", "half", "half is no metric of this program, and not recomputed"
+    )
     assert {check.kind for check in checks.values()} == {"holds", "unchecked"}
 
 

@@ -136,7 +136,10 @@ def _run(area: Area) -> Callable[[Subject, IdentityParams, Context], Iterator[Me
                 observation=grouped.table(context, (TERM,), cells, better="higher", overall=whole),
                 sampling=sampling,
                 params=stated(context),
-                arrays={"terms": np.array(list(held), dtype=str), "mentions": np.column_stack([*held.values()])},
+                arrays={
+                    "terms": np.array(list(held), dtype=str),
+                    "mentions": np.column_stack([*held.values()]),
+                },
                 limits=(
                     "Texts are told apart by words, not by what they mean; one may count under several terms.",
                 ),

@@ -50,11 +50,16 @@ def numbers(found: Any) -> int:
 
 def _listed(stated: Sequence[Any], found: Sequence[Any], path: str, scale: float) -> Iterator[str]:
     names = [[_name(one) for one in every] for every in (stated, found)]
-    if path.rpartition(".")[2] in ("groups", "series", "items", "points", "controls") and None not in names[0]:
+    if (
+        path.rpartition(".")[2] in ("groups", "series", "items", "points", "controls")
+        and None not in names[0]
+    ):
         # Entries are known by their key, not by their place.
         for name in dict.fromkeys(one for one in names[0] if names[0].count(one) > 1):
             yield f"{path}[{name}] is there more than once"
-        by_name = [dict(zip(named, every, strict=True)) for named, every in zip(names, (stated, found), strict=True)]
+        by_name = [
+            dict(zip(named, every, strict=True)) for named, every in zip(names, (stated, found), strict=True)
+        ]
         for name in dict.fromkeys([*names[1], *names[0]]):
             if name not in by_name[0]:
                 yield f"{path}[{name}] is not there"
@@ -68,7 +73,9 @@ def _listed(stated: Sequence[Any], found: Sequence[Any], path: str, scale: float
         return
     ends = ("low", "high") if path.endswith("]") and "limits[" in path else range(len(stated))
     for end, one, other in zip(ends, stated, found, strict=False):
-        yield from differences(one, other, f"{path}.{end}" if isinstance(end, str) else f"{path}[{end}]", scale)
+        yield from differences(
+            one, other, f"{path}.{end}" if isinstance(end, str) else f"{path}[{end}]", scale
+        )
 
 
 def _name(entry: Any) -> str | None:

@@ -125,7 +125,8 @@ def table(
         for cell in cells
     )
     small = sum(
-        not cell.missing and not cell.withheld and not cell.undefined and not cell.able(minima) for cell in cells
+        not cell.missing and not cell.withheld and not cell.undefined and not cell.able(minima)
+        for cell in cells
     )
     widest = _summary(minima, list(families.values()), small, ratio=ratio) if summary else None
     return Groups(by=by, groups=groups, overall=overall, summary=widest)
@@ -184,9 +185,7 @@ def _contrast(minima: Minima, cell: Cell, other: Cell, pairs: int, *, ratio: boo
         quotient = minima.shown(cell.value / other.value, lambda level: limits.ratio(*both, level), n)
     return Contrast(
         to=other.label,
-        difference=minima.shown(
-            cell.value - other.value, lambda level: limits.difference(*both, level), n
-        ),
+        difference=minima.shown(cell.value - other.value, lambda level: limits.difference(*both, level), n),
         ratio=quotient,
         p=min(1.0, pairs * limits.equal_p(*both)),
     )
@@ -302,7 +301,11 @@ def _joint(cells: Sequence[Cell], level: float) -> Limit:
     """Limits of the largest difference of any two numbers, for all pairs at once."""
     pairs = list(combinations(cells, 2))
     found = [apart(one, other)[1](shared(level, len(pairs))) for one, other in pairs]
-    lows = [0.0, *(low for low, _ in found if low is not None), *(-high for _, high in found if high is not None)]
+    lows = [
+        0.0,
+        *(low for low, _ in found if low is not None),
+        *(-high for _, high in found if high is not None),
+    ]
     return max(lows), _largest_or_none(
         None if low is None or high is None else max(-low, high) for low, high in found
     )

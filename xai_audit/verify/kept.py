@@ -27,13 +27,11 @@ def arrays(audit: Audit, folder: Path, identifier: str) -> dict[str, NDArray[Any
         if piece.id == identifier and piece.kind == "metric":
             named |= piece.arrays
     if not named:
-        raise LackingError("what it rests on is not kept in evidence/ (an earlier version of xai-audit kept none)")
-    found: dict[str, NDArray[Any]] = {}
-    for file in sorted(set(named.values())):
-        for name, values in _read(folder, file).items():
-            if named.get(name) == file:
-                found[name] = values
-    return found
+        raise LackingError(
+            "what it rests on is not kept in evidence/ (an earlier version of xai-audit kept none)"
+        )
+    files = {file: _read(folder, file) for file in sorted(set(named.values()))}
+    return {name: files[file][name] for name, file in named.items() if name in files[file]}
 
 
 def _read(folder: Path, file: str) -> dict[str, NDArray[Any]]:

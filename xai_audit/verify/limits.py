@@ -53,7 +53,9 @@ def wilson(x: float, n: float, level: float) -> Both:
         return 0.0, z(level) ** 2 / (n + z(level) ** 2)
     square = z(level) ** 2
     high = (x + square / 2 + z(level) * math.sqrt(x * (n - x) / n + square / 4)) / (n + square)
-    return x * x / (n * (n + square) * high), min(high, 1.0)  # the product of both roots is x^2 / (n (n + z^2))
+    return x * x / (n * (n + square) * high), min(
+        high, 1.0
+    )  # the product of both roots is x^2 / (n (n + z^2))
 
 
 @lru_cache(maxsize=65536)
@@ -253,11 +255,11 @@ def phi(tp: float, fp: float, fn: float, tn: float) -> float:
     a, b, c, d = map(Fraction, (tp, fp, fn, tn))
     margins, above = (a + b) * (a + c) * (d + b) * (d + c), a * d - b * c
     # In fractions, so that two groups of one value have it to the bit.
-    return math.copysign(math.sqrt(min(above**2 / margins, 1)), above) if margins else 0.0
+    return math.copysign(math.sqrt(float(above**2 / margins)), above) if margins else 0.0
 
 
 def matthews(tp: float, fp: float, fn: float, tn: float, level: float) -> Both:
-    """Limits of it: the phi coefficient's large-sample variance (Bishop, Fienberg, Holland 1975), one row added to each cell."""
+    """Limits of it: its large-sample variance (Bishop, Fienberg, Holland 1975) after one row is added to each cell."""
     a, b, c, d = tp + 1, fp + 1, fn + 1, tn + 1
     n = a + b + c + d
     called, real = (a + b) / n, (a + c) / n

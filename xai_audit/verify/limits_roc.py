@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,11 +80,14 @@ def _counts(sides: Sides) -> tuple[Floats, Floats]:
     """Positives and negatives at each distinct score, the highest first."""
     steps = np.unique(np.concatenate(sides))[::-1]
     place = {score: index for index, score in enumerate(steps.tolist())}
-    ones, zeros = ([place[score] for score in side.tolist()] for side in sides)
-    return np.bincount(ones, minlength=len(steps)) * 1.0, np.bincount(zeros, minlength=len(steps)) * 1.0
+    found = [np.zeros(len(steps)), np.zeros(len(steps))]
+    for counts, side in zip(found, sides, strict=True):
+        for score in side.tolist():
+            counts[place[score]] += 1
+    return found[0], found[1]
 
 
-def _curve(positives: NDArray[np.float64], negatives: NDArray[np.float64]) -> tuple[Floats, Floats]:
+def _curve(positives: NDArray[Any], negatives: NDArray[Any]) -> tuple[Floats, Floats]:
     x, y = np.append(0.0, np.cumsum(negatives)), np.append(0.0, np.cumsum(positives))
     return x / x[-1], y / y[-1]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from pydantic import ValidationError
 
 from xai_audit.evidence import Evidence, identifier
@@ -31,7 +32,6 @@ from xai_audit.verify.recounts.bench import (
 if TYPE_CHECKING:
     from xai_audit.audit import Audit
     from xai_audit.verify.asked import Asked
-    from xai_audit.verify.table import Subject, Table
 
 ALPHA = 0.05
 """The adjusted p up to which a claim is more than a description."""
@@ -108,7 +108,9 @@ def again(audit: Audit, folder: Path) -> Again:
             minima=minima,
             method=one.method,
             params=params,
-            stored=lambda part, name=one.name: kept.arrays(audit, folder, identifier(name, *([part] if part else []))),  # type: ignore[misc]
+            stored=lambda part, name=one.name: kept.arrays(
+                audit, folder, identifier(name, *([part] if part else []))
+            ),  # type: ignore[misc]
             given=seen.get,
         )
         try:
@@ -128,10 +130,12 @@ def _recounted(rule: Recount, bench: Bench) -> Sequence[Recounted]:
     if reason is not None:
         return [Skip(reason=reason)]
     try:
-        return list(rule.run(bench))
+        # What forged rows overflow is not a number, and found to be none below.
+        with np.errstate(all="ignore"):
+            return list(rule.run(bench))
     except LackingError as error:
         return [Unknown(reason=str(error))]
-    except (ArithmeticError, ValueError, LookupError, TypeError) as error:
+    except (ArithmeticError, ValueError, LookupError, TypeError, RuntimeError) as error:
         # Rows on which a formula has no answer; the run recorded a failure for them as well.
         return [Unknown(reason=f"its rows give no number: {type(error).__name__}: {error}")]
 
@@ -165,11 +169,17 @@ def held(audit: Audit, found: Again) -> Iterator[Check]:
         if piece.id in expected or name in forged:
             continue
         if name in found.not_ours:
-            yield Check("unchecked", piece.id, f"{piece.method} is no metric of this program, and not recomputed")
+            yield Check(
+                "unchecked", piece.id, f"{piece.method} is no metric of this program, and not recomputed"
+            )
         elif piece.status == "failed" and name in {one.asked.name for one in found.made}:
             yield Check("unchecked", piece.id, f"it failed in the run: {piece.reason}")
         else:
-            yield Check("broken", piece.id, "neither the spec nor a policy asks for it, or its method gives no such part")
+            yield Check(
+                "broken",
+                piece.id,
+                "neither the spec nor a policy asks for it, or its method gives no such part",
+            )
 
 
 def _failure(pieces: Mapping[str, Sequence[Evidence]], name: str) -> str | None:
@@ -194,29 +204,36 @@ def _held(one: Made, pieces: Sequence[Evidence], failure: str | None) -> Iterato
 
 def _compared(one: Made, piece: Evidence) -> Check:
     item = one.item
-    for what, stated, right in (("method", piece.method, one.asked.method), ("seed", piece.seed, one.seed)):
-        if stated != right:
-            return Check("broken", piece.id, f"{what} is {stated!r}; by the spec it is {right!r}")
     if isinstance(item, Unknown):
         return Check("unchecked", piece.id, item.reason)
-    if isinstance(item, Skip):
-        if piece.status != "skipped" or piece.reason != item.reason:
-            what = f"it is {piece.status}{f': {piece.reason}' if piece.reason else ''}"
-            return Check("broken", piece.id, f"{what}; by the spec and the rows it is skipped: {item.reason}")
-    elif piece.status != "measured":
-        return Check("broken", piece.id, f"it is skipped: {piece.reason}; from the rows it can be had")
     wrong = list(_differences(one, item, piece))
     if wrong:
-        return Check("broken", piece.id, wrong[0] + (f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""))
+        return Check(
+            "broken", piece.id, wrong[0] + (f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else "")
+        )
+    return Check("holds", piece.id, _recomputed(item))
+
+
+def _recomputed(item: Seen | Skip) -> str:
     if isinstance(item, Skip):
-        return Check("holds", piece.id, f"skipped, as it must be: {item.reason}")
+        return f"skipped, as it must be: {item.reason}"
     count = compared.numbers(item.observation.model_dump(mode="json"))
     source = "counts that audit.json states of what was loaded" if item.from_facts else "the rows"
-    return Check("holds", piece.id, f"{count} number{'s' * (count != 1)} recomputed from {source}")
+    return f"{count} number{'s' * (count != 1)} recomputed from {source}"
 
 
 def _differences(one: Made, item: Seen | Skip, piece: Evidence) -> Iterator[str]:
-    """All that is not as it was made again, the observation's own numbers first."""
+    """All that is not as it was made again."""
+    if isinstance(item, Skip) and (piece.status != "skipped" or piece.reason != item.reason):
+        what = f"it is {piece.status}{f': {piece.reason}' if piece.reason else ''}"
+        yield f"{what}; by the spec and the rows it is skipped: {item.reason}"
+        return
+    if isinstance(item, Seen) and piece.status != "measured":
+        yield f"it is skipped: {piece.reason}; from the rows it can be had"
+        return
+    for name, stated, right in (("method", piece.method, one.asked.method), ("seed", piece.seed, one.seed)):
+        if stated != right:
+            yield f"{name} is {stated!r}; by the spec it is {right!r}"
     if isinstance(item, Skip):
         if piece.observation or piece.sampling or piece.controls or piece.inference or piece.rung:
             yield "it is skipped and tells of something seen"
@@ -227,23 +244,20 @@ def _differences(one: Made, item: Seen | Skip, piece: Evidence) -> Iterator[str]
         piece.observation.model_dump(mode="json"), item.observation.model_dump(mode="json")
     )
     yield from compared.differences(piece.params, {**one.params, **item.params}, "params")
-    # How rows were chosen is told in words; how many there were is not.
-    sizes = [
-        sampling and {"available": sampling.available, "used": sampling.used}
-        for sampling in (piece.sampling, item.sampling)
-    ]
-    yield from compared.differences(*sizes, "sampling")
-    claims = [
-        {
-            "controls": [control.model_dump(mode="json") for control in claim.controls],
-            "inference": claim.inference and claim.inference.model_dump(mode="json"),
-            "rung": rung,
-        }
-        for claim, rung in ((piece, piece.rung), (item, _rung(item)))
-    ]
-    yield from compared.differences(*claims)
+    yield from compared.differences(_claimed(piece, piece.rung), _claimed(item, _rung(item)))
     if piece.robustness is not None or piece.selftest is not None:
         yield "it tells of variants or of a self-test; a metric has neither"
+
+
+def _claimed(claim: Seen | Evidence, rung: str | None) -> dict[str, Any]:
+    """What stands beside a number. How rows were chosen is told in words; how many there were is not."""
+    sampling, inference = claim.sampling, claim.inference
+    return {
+        "sampling": None if sampling is None else sampling.model_dump(mode="json", exclude={"how"}),
+        "controls": [control.model_dump(mode="json") for control in claim.controls],
+        "inference": None if inference is None else inference.model_dump(mode="json"),
+        "rung": rung,
+    }
 
 
 def _rung(item: Seen) -> str | None:

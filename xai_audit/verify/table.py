@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -132,6 +132,14 @@ class Table:
         """Whether every row counts alike and by itself."""
         return self.weights is None and self.clusters is None
 
+    def true(self, index: int) -> Mask:
+        """Rows whose label is a class."""
+        return np.asarray(self.target == index, dtype=bool)
+
+    def called(self, index: int) -> Mask:
+        """Rows whose prediction is a class."""
+        return np.asarray(self.prediction == index, dtype=bool)
+
 
 class _MalformedError(Exception):
     """A column that is not what the format says."""
@@ -157,14 +165,21 @@ def read(audit: Audit, subject: Subject, spec: Spec, folder: Path) -> tuple[Tabl
     checks = []
     stated = audit.run.get("rows")
     if stated is not None and stated != digest.of_bytes(content):
-        checks.append(Check("broken", FILE, f"its sha256 is {digest.of_bytes(content)}; audit.json says {stated}"))
+        checks.append(
+            Check("broken", FILE, f"its sha256 is {digest.of_bytes(content)}; audit.json says {stated}")
+        )
     try:
         rows = _parquet(content)
         made = _table(rows, subject, spec)
-        checks += [Check("broken", FILE, what) for what in (*_digests(rows, subject), *_values(made, subject, spec))]
+        checks += [
+            Check("broken", FILE, what) for what in (*_digests(rows, subject), *_values(made, subject, spec))
+        ]
     except _MalformedError as error:
         return None, [*checks, Check("broken", FILE, str(error))]
-    checks += [Check("broken", "audit.json", what) for what in (*_said(made, subject, spec), *_grouped(made, subject, spec))]
+    checks += [
+        Check("broken", "audit.json", what)
+        for what in (*_said(made, subject, spec), *_grouped(made, subject, spec))
+    ]
     if not checks:
         checks = [Check("holds", FILE, f"{made.n:,} rows, as audit.json tells of them")]
     return made, checks
@@ -206,7 +221,11 @@ def _codes(rows: pa.Table, name: str, labels: Sequence[str], *, gaps: bool = Fal
     import pyarrow.compute as pc
 
     column = _column(rows, name)
-    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type) or pa.types.is_null(column.type)):
+    if not (
+        pa.types.is_string(column.type)
+        or pa.types.is_large_string(column.type)
+        or pa.types.is_null(column.type)
+    ):
         raise _MalformedError(f"{name} holds no words")
     codes = pc.index_in(column.cast(pa.string()), value_set=pa.array(labels, pa.string()))
     strange = pc.and_(pc.is_null(codes), pc.is_valid(column))
@@ -226,7 +245,9 @@ def _table(rows: pa.Table, subject: Subject, spec: Spec) -> Table:
         len(set(subject.classes)) == len(subject.classes) > max(subject.positive, subject.favourable)
         and min(subject.positive, subject.favourable) >= 0
     ):
-        raise _MalformedError("cannot be read: the classes of audit.json do not name a positive and a favourable one")
+        raise _MalformedError(
+            "cannot be read: the classes of audit.json do not name a positive and a favourable one"
+        )
     target: NDArray[Any] | None = None
     if subject.labels:
         target = (
@@ -247,7 +268,9 @@ def _table(rows: pa.Table, subject: Subject, spec: Spec) -> Table:
     return Table(
         n=n,
         target=target,
-        prediction=_numbers(rows, "prediction") if regression else _codes(rows, "prediction", subject.classes),
+        prediction=_numbers(rows, "prediction")
+        if regression
+        else _codes(rows, "prediction", subject.classes),
         scores=_scores(rows, subject),
         groupings=_groupings(rows, subject, spec),
         valid=valid,
@@ -283,7 +306,9 @@ def _groupings(rows: pa.Table, subject: Subject, spec: Spec) -> tuple[Grouping, 
         )
     sizes = {"none": (), "pairs": (2,), "all": tuple(range(2, len(singles) + 1))}[spec.data.crossings]
     named = [
-        sorted(parts, key=lambda part: part.columns) for size in sizes for parts in combinations(singles, size)
+        sorted(parts, key=lambda part: part.columns)
+        for size in sizes
+        for parts in combinations(singles, size)
     ]
     return (*singles, *map(crossed, named))
 
@@ -319,7 +344,7 @@ def _digests(rows: pa.Table, subject: Subject) -> Iterator[str]:
         found = [bytes.fromhex(one) for one in _column(rows, "digest").to_pylist()]
     except (TypeError, ValueError):
         raise _MalformedError("digest holds what is no sha256") from None
-    if any(after < before for before, after in zip(found, found[1:], strict=False)):
+    if any(after < before for before, after in pairwise(found)):
         yield "its rows are not in the order of their digests"
     whole = digest.of_bytes(b"".join(found))
     if whole != said.sha256:
@@ -413,9 +438,7 @@ def _grouped(table: Table, subject: Subject, spec: Spec) -> Iterator[str]:
         said, grouping = stated[columns], made[columns]
         name = "subject.groupings, " + " and ".join(columns)
         covered = grouping.withheld(spec.report.min_cell)
-        counts = [
-            None if reason else count for reason, count in zip(covered, grouping.counts, strict=True)
-        ]
+        counts = [None if reason else count for reason, count in zip(covered, grouping.counts, strict=True)]
         if said.labels != grouping.labels or said.missing != grouping.missing:
             yield f"{name}: the groups are {list(said.labels)}; the rows have {list(grouping.labels)}"
         elif list(said.counts) != counts:

@@ -25,12 +25,12 @@ TERMS, TERM = "terms", "term"
 
 def _sides(bench: Bench, positives: Mask, negatives: Mask) -> Sides:
     """Scores of the positives among some rows, and of the negatives among others."""
-    score, true = bench.positive_scores(), bench.table.target == bench.subject.positive
+    score, true = bench.positive_scores(), bench.table.true(bench.subject.positive)
     return score[positives & true], score[negatives & ~true]
 
 
 def _cell(
-    bench: Bench, key: dict[str, str], inside: Mask, sides: Sides, reasons: tuple[str, str], *, missing: bool
+    key: dict[str, str], inside: Mask, sides: Sides, reasons: tuple[str, str], *, missing: bool
 ) -> Cell:
     n, count = int(np.count_nonzero(inside)), len(sides[0]) + len(sides[1])
     for side, reason in zip(sides, reasons, strict=True):
@@ -52,13 +52,13 @@ def _abroca(bench: Bench) -> Iterator[Recounted]:
         compared: dict[str, Sides] = {}
         for key, inside, missing, withheld in bench.groups(grouping):
             if withheld:
-                cells.append(Cell(key=key, n=int(np.count_nonzero(inside)), withheld=withheld, missing=missing))
+                cells.append(
+                    Cell(key=key, n=int(np.count_nonzero(inside)), withheld=withheld, missing=missing)
+                )
                 continue
             sides = _sides(bench, inside & valid, inside & valid)
             # An area stands for all rows of its group, with or without a valid label.
-            cells.append(
-                _cell(bench, key, inside, sides, ("no positives", "no negatives"), missing=missing)
-            )
+            cells.append(_cell(key, inside, sides, ("no positives", "no negatives"), missing=missing))
             if cells[-1].able(bench.minima) and not missing:
                 compared[cells[-1].label] = sides
         made = groups.table(bench.minima, grouping.columns, cells, better="higher", summary=False)
@@ -162,7 +162,7 @@ def _among(
         f"no positives{'' if area.own_positives else ' outside the group'}",
         f"no negatives{'' if area.own_negatives else ' outside the group'}",
     )
-    return _cell(bench, key, inside, sides, reasons, missing=missing)
+    return _cell(key, inside, sides, reasons, missing=missing)
 
 
 def _by_terms(area: Area, bench: Bench, terms: list[str], whole: Estimate | None) -> Recounted:

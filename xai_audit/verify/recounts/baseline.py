@@ -10,13 +10,22 @@ import numpy as np
 from xai_audit.evidence import Scalar
 from xai_audit.verify import limits
 from xai_audit.verify.limits import Found, Limit
-from xai_audit.verify.recounts.bench import Bench, LackingError, Recount, Recounted, Seen, Skip, Unknown, share
+from xai_audit.verify.recounts.bench import (
+    Bench,
+    LackingError,
+    Recount,
+    Recounted,
+    Seen,
+    Skip,
+    Unknown,
+    share,
+)
 from xai_audit.verify.recounts.statistics import by_rows, losses
 
 Gain = tuple[Found, str]
 """The gain, and what the baseline is."""
 
-CHANCE = {"roc_auc": lambda _: 0.5, "matthews_corrcoef": lambda _: 0.0, "balanced_accuracy": lambda classes: 1 / classes}
+CHANCE = ("roc_auc", "matthews_corrcoef", "balanced_accuracy")
 
 
 def _baseline_improvement(bench: Bench) -> Iterator[Recounted]:
@@ -25,7 +34,11 @@ def _baseline_improvement(bench: Bench) -> Iterator[Recounted]:
         yield Skip(reason="no row has a valid label")
         return
     try:
-        found = _regression(bench, metric) if bench.subject.task == "regression" else _classification(bench, metric)
+        found = (
+            _regression(bench, metric)
+            if bench.subject.task == "regression"
+            else _classification(bench, metric)
+        )
     except LackingError as error:
         yield Unknown(reason=str(error))
         return
@@ -87,7 +100,7 @@ def _accuracy(bench: Bench) -> Gain:
 
 
 def _association(bench: Bench) -> Gain | None:
-    true, flagged = (labels == bench.subject.positive for labels in (bench.table.target, bench.table.prediction))
+    true, flagged = bench.table.true(bench.subject.positive), bench.table.called(bench.subject.positive)
     hits = share(bench.table, flagged, true & bench.table.valid)
     alarms = share(bench.table, flagged, ~true & bench.table.valid)
     if hits is None or alarms is None:
@@ -101,7 +114,8 @@ def _above_chance(bench: Bench, metric: str) -> Gain | None:
     given = bench.given(metric)
     if not isinstance(given, Scalar):
         return None
-    chance, estimate = CHANCE[metric](len(bench.subject.classes)), given.estimate
+    known_to_guess = {"roc_auc": 0.5, "matthews_corrcoef": 0.0}
+    chance, estimate = known_to_guess.get(metric, 1 / len(bench.subject.classes)), given.estimate
     known = {float(level): both for level, both in (estimate.limits or {}).items()}
     known[bench.minima.confidence] = (estimate.low, estimate.high)
 

@@ -123,7 +123,9 @@ class Bench:
 class Run(Protocol):
     """Makes all the evidence of a method again."""
 
-    def __call__(self, bench: Bench) -> Iterator[Recounted]: ...
+    def __call__(self, bench: Bench) -> Iterator[Recounted]:
+        """The evidence, overall first, then by every grouping."""
+        ...
 
 
 @dataclass(frozen=True)

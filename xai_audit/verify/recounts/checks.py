@@ -75,7 +75,9 @@ def _artefact_safety(bench: Bench) -> Iterator[Recounted]:
     if artefact is None:
         yield Skip(reason="the model file was not examined")
         return
-    listed = [artefact.get(name, []) if isinstance(artefact, dict) else None for name in ("suspicious", "globals")]
+    listed = [
+        artefact.get(name, []) if isinstance(artefact, dict) else None for name in ("suspicious", "globals")
+    ]
     if not all(isinstance(names, list) for names in listed):
         raise LackingError("subject.facts.artefact does not list the imports of the model file")
     suspicious, every = (len(names or ()) for names in listed)
@@ -118,7 +120,9 @@ def _unusual_input_failures(bench: Bench) -> Iterator[Recounted]:
     if len(kinds) != len(asked) or not all(
         name.startswith(f"{column} ") for column, name in zip(kinds, asked.tolist(), strict=True)
     ):
-        raise LackingError(f"{len(asked)} unusual inputs are kept, which are not those of the {len(kinds)} to be tried")
+        raise LackingError(
+            f"{len(asked)} unusual inputs are kept, which are not those of the {len(kinds)} to be tried"
+        )
     n, names = bench.table.n, sorted(asked[failed].tolist())
     used = min(SAMPLED, n)
     yield Seen(
@@ -129,7 +133,9 @@ def _unusual_input_failures(bench: Bench) -> Iterator[Recounted]:
         sampling=Sampling(available=n, used=used, how=""),
     )
     if names:
-        items = tuple(Item(name=name, estimate=exactly(1, 1), rank_low=1, rank_high=len(names)) for name in names)
+        items = tuple(
+            Item(name=name, estimate=exactly(1, 1), rank_low=1, rank_high=len(names)) for name in names
+        )
         yield Seen(observation=Ranking(items=items), part="inputs")
 
 

@@ -22,8 +22,7 @@ def _confusion_matrix(bench: Bench) -> Iterator[Recounted]:
     table, names = bench.table, bench.subject.classes
     values = tuple(
         tuple(
-            float(np.count_nonzero((table.target == true) & (table.prediction == called)))
-            for called in range(len(names))
+            float(np.count_nonzero(table.true(true) & table.called(called))) for called in range(len(names))
         )
         for true in range(len(names))
     )
@@ -37,7 +36,7 @@ def _confusion_matrix(bench: Bench) -> Iterator[Recounted]:
 
 def _threshold_sweep(bench: Bench) -> Iterator[Recounted]:
     table, score = bench.table, bench.positive_scores()
-    true, valid = table.target == bench.subject.positive, table.valid
+    true, valid = table.true(bench.subject.positive), table.valid
     series = []
     for name, among in (
         ("recall", true & valid),
@@ -65,7 +64,7 @@ def _calibration_curve(bench: Bench) -> Iterator[Recounted]:
         if place > starts[-1]:
             starts.append(place)
     every = bench.positive_scores()
-    true = bench.table.target == bench.subject.positive
+    true = bench.table.true(bench.subject.positive)
     points = []
     for start, end in zip(starts, [*starts[1:], len(scores)], strict=True):
         if end - start < bench.minima.min_cell or end == start:
@@ -90,7 +89,7 @@ def _conditional(bench: Bench) -> Iterator[Recounted]:
     if not explanatory:
         yield Skip(reason="the spec marks no column as explanatory")
         return
-    selected = bench.table.prediction == bench.subject.favourable
+    selected = bench.table.called(bench.subject.favourable)
     for grouping in singles:
         if grouping.explanatory:
             continue
@@ -142,7 +141,9 @@ def _within(
     if whole:
         value, _ = limits.mantel_haenszel(whole, bench.minima.confidence)
         estimate = bench.minima.read(
-            value, lambda level: limits.mantel_haenszel(whole, level)[1], sum(n1 + n0 for _, n1, _, n0 in whole)
+            value,
+            lambda level: limits.mantel_haenszel(whole, level)[1],
+            sum(n1 + n0 for _, n1, _, n0 in whole),
         )
         between = (grouping.labels[pair[0]], grouping.labels[pair[1]])
         summary = Summary(difference=estimate, between=between, pairs=1)

@@ -41,7 +41,9 @@ RATES = {
     "true_negative_rate": Rate(lambda y, p: ~(y | p), lambda y, _: ~y, "no negatives", "higher"),
     "false_positive_rate": Rate(lambda y, p: p & ~y, lambda y, _: ~y, "no negatives", "lower"),
     "false_negative_rate": Rate(lambda y, p: y & ~p, lambda y, _: y, "no positives", "lower"),
-    "negative_predictive_value": Rate(lambda y, p: ~(y | p), lambda _, p: ~p, "no negative predictions", "higher"),
+    "negative_predictive_value": Rate(
+        lambda y, p: ~(y | p), lambda _, p: ~p, "no negative predictions", "higher"
+    ),
     "false_discovery_rate": Rate(lambda y, p: p & ~y, lambda _, p: p, "no positive predictions", "lower"),
     "false_omission_rate": Rate(lambda y, p: y & ~p, lambda _, p: ~p, "no negative predictions", "lower"),
     "prevalence": Rate(lambda y, _: y, _all, "no rows", "none", "of all labelled"),
@@ -56,10 +58,10 @@ def _classes(bench: Bench, rate: Rate) -> list[tuple[int, str | None]]:
 
 
 def _masks(bench: Bench, rate: Rate, index: int) -> tuple[Mask, Mask]:
-    predicted = bench.table.prediction == index
+    predicted = bench.table.called(index)
     if rate.kind == "of decisions":
         return rate.event(predicted, predicted), rate.among(predicted, predicted)
-    true, valid = bench.table.target == index, bench.table.valid
+    true, valid = bench.table.true(index), bench.table.valid
     return rate.event(true, predicted) & valid, rate.among(true, predicted) & valid
 
 
@@ -86,7 +88,9 @@ def by_class(pairs: Sequence[tuple[str, Estimate | None]], n: int, undefined: st
         if estimate is None:
             found.append(Group(key={CLASS: label}, n=n, status="undefined", reason=undefined, count=0))
         else:
-            found.append(Group(key={CLASS: label}, n=n, status="measured", estimate=estimate, count=estimate.n))
+            found.append(
+                Group(key={CLASS: label}, n=n, status="measured", estimate=estimate, count=estimate.n)
+            )
     return Groups(by=(CLASS,), groups=tuple(found))
 
 
@@ -140,7 +144,7 @@ def _predicted_positive_share(bench: Bench) -> Iterator[Recounted]:
     for grouping in bench.table.groupings:
         cells = []
         for index, label in bench.classes:
-            predicted = bench.table.prediction == index
+            predicted = bench.table.called(index)
             for key, inside, missing, withheld in bench.groups(grouping):
                 cell = Cell(
                     key=key if label is None else {**key, CLASS: label},
@@ -173,7 +177,10 @@ def _parity(rate: Rate, bench: Bench, *, ratio: bool = False) -> Iterator[Recoun
         yield Seen(observation=made, columns=grouping.columns, sampling=sampling, params=bench.minima.stated)
 
 
-_BOTH = {"True positive rate": RATES["true_positive_rate"], "False positive rate": RATES["false_positive_rate"]}
+_BOTH = {
+    "True positive rate": RATES["true_positive_rate"],
+    "False positive rate": RATES["false_positive_rate"],
+}
 
 
 def _odds(bench: Bench, *, summed: bool) -> Iterator[Recounted]:

@@ -102,13 +102,12 @@ def _cell(
 
 
 def _true(bench: Bench, rows: Rows, index: int) -> Floats:
-    assert bench.table.target is not None
-    return (bench.table.target[rows] == index).astype(float)
+    return bench.table.true(index)[rows].astype(float)
 
 
 def _score(bench: Bench, rows: Rows, index: int) -> Floats:
     assert bench.table.scores is not None
-    return bench.table.scores[rows, index if bench.table.scores.shape[1] > 1 else 0]
+    return np.asarray(bench.table.scores[rows, index if bench.table.scores.shape[1] > 1 else 0])
 
 
 def by_rows(bench: Bench, values: Floats, rows: Rows) -> Found:
@@ -125,7 +124,7 @@ def _balanced_accuracy(bench: Bench, rows: Rows, _: int) -> Found | str:
     inside[rows] = True
     recalls = []
     for index, label in enumerate(bench.subject.classes):
-        found = share(bench.table, bench.table.prediction == index, (bench.table.target == index) & inside)
+        found = share(bench.table, bench.table.called(index), bench.table.true(index) & inside)
         if found is None:
             return f"no rows of class {label}"
         recalls.append(found)
@@ -138,7 +137,7 @@ def _cross(bench: Bench, rows: Rows, index: int) -> tuple[float, float, float, f
     """True positives, false positives, false negatives and true negatives, as many as the rows are worth."""
     inside = np.zeros(bench.table.n, dtype=bool)
     inside[rows] = True
-    true, called = bench.table.target == index, bench.table.prediction == index
+    true, called = bench.table.true(index), bench.table.called(index)
     found = [
         share(bench.table, cell, inside)
         for cell in (true & called, ~true & called, true & ~called, ~true & ~called)
@@ -193,7 +192,7 @@ def losses(bench: Bench, rows: Rows) -> Floats:
     step = 2.0**-52
     kept = np.minimum(np.maximum(scores, step), 1 - step)
     given = kept[np.arange(len(rows)), bench.table.target[rows]]
-    return -np.log(given / kept.sum(axis=1))
+    return np.asarray(-np.log(given / kept.sum(axis=1)))
 
 
 def _log_loss(bench: Bench, rows: Rows, _: int) -> Found | str:
@@ -222,11 +221,12 @@ def _calibration(bench: Bench) -> Iterator[Recounted]:
         return
     scores, labels = _score(bench, rows, positive), _true(bench, rows, positive)
     perfect = limits_rows.perfect_calibration_error(scores)
-    for part, found in (
-        ("rms", limits_rows.rms_calibration(scores, labels)),
-        ("in_the_large", limits_rows.in_the_large(scores, labels)),
-        ("perfect", (perfect, lambda _: (perfect, perfect))),
-    ):
+    parts: dict[str, Found] = {
+        "rms": limits_rows.rms_calibration(scores, labels),
+        "in_the_large": limits_rows.in_the_large(scores, labels),
+        "perfect": (perfect, lambda _: (perfect, perfect)),
+    }
+    for part, found in parts.items():
         estimate = bench.minima.read(*found, len(rows))
         yield Seen(observation=Scalar(estimate=estimate), part=part, sampling=bench.labelled)
 

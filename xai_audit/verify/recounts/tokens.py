@@ -54,7 +54,7 @@ class Slots:
     @property
     def effects(self) -> Floats:
         """Each score less the mean of its slot."""
-        return self.scores - self.scores.mean(axis=1)[:, None]
+        return np.asarray(self.scores - self.scores.mean(axis=1)[:, None])
 
 
 def _slots(stored: Stored, params: Any, n: int) -> list[Slots]:
@@ -173,7 +173,9 @@ def _beyond(
     spread = _mean_effects(neutral)
     if len(spread) < FEWEST:
         return (), None
-    terms = [(abs(effect), len(slot.rows)) for slot in identity if len(slot.rows) for effect in _mean_effects(slot)]
+    terms = [
+        (abs(effect), len(slot.rows)) for slot in identity if len(slot.rows) for effect in _mean_effects(slot)
+    ]
     m, k = len(spread), len(terms)
     error = math.sqrt(math.fsum(effect**2 for effect in spread) / (m - 1) * (1 + 1 / m))
     largest, n = max(terms)
@@ -211,7 +213,9 @@ def _terms(bench: Bench, slots: Sequence[Slots]) -> Groups:
         for place, word in enumerate(slot.words):
             key = {"list": slot.name, "term": word}
             if n == 0:
-                groups.append(Group(key=key, n=0, status="undefined", reason="no text holds a word of the list"))
+                groups.append(
+                    Group(key=key, n=0, status="undefined", reason="no text holds a word of the list")
+                )
             elif n < minima.min_cell:
                 groups.append(Group(key=key, n=None, status="suppressed", reason=f"n < {minima.min_cell}"))
             else:
@@ -240,7 +244,11 @@ def _widest(bench: Bench, pairs: Sequence[tuple[Slots, int, int]], small: int) -
 
     def at(level: float) -> Limit:
         ends = [limits(shared(level, len(pairs))) for _, limits in found]
-        lows = [0.0, *(low for low, _ in ends if low is not None), *(-high for _, high in ends if high is not None)]
+        lows = [
+            0.0,
+            *(low for low, _ in ends if low is not None),
+            *(-high for _, high in ends if high is not None),
+        ]
         highs = [max(-low, high) for low, high in ends if low is not None and high is not None]
         return max(lows), max(highs) if len(highs) == len(ends) else None
 
