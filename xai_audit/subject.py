@@ -165,6 +165,8 @@ class Subject:
     artefact {code_carrying, globals, suspicious}, invalid_labels {count, examples, rows, train}, missing
     {column: {count, rows}}, unseen_levels [{column, rows, count, levels}], base_rates {table: {label: rows}}.
     """
+    in_training: NDArray[np.bool_] | None = None
+    """Whether each test row stands in the training data too; None where the tables could not be compared."""
 
     @property
     def binary(self) -> bool:

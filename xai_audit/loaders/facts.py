@@ -16,8 +16,10 @@ NO_ARTEFACT: Mapping[str, Any] = {"code_carrying": False, "globals": [], "suspic
 """For models whose file carries no code."""
 
 
-def overlap(decided: Decided, features: Sequence[str], target: str | None) -> dict[str, Any]:
-    """Test rows equal to a training row in features and target, and equal rows within each table.
+def overlap(
+    decided: Decided, features: Sequence[str], target: str | None
+) -> tuple[dict[str, Any], NDArray[np.bool_] | None]:
+    """Test rows equal to a training row in features and target, and equal rows within each table; and which test rows.
 
     A target that a table lacks is not compared; without features nothing is. Pictures are compared by their
     pixels, texts letter by letter, and neither by target: with another label the same picture is known as well.
@@ -25,7 +27,7 @@ def overlap(decided: Decided, features: Sequence[str], target: str | None) -> di
     found: dict[str, Any] = {"train_test_overlap": None, "duplicate_rows": {}}
     media = [table.medium for table in decided.tables]
     if not features and media[0] is None:
-        return found
+        return found, None
     tables = range(len(decided.tables))
     wanted = {*features, *([target] if target is not None else [])}
     shared = sorted(name for name in wanted if len(decided.column(name).tables) == len(tables))
@@ -38,10 +40,11 @@ def overlap(decided: Decided, features: Sequence[str], target: str | None) -> di
     for label, part in zip(("test", "train"), parts, strict=False):
         found["duplicate_rows"][label] = int(len(part) - len(np.unique(part)))
     if len(parts) == 2:
-        count = int(np.isin(parts[0], parts[1]).sum())
+        known = np.isin(parts[0], parts[1])
         compared = len(shared) if media[0] is None else 1
-        found["train_test_overlap"] = {"count": count, "rows": len(parts[0]), "columns": compared}
-    return found
+        found["train_test_overlap"] = {"count": int(known.sum()), "rows": len(known), "columns": compared}
+        return found, known
+    return found, None
 
 
 def missing(columns: Mapping[str, Typed]) -> dict[str, dict[str, int]]:

@@ -62,6 +62,7 @@ def load(spec: Spec) -> Subject:
     result = scored(case, model, done, rows[0], test_order)
     mistakes.check()
     unseen = features.unseen(case)
+    repeated, known = facts.overlap(case.decided, case.chosen.names, mistakes.spec.data.target)
     return Subject(
         model=result.model,
         task=done.task,
@@ -88,7 +89,8 @@ def load(spec: Spec) -> Subject:
             *result.notes,
             *_noticed(case, unseen, truths),
         ),
-        facts=_facts(case, done, columns[0], truths, unseen),
+        facts={**repeated, **_facts(case, done, columns[0], truths, unseen)},
+        in_training=None if known is None else known[test_order],
     )
 
 
@@ -171,8 +173,7 @@ def _facts(
     unseen: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """What the checks of records read."""
-    data, names = case.mistakes.spec.data, case.chosen.names
-    medium = case.medium
+    names, medium = case.chosen.names, case.medium
     gone = (
         {}
         if medium is None or not medium.missing
@@ -188,7 +189,6 @@ def _facts(
         labelled = [(name, place) for place, name in enumerate(("test", "train")) if place in truths]
         rates = {name: facts.base_rates(done.classes, truths[place][0]) for name, place in labelled}
     return {
-        **facts.overlap(case.decided, names, data.target),
         "leak": _leaks(case),
         "artefact": dict(artefact),
         "invalid_labels": invalid,

@@ -27,7 +27,8 @@ def _train_test_overlap(subject: Subject, _: NoParams, __: Context) -> Iterator[
     yield Measured(
         observation=Scalar(
             estimate=exactly(shared["count"] / shared["rows"], shared["rows"]), unit="share of test rows"
-        )
+        ),
+        arrays={} if subject.in_training is None else {"in_training": subject.in_training},
     )
 
 

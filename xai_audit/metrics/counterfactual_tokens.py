@@ -145,9 +145,12 @@ def _run(subject: Subject, params: TokenParams, context: Context) -> Iterator[Me
         observation=Scalar(estimate=context.estimate(mean, limits, len(rows)), unit="score"),
         sampling=sampling,
         arrays={
-            f"{kind}_{place}": getattr(slot, kind)
-            for place, slot in enumerate(slots)
-            for kind in ("rows", "held", "scores")
+            "lists": np.array([slot.name for slot in slots], dtype=str),
+            **{
+                f"{kind}_{place}": getattr(slot, kind)
+                for place, slot in enumerate(slots)
+                for kind in ("rows", "held", "scores")
+            },
         },
         params={"texts": {slot.name: len(slot.rows) for slot in slots}},
     )

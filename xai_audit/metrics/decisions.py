@@ -96,6 +96,10 @@ def _baseline_improvement(
     yield Measured(
         observation=Scalar(estimate=context.estimate(value, limits, len(rows))),
         params={"baseline": baseline},
+        # Of training data no row is kept; with this the gain can be had again from the test rows.
+        arrays={"constant": np.array([_constant(subject, params.metric)])}
+        if subject.task == "regression" and _trained(subject)
+        else {},
         sampling=labelled_sampling(subject),
         limits=(f"The baseline is {baseline}.",),
     )
@@ -195,20 +199,29 @@ def _loss_gain(subject: Subject, rows: NDArray[np.int64], metric: str, context: 
 def _regression_gain(subject: Subject, rows: NDArray[np.int64], metric: str, context: Context) -> Gain:
     assert subject.prediction is not None
     assert subject.test.target is not None
-    train = subject.train
-    known_to = train.target if train is not None and train.target is not None else subject.test.target
-    source = "the training data" if train is not None and train.target is not None else "the test data"
-    seen = np.sort(known_to[np.isfinite(known_to)])
+    source = "the training data" if _trained(subject) else "the test data"
     truth, predicted = subject.test.target[rows], subject.prediction[rows]
-    if metric == "mean_absolute_error":
-        constant, power, what = float(np.median(seen)), 1, "absolute"
-    else:
-        constant, power, what = math.fsum(seen) / len(seen), 2, "squared"
+    power, what = (1, "absolute") if metric == "mean_absolute_error" else (2, "squared")
+    constant = _constant(subject, metric)
     gain = np.abs(truth - constant) ** power - np.abs(truth - predicted) ** power
     value, at = by_rows(subject, gain, rows)
     middle = "median" if power == 1 else "mean"
     name = f"predicting the {middle} of {source} for every row; the gain is in mean {what} error"
     return value, at(context.levels), name
+
+
+def _trained(subject: Subject) -> bool:
+    """Whether the labels of the training data are known."""
+    return subject.train is not None and subject.train.target is not None
+
+
+def _constant(subject: Subject, metric: str) -> float:
+    """The number that is best for every row: the median for absolute errors, else the mean."""
+    rows = subject.train if _trained(subject) else subject.test
+    assert rows is not None
+    assert rows.target is not None
+    seen = np.sort(rows.target[np.isfinite(rows.target)])
+    return float(np.median(seen)) if metric == "mean_absolute_error" else math.fsum(seen) / len(seen)
 
 
 METHODS: tuple[Method[Any], ...] = (

@@ -115,8 +115,8 @@ def _run(area: Area) -> Callable[[Subject, IdentityParams, Context], Iterator[Me
         if params.terms:
             texts = texts_of(subject)
             cells = []
-            for term, words in params.terms.items():
-                inside = mentions(texts, words)
+            held = {term: mentions(texts, words) for term, words in params.terms.items()}
+            for term, inside in held.items():
                 size = int(np.count_nonzero(inside))
                 covered = f"n < {context.min_cell}" if 0 < size < context.min_cell else ""
                 cells.append(
@@ -136,6 +136,10 @@ def _run(area: Area) -> Callable[[Subject, IdentityParams, Context], Iterator[Me
                 observation=grouped.table(context, (TERM,), cells, better="higher", overall=whole),
                 sampling=sampling,
                 params=stated(context),
+                arrays={
+                    "terms": np.array(list(held), dtype=str),
+                    "mentions": np.column_stack([*held.values()]),
+                },
                 limits=(
                     "Texts are told apart by words, not by what they mean; one may count under several terms.",
                 ),

@@ -31,24 +31,29 @@ def _unusual_input_failures(subject: Subject, _: NoParams, context: Context) -> 
     """Each column in turn missing or far outside its range, odd pictures and texts; a crash or no number fails."""
     rows, sampling = context.sample(50)
     frame = subject.test.frame.iloc[rows].reset_index(drop=True)
-    asked, failed = 0, []
+    asked, failed = [], []
     reasons: dict[str, int] = {}
     for column in subject.columns:
         for kind, changed in _unusual(frame, column.name, column.kind):
-            asked += 1
+            asked.append(f"{column.name} {kind}")
             reason = _failure(subject, changed)
             if reason:
-                failed.append(f"{column.name} {kind}")
+                failed.append(asked[-1])
                 reasons[reason] = reasons.get(reason, 0) + 1
     notes = [
-        f"{count} of {asked}: {reason}"
+        f"{count} of {len(asked)}: {reason}"
         for reason, count in sorted(reasons.items(), key=lambda r: (-r[1], r[0]))
     ]
     yield Measured(
         observation=Scalar(
-            estimate=exactly(len(failed) / asked if asked else 0.0, asked), unit="share of kinds of input"
+            estimate=exactly(len(failed) / len(asked) if asked else 0.0, len(asked)),
+            unit="share of kinds of input",
         ),
         sampling=sampling,
+        arrays={
+            "asked": np.array(asked, dtype=str),
+            "failed": np.array([name in failed for name in asked], dtype=bool),
+        },
         limits=(*notes[:5], *((f"and {len(notes) - 5} more reasons",) if len(notes) > 5 else ())),
     )
     if failed:

@@ -1,0 +1,452 @@
+"""The rows an audit rests on, read from evidence/rows.parquet and held to what audit.json says of them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from xai_audit import digest
+from xai_audit.verify import withheld
+from xai_audit.verify.checks import Check
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from xai_audit.audit import Audit
+    from xai_audit.spec import Spec
+
+FILE = "evidence/rows.parquet"
+MISSING = ("missing", "missing value")
+"""What the group of rows without a value is called."""
+
+Floats = NDArray[np.float64]
+Codes = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+
+class _Part(BaseModel):
+    """A part of audit.json's ``subject``; what verifying does not read may stand beside it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class StatedColumn(_Part):
+    """A model input as audit.json names it."""
+
+    name: str
+    kind: str
+
+
+class StatedGrouping(_Part):
+    """The groups of a sensitive column or crossing, as audit.json counts them."""
+
+    columns: tuple[str, ...]
+    labels: tuple[str, ...]
+    counts: tuple[int | None, ...]
+    missing: tuple[bool, ...]
+    explanatory: bool = False
+
+
+class StatedTable(_Part):
+    """A table of the data as audit.json tells of it."""
+
+    sha256: str
+    rows: int
+
+
+class Subject(_Part):
+    """What audit.json says was examined."""
+
+    model: dict[str, Any] | None
+    data: dict[str, StatedTable]
+    task: Literal["classification", "regression"]
+    classes: tuple[str, ...]
+    positive: int
+    favourable: int
+    threshold: float
+    primary: str
+    labels: bool
+    scores: bool
+    probabilities: bool
+    columns: tuple[StatedColumn, ...]
+    groupings: tuple[StatedGrouping, ...]
+    sensitive_inputs: tuple[str, ...]
+    facts: dict[str, Any]
+    modality: Literal["table", "image", "text"] = "table"
+
+    @property
+    def binary(self) -> bool:
+        """Whether there are exactly two classes."""
+        return self.task == "classification" and len(self.classes) == 2
+
+
+@dataclass(frozen=True, eq=False)
+class Grouping:
+    """Which group each row is in."""
+
+    columns: tuple[str, ...]
+    keys: tuple[dict[str, str], ...]
+    codes: Codes
+    missing: tuple[bool, ...]
+    explanatory: bool = False
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """A printable name for each group."""
+        return tuple(", ".join(key.values()) for key in self.keys)
+
+    @property
+    def counts(self) -> list[int]:
+        """Rows in each group."""
+        return [int(count) for count in np.bincount(self.codes, minlength=len(self.keys))]
+
+    def withheld(self, least: int) -> list[str]:
+        """Why each group may not be shown, or ``""``."""
+        return withheld.reasons(self.keys, self.counts, least)
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """The test rows: class indices (-1 for no valid label) or numbers, scores, groups, weights and clusters."""
+
+    n: int
+    target: NDArray[Any] | None
+    prediction: NDArray[Any]
+    scores: Floats | None
+    groupings: tuple[Grouping, ...]
+    valid: Mask
+    """Rows with a valid label; all where there are no labels."""
+    weights: Floats | None = None
+    clusters: Codes | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether every row counts alike and by itself."""
+        return self.weights is None and self.clusters is None
+
+    def true(self, index: int) -> Mask:
+        """Rows whose label is a class."""
+        return np.asarray(self.target == index, dtype=bool)
+
+    def called(self, index: int) -> Mask:
+        """Rows whose prediction is a class."""
+        return np.asarray(self.prediction == index, dtype=bool)
+
+
+class _MalformedError(Exception):
+    """A column that is not what the format says."""
+
+
+def subject_of(audit: Audit) -> Subject | Check:
+    """What audit.json says was examined, or what is wrong with it."""
+    try:
+        return Subject.model_validate(audit.subject)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(("subject", *map(str, first["loc"])))
+        return Check("broken", "audit.json", f"{where}: {first['msg']}")
+
+
+def read(audit: Audit, subject: Subject, spec: Spec, folder: Path) -> tuple[Table | None, list[Check]]:
+    """The rows, and what does not hold about them; no rows where they cannot be read."""
+    path = folder / FILE
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        return None, [Check("broken", FILE, f"cannot be read: {error.strerror or error}")]
+    checks = []
+    stated = audit.run.get("rows")
+    if stated is not None and stated != digest.of_bytes(content):
+        checks.append(
+            Check("broken", FILE, f"its sha256 is {digest.of_bytes(content)}; audit.json says {stated}")
+        )
+    try:
+        rows = _parquet(content)
+        made = _table(rows, subject, spec)
+        checks += [
+            Check("broken", FILE, what) for what in (*_digests(rows, subject), *_values(made, subject, spec))
+        ]
+    except _MalformedError as error:
+        return None, [*checks, Check("broken", FILE, str(error))]
+    checks += [
+        Check("broken", "audit.json", what)
+        for what in (*_said(made, subject, spec), *_grouped(made, subject, spec))
+    ]
+    if not checks:
+        checks = [Check("holds", FILE, f"{made.n:,} rows, as audit.json tells of them")]
+    return made, checks
+
+
+def _parquet(content: bytes) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_table(io.BytesIO(content))
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+        text = " ".join(str(error).split())[:200]
+        raise _MalformedError(f"is no Parquet file that can be read: {text}") from None
+
+
+def _column(rows: pa.Table, name: str) -> pa.ChunkedArray:
+    found = [place for place, one in enumerate(rows.column_names) if one == name]
+    if len(found) != 1:
+        raise _MalformedError(f"has {'no' if not found else 'more than one'} column {name!r}")
+    return rows.column(found[0])
+
+
+def _numbers(rows: pa.Table, name: str, *, gaps: bool = False) -> Floats:
+    import pyarrow as pa
+
+    column = _column(rows, name)
+    if not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
+        raise _MalformedError(f"{name} holds no numbers")
+    found = np.asarray(column.to_numpy(), dtype=np.float64)
+    if not gaps and not np.isfinite(found).all():
+        raise _MalformedError(f"{name} holds a value that is missing or infinite")
+    return found
+
+
+def _codes(rows: pa.Table, name: str, labels: Sequence[str], *, gaps: bool = False) -> Codes:
+    """The place of each cell among some labels, -1 for none."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    column = _column(rows, name)
+    if not (
+        pa.types.is_string(column.type)
+        or pa.types.is_large_string(column.type)
+        or pa.types.is_null(column.type)
+    ):
+        raise _MalformedError(f"{name} holds no words")
+    codes = pc.index_in(column.cast(pa.string()), value_set=pa.array(labels, pa.string()))
+    strange = pc.and_(pc.is_null(codes), pc.is_valid(column))
+    if pc.any(strange).as_py():
+        first = column.filter(strange)[0].as_py()
+        raise _MalformedError(f"{name} holds {first[:60]!r}, which audit.json does not name")
+    if not gaps and column.null_count:
+        raise _MalformedError(f"{name} has a row without a value")
+    return np.asarray(pc.fill_null(codes, -1).to_numpy(), dtype=np.int64)
+
+
+def _table(rows: pa.Table, subject: Subject, spec: Spec) -> Table:
+    n, regression = rows.num_rows, subject.task == "regression"
+    if not n:
+        raise _MalformedError("holds no row")
+    if not regression and not (
+        len(set(subject.classes)) == len(subject.classes) > max(subject.positive, subject.favourable)
+        and min(subject.positive, subject.favourable) >= 0
+    ):
+        raise _MalformedError(
+            "cannot be read: the classes of audit.json do not name a positive and a favourable one"
+        )
+    target: NDArray[Any] | None = None
+    if subject.labels:
+        target = (
+            _numbers(rows, "target", gaps=True)
+            if regression
+            else _codes(rows, "target", subject.classes, gaps=True)
+        )
+    elif "target" in rows.column_names:
+        raise _MalformedError("has a column 'target', and audit.json says that there are no labels")
+    valid = np.ones(n, dtype=bool) if target is None else np.isfinite(target) if regression else target >= 0
+    weights, clusters = None, None
+    if spec.data.weight is not None:
+        weights = _numbers(rows, "weight")
+        if (weights < 0).any() or not weights.any():
+            raise _MalformedError("weight holds a negative number, or nothing above zero")
+    if spec.data.cluster is not None:
+        clusters = _numbers(rows, "cluster").astype(np.int64)
+    return Table(
+        n=n,
+        target=target,
+        prediction=_numbers(rows, "prediction")
+        if regression
+        else _codes(rows, "prediction", subject.classes),
+        scores=_scores(rows, subject),
+        groupings=_groupings(rows, subject, spec),
+        valid=valid,
+        weights=weights,
+        clusters=clusters,
+    )
+
+
+def _scores(rows: pa.Table, subject: Subject) -> Floats | None:
+    if not subject.scores:
+        return None
+    if subject.task == "regression" or "score" in rows.column_names:
+        return _numbers(rows, "score")[:, None]
+    return np.column_stack([_numbers(rows, f"score:{label}") for label in subject.classes])
+
+
+def _groupings(rows: pa.Table, subject: Subject, spec: Spec) -> tuple[Grouping, ...]:
+    stated = {grouping.columns: grouping for grouping in subject.groupings}
+    singles = []
+    for sensitive in spec.data.sensitive:
+        name = sensitive.column
+        said = stated.get((name,))
+        if said is None or len(set(said.labels)) < len(said.labels) or len(said.missing) != len(said.labels):
+            raise _MalformedError(f"cannot be read: audit.json does not name the groups of {name}")
+        singles.append(
+            Grouping(
+                columns=(name,),
+                keys=tuple({name: label} for label in said.labels),
+                codes=_codes(rows, f"group:{name}", said.labels),
+                missing=said.missing,
+                explanatory=sensitive.explanatory,
+            )
+        )
+    sizes = {"none": (), "pairs": (2,), "all": tuple(range(2, len(singles) + 1))}[spec.data.crossings]
+    named = [
+        sorted(parts, key=lambda part: part.columns)
+        for size in sizes
+        for parts in combinations(singles, size)
+    ]
+    return (*singles, *map(crossed, named))
+
+
+def crossed(parts: Sequence[Grouping]) -> Grouping:
+    """A crossing of groupings, with the combinations that occur."""
+    rows = list(zip(*(part.codes.tolist() for part in parts), strict=True))
+    seen = sorted(set(rows))
+    place = {one: code for code, one in enumerate(seen)}
+    keys, missing = [], []
+    for one in seen:
+        named = list(zip(parts, one, strict=True))
+        keys.append({column: level for part, code in named for column, level in part.keys[code].items()})
+        missing.append(any(part.missing[code] for part, code in named))
+    return Grouping(
+        columns=tuple(column for part in parts for column in part.columns),
+        keys=tuple(keys),
+        codes=np.array([place[one] for one in rows], dtype=np.int64),
+        missing=tuple(missing),
+    )
+
+
+def _digests(rows: pa.Table, subject: Subject) -> Iterator[str]:
+    """Whether the rows are those of the data that audit.json names, in the order of their content."""
+    said = subject.data.get("test")
+    if said is None:
+        raise _MalformedError("cannot be held to audit.json, which names no test data")
+    if said.rows != rows.num_rows:
+        yield f"holds {rows.num_rows:,} rows; audit.json says {said.rows:,}"
+    if _numbers(rows, "row").tolist() != list(range(rows.num_rows)):
+        yield "its rows are not numbered 0, 1, 2, ..."
+    try:
+        found = [bytes.fromhex(one) for one in _column(rows, "digest").to_pylist()]
+    except (TypeError, ValueError):
+        raise _MalformedError("digest holds what is no sha256") from None
+    if any(after < before for before, after in pairwise(found)):
+        yield "its rows are not in the order of their digests"
+    whole = digest.of_bytes(b"".join(found))
+    if whole != said.sha256:
+        yield f"the digest over its rows is {whole}; audit.json says {said.sha256}"
+
+
+def _values(table: Table, subject: Subject, spec: Spec) -> Iterator[str]:
+    """Whether decisions are what the scores give, and scores what they are called."""
+    scores = table.scores
+    if scores is None:
+        return
+    if subject.probabilities and not ((scores >= 0) & (scores <= 1)).all():
+        yield "a score lies outside [0, 1], and audit.json calls them probabilities"
+    if subject.model is None and spec.model.prediction is not None and subject.task == "classification":
+        return  # decisions of their own, which may differ from the scores
+    if subject.task == "regression":
+        decided: NDArray[Any] = scores[:, 0]
+    elif subject.binary:
+        score = scores[:, subject.positive] if scores.shape[1] > 1 else scores[:, 0]
+        decided = np.where(score >= subject.threshold, subject.positive, 1 - subject.positive)
+    else:
+        decided = scores.argmax(axis=1)
+    wrong = int(np.count_nonzero(decided != table.prediction))
+    if wrong:
+        yield f"{wrong:,} predictions are not those that the scores give"
+
+
+def _said(table: Table, subject: Subject, spec: Spec) -> Iterator[str]:
+    """Where audit.json's ``subject`` contradicts the spec or the rows."""
+    if spec.data.target is not None and not subject.labels:
+        yield "subject.labels is false; the spec names a target"
+    if spec.model.task not in (None, subject.task):
+        yield f"subject.task is {subject.task}; the spec says {spec.model.task}"
+    if subject.task == "classification":
+        positive = spec.model.positive
+        for name, stated, place, default in (
+            ("positive", positive, subject.positive, 1),
+            ("favourable", spec.model.favourable, subject.favourable, subject.positive),
+        ):
+            label = subject.classes[place]
+            if stated is None and place != default:
+                yield f"subject.{name} is {label}; by default it is {subject.classes[default]}"
+            elif stated is not None and not _means(stated, label):
+                yield f"subject.{name} is {label}; the spec says {stated}"
+        # Where the spec states none, decision values are cut at 0.
+        if subject.threshold not in (spec.model.threshold, 0.0):
+            yield f"subject.threshold is {subject.threshold:g}; the spec says {spec.model.threshold:g}"
+    names = {column.name for column in subject.columns}
+    inputs = tuple(one.column for one in spec.data.sensitive if one.file is None and one.column in names)
+    if subject.sensitive_inputs != inputs:
+        yield f"subject.sensitive_inputs are {list(subject.sensitive_inputs)}; by spec and columns they are {list(inputs)}"
+    yield from _counted(table, subject)
+
+
+def _counted(table: Table, subject: Subject) -> Iterator[str]:
+    if table.target is None:
+        return
+    invalid = subject.facts.get("invalid_labels")
+    count = invalid.get("count") if isinstance(invalid, dict) else None
+    bad = int(np.count_nonzero(~table.valid))
+    if count is not None and count != bad:
+        yield f"subject.facts.invalid_labels.count is {count}; {bad} rows have no valid label"
+    rates = subject.facts.get("base_rates")
+    said = rates.get("test") if isinstance(rates, dict) else None
+    if subject.task == "classification" and said is not None:
+        seen = np.bincount(table.target[table.valid], minlength=len(subject.classes)).tolist()
+        if said != dict(zip(subject.classes, seen, strict=True)):
+            yield f"subject.facts.base_rates.test is {said}; the rows have {seen} of {list(subject.classes)}"
+
+
+def _means(stated: object, label: str) -> bool:
+    """Whether what the spec states may be this label: 1, "1", 1.0 and true may."""
+    one, other = str(stated).lower(), label.lower()
+    loose = {"true": "1", "false": "0"}
+    if loose.get(one, one) == loose.get(other, other):
+        return True
+    try:
+        return float(one) == float(other)
+    except ValueError:
+        return False
+
+
+def _grouped(table: Table, subject: Subject, spec: Spec) -> Iterator[str]:
+    """Where the groups that audit.json counts are not those of the rows."""
+    stated = {grouping.columns: grouping for grouping in subject.groupings}
+    made = {grouping.columns: grouping for grouping in table.groupings}
+    for columns in stated.keys() ^ made.keys():
+        more = "names groups by" if columns in stated else "does not name the groups by"
+        yield f"subject.groupings {more} {' and '.join(columns)}, which the spec does{' not' * (columns in stated)} ask for"
+    for columns in stated.keys() & made.keys():
+        said, grouping = stated[columns], made[columns]
+        name = "subject.groupings, " + " and ".join(columns)
+        covered = grouping.withheld(spec.report.min_cell)
+        counts = [None if reason else count for reason, count in zip(covered, grouping.counts, strict=True)]
+        if said.labels != grouping.labels or said.missing != grouping.missing:
+            yield f"{name}: the groups are {list(said.labels)}; the rows have {list(grouping.labels)}"
+        elif list(said.counts) != counts:
+            yield f"{name}: the counts are {list(said.counts)}; the rows give {counts}"
+        if said.explanatory != grouping.explanatory:
+            yield f"{name}: explanatory is {said.explanatory}; the spec says {grouping.explanatory}"
+        flagged = [label for label, gone in zip(said.labels, said.missing, strict=True) if gone]
+        if len(columns) == 1 and 0 in grouping.counts:
+            yield f"{name}: no row is in {grouping.labels[grouping.counts.index(0)]!r}"
+        if len(columns) == 1 and flagged and (flagged != [said.labels[-1]] or flagged[0] not in MISSING):
+            yield f"{name}: {flagged} are marked as missing; that is one group, the last, called {MISSING[0]!r}"
