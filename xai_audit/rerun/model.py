@@ -1,0 +1,71 @@
+"""Whether a model file or folder is the audited one, by its digest and without opening it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xai_audit import digest
+from xai_audit.errors import UnavailableError
+from xai_audit.verify.checks import Check
+
+if TYPE_CHECKING:
+    from xai_audit.audit import Audit
+
+
+def model_is(audit: Audit, path: str) -> Check:
+    """Whether a file, a folder or a URL has the digest of the audited model.
+
+    Of a folder it is the digest over its files. A torch network of weights and an entry is told by its weights; that
+    weights and entry together make the audited digest is checked by arithmetic. A URL is compared as it is
+    written: which model answers behind it, only its answers tell. UnavailableError where nothing lies there.
+    """
+    about = audit.subject.get("model")
+    if about is None:
+        return Check("unchecked", "model", "this audit was made of predictions; it names no model")
+    expected, form = str(about["sha256"]), str(about["format"])
+    if form == "http":
+        return _told(path, digest.of_value({"url": path}), expected, "the URL")
+    details = about.get("details", {})
+    parts = [str(details[key]) for key in ("weights_sha256", "entry_sha256") if key in details]
+    found = _digest(path, form)
+    if form != "torch" or len(parts) < 2:
+        return _told(path, found, expected, "the model")
+    if not all(_is_digest(one) for one in parts) or digest.root(parts) != expected:
+        what = "the digests of weights and entry in audit.json do not make the digest of the model"
+        return Check("broken", "model", what)
+    return _told(path, found, parts[0], "the weights")
+
+
+def _told(path: str, found: str, expected: str, what: str) -> Check:
+    if found == expected:
+        return Check("holds", "model", f"{path} is {what} that was audited: sha256 {found}")
+    return Check(
+        "broken", "model", f"{path} has sha256 {found}; {what} that was audited has {expected[:64]!r}"
+    )
+
+
+def _digest(path: str, form: str) -> str:
+    """As the loaders compute it."""
+    file = file_of(path)
+    try:
+        if not file.is_dir():
+            return digest.of_file(file)
+        if form not in {"transformers", "mlflow"}:
+            raise UnavailableError(f"{path} is a folder; the audited model is a file of format {form[:40]!r}")
+        return digest.of_folder(file)
+    except FileNotFoundError:
+        raise UnavailableError(f"{path}: no such model; --model says where it is") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UnavailableError(f"{path}: cannot be read: {reason}") from None
+
+
+def file_of(path: str) -> Path:
+    """The file of ``module.py:function``, else the path as it is."""
+    place, colon, _ = path.rpartition(".py:")
+    return Path(f"{place}.py" if colon else path)
+
+
+def _is_digest(text: str) -> bool:
+    return len(text) == 64 and set(text) <= set("0123456789abcdef")
