@@ -63,7 +63,7 @@ def rerun(
     if any(check.kind == "broken" for check in same):
         return
     different = differences(audit, subject)
-    yield from facts.subject(audit, subject, different)
+    yield from facts.subject(audit, subject, different, renamed=place.renamed)
     yield from predictions.compared(folder, subject, different)
     if about is None:
         return

@@ -43,16 +43,29 @@ def data(audit: Audit, subject: Loaded) -> Iterator[Check]:
             yield Check("broken", f"data.{name}", f"the data are not the audited ones: {what}")
 
 
-def subject(audit: Audit, loaded: Loaded, different: tuple[str, ...]) -> Iterator[Check]:
-    """What audit.json says of model and data: classes, counts, groups, facts and notes."""
+def subject(audit: Audit, loaded: Loaded, different: tuple[str, ...], *, renamed: bool) -> Iterator[Check]:
+    """What audit.json says of model and data: classes, counts, groups, facts and notes.
+
+    Sentences that name the model's file are left out where it was ``renamed``.
+    """
     found = json.loads(digest.canonical(card.describe(loaded, Spec.model_validate(audit.spec))))
-    wrong = apart(audit.subject, found)
+    there = audit.subject
+    if renamed:
+        there, found = _nameless(there), _nameless(found)
+    wrong = apart(there, found)
     if wrong is None:
         yield Check("holds", "subject", "what the audit says of model and data is what loading them finds")
     elif different:
         yield Check("unchecked", "subject", f"{wrong}; {said(different)}")
     else:
         yield Check("broken", "subject", wrong)
+
+
+def _nameless(about: Mapping[str, Any]) -> dict[str, Any]:
+    model = dict(about.get("model") or {})
+    details = {key: value for key, value in dict(model.get("details") or {}).items() if key != "type"}
+    rest = {key: value for key, value in about.items() if key != "notes"}
+    return {**rest, "model": {**model, "details": details}}
 
 
 def apart(there: Any, here: Any, *, tolerance: float = 0.0, path: str = "") -> str | None:

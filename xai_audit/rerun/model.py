@@ -25,16 +25,16 @@ def model_is(audit: Audit, path: str) -> Check:
         return Check("unchecked", "model", "this audit was made of predictions; it names no model")
     expected, form = str(about["sha256"]), str(about["format"])
     if form == "http":
-        return _told(path, digest.of_value({"url": path}), expected, "the URL")
+        return _told(path, digest.of_value({"url": path}), expected, "URL")
     details = about.get("details", {})
     parts = [str(details[key]) for key in ("weights_sha256", "entry_sha256") if key in details]
     found = _digest(path, form)
     if form != "torch" or len(parts) < 2:
-        return _told(path, found, expected, "the model")
+        return _told(path, found, expected, "model")
     if not all(_is_digest(one) for one in parts) or digest.root(parts) != expected:
         what = "the digests of weights and entry in audit.json do not make the digest of the model"
         return Check("broken", "model", what)
-    return _told(path, found, parts[0], "the weights")
+    return _told(path, found, parts[0], "file of weights")
 
 
 def _told(path: str, found: str, expected: str, what: str) -> Check:
@@ -49,13 +49,13 @@ def _digest(path: str, form: str) -> str:
     """As the loaders compute it."""
     file = file_of(path)
     try:
-        if not file.is_dir():
+        if file.is_file():
             return digest.of_file(file)
+        if not file.is_dir():
+            raise UnavailableError(f"{path}: no such model; --model says where it is")
         if form not in {"transformers", "mlflow"}:
             raise UnavailableError(f"{path} is a folder; the audited model is a file of format {form[:40]!r}")
         return digest.of_folder(file)
-    except FileNotFoundError:
-        raise UnavailableError(f"{path}: no such model; --model says where it is") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UnavailableError(f"{path}: cannot be read: {reason}") from None

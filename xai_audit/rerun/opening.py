@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from xai_audit import digest
 from xai_audit.errors import SpecError, UnavailableError
+from xai_audit.rerun.model import file_of
 from xai_audit.spec import Spec
 
 if TYPE_CHECKING:
@@ -34,6 +35,12 @@ class Place:
     here: Spec
     folder: Path
     """Where relative paths begin."""
+
+    @property
+    def renamed(self) -> bool:
+        """Whether the model is opened by another name than the audited one."""
+        before, after = self.audited.model, self.here.model
+        return (before.path, before.entry) != (after.path, after.entry)
 
 
 def spec_of(audit: Audit, folder: Path, spec_path: Path | None, model: str | None) -> Place:
@@ -117,6 +124,8 @@ def _replaced(spec: Spec, form: str, model: str) -> Mapping[str, Any]:
         return {"url": model}
     key = "path" if spec.model.path is not None else "entry"
     before = getattr(spec.model, key) or ""
+    if file_of(str(spec.resolve(before))).resolve() == file_of(model).resolve():
+        return {}
     function = before.rpartition(":")[2] if ":" in before and ".py:" not in model else ""
     at = str(Path(model).absolute())
     return {key: f"{at}:{function}" if function and form in {"python", "torch"} else at}
