@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -139,3 +140,32 @@ def test_a_model_behind_a_url_is_asked_only_where_it_is_named(tmp_path: Path, mo
         served.close()
     with pytest.raises(UnavailableError):
         again(out, 1, model=served.url)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda c: c["subject"]["model"].pop("sha256"), "subject.model is not written as an audit has it"),
+        (lambda c: c["subject"].update(model=[1]), "subject.model is not written"),
+        (lambda c: c["subject"]["model"].update(details=3), "subject.model is not written"),
+        (lambda c: c["subject"].update(data=3), "subject.data is not written"),
+        (lambda c: c["subject"].update(sets={"a": 1}), "subject.sets is not written"),
+        (lambda c: c["spec"]["explainers"][0].update(method="gone"), "not what is installed here: 'gone'"),
+        (
+            lambda c: c["spec"]["explainers"][0].update(params={"rows": "many"}),
+            "not what is installed here: ",
+        ),
+        (lambda c: c["policies"].append({"id": 3, "sha256": "0"}), "not what is installed here: "),
+    ],
+)
+def test_a_mangled_audit_is_one_line(copy: Path, change: Any, said: str):
+    rewritten(copy, change)
+    with pytest.raises(UnavailableError) as caught:
+        again(copy, 1)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_audit_that_hides_its_model_is_found(copy: Path):
+    rewritten(copy, lambda content: content["subject"].update(model=None))
+    assert broken(again(copy, 1)) == [("model", "audit.json describes no model, and its spec names one")]

@@ -133,7 +133,7 @@ def test_predictions_have_nothing_to_run_and_their_data_are_compared(tmp_path: P
     out = run(folder)
     checks = again(out)
     assert [check.kind for check in checks] == ["unchecked", "holds", "holds", "holds"]
-    assert "there is no model to run again" in checks[0].what
+    assert checks[0].what == "this audit was made of predictions: there is no model"
     with_rows(out, lambda frame: frame.__setitem__("target", frame["target"].iloc[::-1].to_numpy()))
     assert broken(again(out))
     assert model_is(audits.read(out), "anything").kind == "unchecked"
@@ -229,10 +229,13 @@ def test_a_step_that_fails_here_is_left_open(copy: Path, monkeypatch):
     assert "cannot be run here" in checks[-2].what
 
 
-def test_an_audit_of_an_earlier_version_says_that_it_keeps_no_record(copy: Path):
+def test_an_audit_without_a_record_is_run_again_by_whole_steps(copy: Path):
     made = json.loads((copy / "audit.json").read_text())
     del made["run"]["pieces"]
     (copy / "audit.json").write_text(json.dumps(made))
-    checks = again(copy, 5)
-    assert [check.kind for check in checks][-2:] == ["holds", "unchecked"]
-    assert "keeps no record of its pieces" in checks[-1].what
+    checks = again(copy)
+    (left,) = [check for check in checks if check.kind != "holds"]
+    assert (left.kind, left.subject) == ("unchecked", "evidence/pieces.json")
+    assert "names no record of pieces" in left.what
+    assert checks[-1].what.startswith("7 of 7 pieces and steps were drawn")
+    assert sum("run again as a whole" in check.what for check in checks) == 7

@@ -10,11 +10,12 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
-from xai_audit import pieces
+from xai_audit import digest, pieces
+from xai_audit.errors import UnavailableError
 from xai_audit.pipeline import plan, policies_of, settings_of
 from xai_audit.rerun import facts, opening, predictions, steps
 from xai_audit.rerun.machine import differences
-from xai_audit.rerun.model import model_is
+from xai_audit.rerun.model import described, model_is
 from xai_audit.verify.checks import Check
 
 if TYPE_CHECKING:
@@ -48,15 +49,11 @@ def rerun(
     lacks something, or a model that can run code or is behind a URL was not named.
     """
     place = opening.spec_of(audit, folder, spec_path, model)
-    about = audit.subject.get("model")
-    if about is None:
-        what = "this audit was made of predictions: there is no model to run again; its data are compared"
-        yield Check("unchecked", "model", what)
-    else:
-        named = model_is(audit, opening.place_of(place, about))
-        yield named
-        if named.kind != "holds":
-            return  # another model is not opened
+    about = described(audit)
+    named = model_is(audit, "" if about is None else opening.place_of(place, about))
+    yield named
+    if named.kind == "broken":
+        return  # another model is not opened
     subject = opening.loaded(place)
     same = list(facts.data(audit, subject))
     yield from same
@@ -69,22 +66,27 @@ def rerun(
         return
     record, wrong = _record(audit, folder)
     yield from wrong
-    if record is None:
+    if any(check.kind == "broken" for check in wrong):
         return
-    policies = policies_of(audit)
     spec = place.audited
-    asked = plan(spec, policies, subject.task)
+    try:
+        policies = policies_of(audit)
+        asked = plan(spec, policies, subject.task)
+    except (KeyError, ValueError) as error:
+        reason = (str(error).splitlines() or [""])[0][:200]
+        message = f"{folder / 'audit.json'}: what it asks for is not what is installed here: {reason}"
+        raise UnavailableError(message) from None
     run = steps.Again(audit, folder, spec, subject, settings_of(spec, policies), different)
     yield from steps.compared(run, asked, record, n, seed)
 
 
 def _record(audit: Audit, folder: Path) -> tuple[pieces.Record | None, list[Check]]:
-    """What pieces.json holds, once it is the file that audit.json names."""
-    from xai_audit import digest
-
+    """What pieces.json holds, once it is the file that audit.json names; None where it names none."""
     name, expected = f"evidence/{pieces.FILE}", audit.run.get("pieces")
     if expected is None:
-        what = "this audit keeps no record of its pieces (an earlier version wrote it): no explanation was run again"
+        what = (
+            "audit.json names no record of pieces, as earlier versions did not: whole steps alone are drawn"
+        )
         return None, [Check("unchecked", name, what)]
     try:
         content = (folder / "evidence" / pieces.FILE).read_bytes()

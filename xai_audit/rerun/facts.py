@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from xai_audit import card, digest
+from xai_audit.errors import UnavailableError
 from xai_audit.loaders.mistakes import shown
 from xai_audit.rerun.machine import said
 from xai_audit.spec import Spec
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
 def data(audit: Audit, subject: Loaded) -> Iterator[Check]:
     """Every table and set by the digest of its rows."""
-    listed = audit.subject.get("data", {})
-    there = {**listed, **{f"sets.{name}": one for name, one in audit.subject.get("sets", {}).items()}}
+    listed = _tables(audit, "data")
+    there = {**listed, **{f"sets.{name}": one for name, one in _tables(audit, "sets").items()}}
     tables = {"train": subject.train, "test": subject.test}
     here = {
         **{name: rows for name, rows in tables.items() if rows is not None},
@@ -41,6 +42,13 @@ def data(audit: Audit, subject: Loaded) -> Iterator[Check]:
         else:
             what = f"its rows have sha256 {found} and the audited ones {shown(expected)}"
             yield Check("broken", f"data.{name}", f"the data are not the audited ones: {what}")
+
+
+def _tables(audit: Audit, key: str) -> dict[str, dict[str, Any]]:
+    found = audit.subject.get(key, {})
+    if not isinstance(found, dict) or not all(isinstance(one, dict) for one in found.values()):
+        raise UnavailableError(f"audit.json: subject.{key} is not written as an audit has it")
+    return found
 
 
 def subject(audit: Audit, loaded: Loaded, different: tuple[str, ...], *, renamed: bool) -> Iterator[Check]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from xai_audit import card
 from xai_audit.loaders.mistakes import shown
+from xai_audit.rerun.model import described
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,9 +22,9 @@ SHOWN = 4
 def differences(audit: Audit, subject: Subject) -> tuple[str, ...]:
     """Why the bits of an answer may be others here; nothing on the same machine with the same libraries."""
     found = [*_apart(_flat(audit.environment), _flat(card.environment()))]
-    model, about = subject.model, audit.subject.get("model") or {}
+    model, about = subject.model, described(audit)
     if model is not None:
-        there, here = about.get("details", {}), model.details
+        there, here = {} if about is None else about["details"], model.details
         found += _apart(_versions(there), _versions(here))
         if str(here.get("device", "cpu")) != "cpu":
             found.append("a graphics processor need not repeat its last digits")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xai_audit import digest
 from xai_audit.errors import UnavailableError
@@ -20,13 +20,13 @@ def model_is(audit: Audit, path: str) -> Check:
     weights and entry together make the audited digest is checked by arithmetic. A URL is compared as it is
     written: which model answers behind it, only its answers tell. UnavailableError where nothing lies there.
     """
-    about = audit.subject.get("model")
+    about = described(audit)
     if about is None:
-        return Check("unchecked", "model", "this audit was made of predictions; it names no model")
-    expected, form = str(about["sha256"]), str(about["format"])
+        return _nothing(audit)
+    expected, form = about["sha256"], about["format"]
     if form == "http":
         return _told(path, digest.of_value({"url": path}), expected, "URL")
-    details = about.get("details", {})
+    details = about["details"]
     parts = [str(details[key]) for key in ("weights_sha256", "entry_sha256") if key in details]
     found = _digest(path, form)
     if form != "torch" or len(parts) < 2:
@@ -35,6 +35,25 @@ def model_is(audit: Audit, path: str) -> Check:
         what = "the digests of weights and entry in audit.json do not make the digest of the model"
         return Check("broken", "model", what)
     return _told(path, found, parts[0], "file of weights")
+
+
+def described(audit: Audit) -> dict[str, Any] | None:
+    """What audit.json says of the model, of the types it is written with; None for an audit of predictions."""
+    found = audit.subject.get("model")
+    if found is None:
+        return None
+    details = found.get("details", {}) if isinstance(found, dict) else None
+    words = [found.get(key) for key in ("format", "sha256")] if isinstance(found, dict) else []
+    if not isinstance(details, dict) or not words or not all(isinstance(word, str) for word in words):
+        raise UnavailableError("audit.json: subject.model is not written as an audit has it")
+    return {**found, "details": details}
+
+
+def _nothing(audit: Audit) -> Check:
+    named = audit.spec.get("model")
+    if isinstance(named, dict) and any(named.get(key) for key in ("path", "entry", "url")):
+        return Check("broken", "model", "audit.json describes no model, and its spec names one")
+    return Check("unchecked", "model", "this audit was made of predictions: there is no model")
 
 
 def _told(path: str, found: str, expected: str, what: str) -> Check:

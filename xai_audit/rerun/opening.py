@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from xai_audit import digest
 from xai_audit.errors import SpecError, UnavailableError
-from xai_audit.rerun.model import file_of
+from xai_audit.rerun.model import described, file_of
 from xai_audit.spec import Spec
 
 if TYPE_CHECKING:
@@ -53,12 +53,12 @@ def spec_of(audit: Audit, folder: Path, spec_path: Path | None, model: str | Non
         raise UnavailableError(f"{folder / 'audit.json'}: spec.{where}: {first['msg'][:200]}") from None
     file = _file(audit, spec_path)
     audited = audited.model_copy(update={"file": str(file)})
-    about = audit.subject.get("model")
+    about = described(audit)
     if about is None:
         return Place(audited, _undeclared(audited), file.parent)
-    form = str(about["format"])
+    form = about["format"]
     _named(audited, form, folder, model)
-    given: dict[str, Any] = {} if form == "http" else {"format": form, "sha256": str(about["sha256"])}
+    given: dict[str, Any] = {} if form == "http" else {"format": form, "sha256": about["sha256"]}
     if model is not None:
         given |= _replaced(audited, form, model)
     here = audited.model_copy(update={"model": audited.model.model_copy(update=given)})

@@ -91,19 +91,23 @@ def drawn(all_units: Sequence[Unit], n: int | None, seed: int) -> list[Unit]:
     return sorted(sorted(all_units, key=keys.__getitem__)[:n])
 
 
-def compared(run: Again, steps: Sequence[Step], record: Record, n: int | None, seed: int) -> Iterator[Check]:
-    """One check for each drawn unit, and what the draw covers."""
+def compared(
+    run: Again, steps: Sequence[Step], record: Record | None, n: int | None, seed: int
+) -> Iterator[Check]:
+    """Checks of each drawn unit, and what was drawn; whole steps alone where there is no record."""
     known = {step.name: step for step in steps}
-    for name in sorted({one.step for one in record.maps} - set(known)):
+    maps = () if record is None else record.maps
+    for name in sorted({one.step for one in maps} - set(known)):
         what = f"it names a step {shown(name)} that the audited spec does not ask for"
         yield Check("broken", f"evidence/{FILE}", what)
     for piece in run.audit.evidence:
         if piece.kind != "record" and piece.id.partition("/")[0] not in known:
             yield Check("broken", piece.id, "the audited spec and its policies ask for no such evidence")
-    everything = units(run, steps, record)
+    everything = units(run, steps, record or Record())
     chosen = drawn(everything, n, seed)
     for name in dict.fromkeys(unit.step for unit in chosen):
-        yield from _step(run, known[name], record.of(name), [unit for unit in chosen if unit.step == name])
+        recorded = None if record is None else record.of(name)
+        yield from _step(run, known[name], recorded, [unit for unit in chosen if unit.step == name])
     yield _covered(everything, chosen, seed)
 
 
@@ -166,25 +170,35 @@ class _Pool:
         return [made.answers[index] for index in range(len(pieces))]
 
 
-def _step(run: Again, step: Step, recorded: Sequence[Mapped], chosen: Sequence[Unit]) -> Iterator[Check]:
+def _step(
+    run: Again, step: Step, recorded: Sequence[Mapped] | None, chosen: Sequence[Unit]
+) -> Iterator[Check]:
     """The drawn pieces of a step, and the step as a whole where that was drawn or all its pieces were."""
     pieces = [unit for unit in chosen if not unit.whole]
-    every = len(pieces) == sum(len(one.pieces) for one in recorded)
-    wanted = [*chosen, Unit(step.name)] if every and run.evidence(step) else chosen
+    total = sum(len(one.pieces) for one in recorded or ())
+    wanted = [*chosen, Unit(step.name)] if len(pieces) == total else chosen
     pool = _Pool(run.subject, wanted)
     evidence: list[Evidence] | None = None
     files: dict[str, bytes] = {}
     with contextlib.suppress(_Enough):
         evidence, files = measure.again(run.subject, step, run.settings, pool, run.audit.evidence)
-    failed = next((piece.reason for piece in evidence or () if piece.status == "failed"), None)
-    yield from _listed(run, step, pool.maps, recorded)
-    told = [_piece(run, step, pool.maps, recorded, unit, failed) for unit in pieces]
-    total = sum(len(one.pieces) for one in recorded)
-    for (kind, what), count in Counter(
-        (check.kind, check.what) for check in told if check.kind == "holds"
-    ).items():
-        yield Check(kind, step.name, f"{count} of its {total} pieces, run again: {what}")
-    yield from (check for check in told if check.kind != "holds")
+    if recorded is not None:
+        failed = next((piece.reason for piece in evidence or () if piece.status == "failed"), None)
+        yield from _listed(run, step, pool.maps, recorded)
+        # What was computed for something after it is compared as well.
+        beside = [
+            Unit(step.name, place, index) for place, made in enumerate(pool.maps) for index in made.answers
+        ]
+        known = {
+            unit
+            for unit in beside
+            if unit.map < len(recorded) and unit.index < len(recorded[unit.map].pieces)
+        }
+        told = [_piece(run, step, pool.maps, recorded, unit, failed) for unit in sorted(known | {*pieces})]
+        good = Counter(check.what for check in told if check.kind == "holds")
+        for what, count in good.items():
+            yield Check("holds", step.name, f"{count} of its {total} pieces, run again: {what}")
+        yield from (check for check in told if check.kind != "holds")
     if evidence is not None and any(unit.whole for unit in wanted):
         yield from _whole(run, step, evidence, files)
 
