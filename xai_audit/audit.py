@@ -25,7 +25,7 @@ SCHEMA = "xai-audit/audit/1"
 PUBLISHABLE = ("audit.json", "report.html", "report.pdf", "summary.md")
 """Files without a person's row; evidence/ is restricted."""
 
-_OF_EVIDENCE = re.compile(r"rows\.parquet|[0-9a-f]{64}\.[a-z]+")
+_OF_EVIDENCE = re.compile(r"rows\.parquet|pieces\.json|[0-9a-f]{64}\.[a-z]+")
 
 WORK = ".work"
 """Below a folder: the finished pieces of an unfinished run, and new files before they are put in place."""

@@ -109,10 +109,15 @@ def _sets(subject: Subject, spec: Spec) -> dict[str, Any]:
 
 
 def _table(rows: Rows, modality: Modality) -> dict[str, Any]:
-    # The digest is of the rows in content order, so that a file with the same rows in another order is the same
-    # data; the digest of the file itself stands under ``run``.
-    content = b"".join(bytes(row).ljust(32, b"\0") for row in rows.digests)
-    return {"sha256": digest.of_bytes(content), "path": rows.path, "rows": rows.n, **_sizes(rows, modality)}
+    return {"sha256": content(rows), "path": rows.path, "rows": rows.n, **_sizes(rows, modality)}
+
+
+def content(rows: Rows) -> str:
+    """The sha256 of a table's rows in content order, the same for a file with the same rows in another order.
+
+    The digest of the file itself stands under ``run``.
+    """
+    return digest.of_bytes(b"".join(bytes(row).ljust(32, b"\0") for row in rows.digests))
 
 
 def _sizes(rows: Rows, modality: Modality) -> dict[str, Any]:

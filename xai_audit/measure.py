@@ -10,7 +10,7 @@ import pickle
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from xai_audit import audit, digest
 from xai_audit.errors import MethodError, UnmetNeedError, UnwrittenError
 from xai_audit.evidence import LEVELS, Estimate, Evidence, Sampling, identifier
 from xai_audit.method import PIECE, Method, Piece, Skipped
+from xai_audit.pieces import Mapped, mapped
 from xai_audit.rungs import held, rung
 
 if TYPE_CHECKING:
@@ -83,6 +84,8 @@ class Outcome:
     activations: dict[Any, NDArray[np.float32]] = field(default_factory=dict)
     """What flowed through a site for a table's rows, captured once and shared by every method."""
     seconds: dict[str, float] = field(default_factory=dict)
+    maps: list[Mapped] = field(default_factory=list)
+    """What every piece answered, by digest."""
 
 
 def measure(
@@ -102,6 +105,21 @@ def measure(
             outcome.seconds[step.name] = time.perf_counter() - started
     outcome.resumed = workers.resumed
     return outcome
+
+
+def again(
+    subject: Subject, step: Step, settings: Settings, pool: Pool, given: Sequence[Evidence] = ()
+) -> tuple[list[Evidence], dict[str, bytes]]:
+    """One step once more, its maps carried out by ``pool``: its evidence, and its arrays by file name.
+
+    ``given`` is evidence of the steps before it.
+    """
+    from threadpoolctl import threadpool_limits
+
+    outcome = Outcome(evidence=list(given))
+    with threadpool_limits(limits=1):
+        context = _Context(subject, step, settings, pool, outcome, Progress())
+        return list(_observed(subject, step, settings, context, outcome)), outcome.arrays
 
 
 def _observed(
@@ -219,6 +237,21 @@ def _stored(arrays: Mapping[str, NDArray[Any]], outcome: Outcome) -> dict[str, s
     return dict.fromkeys(sorted(arrays), name)
 
 
+class Pool(Protocol):
+    """What carries out a step's maps."""
+
+    def map(
+        self,
+        work: Callable[[Subject, Any, Piece, int], Mapping[str, NDArray[Any]]],
+        params: Frozen,
+        pieces: Sequence[Piece],
+        seeds: Sequence[int],
+        progress: Progress,
+    ) -> list[Mapping[str, NDArray[Any]]]:
+        """The answer of ``work(subject, params, piece, seed)`` for every piece, in their order."""
+        ...
+
+
 class _Context:
     """What one step is given."""
 
@@ -227,7 +260,7 @@ class _Context:
         subject: Subject,
         step: Step,
         settings: Settings,
-        workers: _Workers,
+        workers: Pool,
         outcome: Outcome,
         progress: Progress,
     ) -> None:
@@ -253,7 +286,10 @@ class _Context:
         self, work: Callable[[Subject, Any, Piece, int], Mapping[str, NDArray[Any]]], pieces: Sequence[Piece]
     ) -> list[Mapping[str, NDArray[Any]]]:
         seeds = [self._seed(work.__qualname__, piece.digest) for piece in pieces]
-        return self._workers.map(work, self._step.params, pieces, seeds, self._progress)
+        answers = self._workers.map(work, self._step.params, pieces, seeds, self._progress)
+        digests = [piece.digest for piece in pieces]
+        self._outcome.maps.append(mapped(self._step.name, work, digests, seeds, answers))
+        return answers
 
     def sample(self, rows: int | None) -> tuple[NDArray[np.int64], Sampling]:
         available = self._subject.test.n

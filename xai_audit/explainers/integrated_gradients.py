@@ -13,7 +13,7 @@ from xai_audit.errors import MethodError
 from xai_audit.evidence import Frozen, Scalar
 from xai_audit.explainers.attributions import attributed, baselines, overlays, paths, removal
 from xai_audit.explainers.attributions.baselines import Baseline
-from xai_audit.explainers.rows import Share, reference_table, shared
+from xai_audit.explainers.rows import Share, contents, reference_table, shared
 from xai_audit.mechanistic import gradients
 from xai_audit.mechanistic.gradients import Rule
 from xai_audit.method import Measured, Method, Skipped
@@ -159,7 +159,7 @@ def run(
     baseline = baselines.chosen(subject, params.baseline)
     beside = _compared(subject, params, baseline)
     table, source = reference_table(subject)
-    note = {"baseline": baseline, "beside": beside, "reference": table.sha256, "rows": table.n}
+    note = {"baseline": baseline, "beside": beside, "reference": contents(table), "rows": table.n}
     pieces = shared(context.pieces(rows), context.seed, np.arange(0), table, note)
     done = context.map(_work, pieces)
     found = attributed.found_of(rows, overlays.explained(subject, rows), done)

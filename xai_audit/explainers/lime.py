@@ -20,7 +20,7 @@ from xai_audit.explainers import local
 from xai_audit.explainers.coalitions import modal
 from xai_audit.explainers.coalitions.modal import IMAGE, IMAGE_OR_TEXT, TABLE, TEXT, ModalParams
 from xai_audit.explainers.ranking import agreement, ranked, top_of
-from xai_audit.explainers.rows import Output, Share, exact_mean, reference_table, shared
+from xai_audit.explainers.rows import Output, Share, contents, exact_mean, reference_table, shared
 from xai_audit.explainers.tables.fits import around, explained, fit
 from xai_audit.explainers.tables.neighbours import Discretizer, Input, Pool, draw, inputs
 from xai_audit.intervals_rows import mean, t_quantile
@@ -162,7 +162,7 @@ def run(subject: Subject, params: LimeParams, context: Context) -> Iterator[Meas
     if not table.n:
         raise MethodError(f"the {source} table has no rows to draw neighbours from")
     known = _known(subject, params)
-    note = {"params": params.model_dump(mode="json"), "reference": table.sha256, "rows": table.n}
+    note = {"params": params.model_dump(mode="json"), "reference": contents(table), "rows": table.n}
     pieces = shared(context.pieces(rows), context.seed, np.arange(0), table, note)
     done = context.map(_work, pieces)
     found = {name: np.concatenate([part[name] for part in done]) for name in done[0]}

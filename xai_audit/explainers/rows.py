@@ -46,6 +46,11 @@ def reference_table(subject: Subject) -> tuple[Rows, str]:
     return (subject.train, "train") if subject.train is not None else (subject.test, "test")
 
 
+def contents(table: Rows) -> str:
+    """The sha256 of a table's rows: the same for its file with the rows in another order."""
+    return digest.of_bytes(table.digests.tobytes())
+
+
 def smallest(table: Rows, count: int, *salt: object) -> NDArray[np.int64]:
     """The ``count`` rows with the smallest sha256 of the salt and their content, in row order; all if fewer."""
     if count >= table.n:
