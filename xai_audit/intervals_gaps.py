@@ -78,7 +78,7 @@ def smallest_ratio_change(groups: Sequence[GroupChange], levels: Sequence[float]
 
     before = min([1.0, *(groups[i].old / groups[j].old for i, j in pairs if groups[j].old)])
     after = min([1.0, *(groups[i].new / groups[j].new for i, j in pairs if groups[j].new)])
-    limits = []
+    limits: list[Interval] = []
     for low, high in _extreme(pairs, gap, change, levels, before - after, -1.0):
         # Turned round again: what was the negative ratio's high is the ratio's low.
         limits.append((max(-1.0 if high is None else -high, -1.0), min(1.0 if low is None else -low, 1.0)))

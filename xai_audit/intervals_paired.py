@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ Tabled = Literal[
     "precision", "negative_predictive_value", "false_discovery_rate", "false_omission_rate", "f1",
     "matthews_corrcoef",
 ]  # fmt: skip
+TABLED = get_args(Tabled)
 Table = tuple[float, float, float, float]
 """True positives, false positives, false negatives, true negatives."""
 

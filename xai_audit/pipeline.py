@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xai_audit import applying, audit, card, catalog, digest, records
+from xai_audit import applying, audit, card, catalog, compare, digest, records
 from xai_audit.audit import Audit
 from xai_audit.errors import UnavailableError
 from xai_audit.evidence import Evidence
@@ -48,6 +48,8 @@ class Options:
     jobs: int | None = None
     resume: bool = False
     debug: bool = False
+    baseline: Path | None = None
+    """The folder of an earlier audit to compare with."""
 
 
 class Stage(Progress):
@@ -75,7 +77,11 @@ def run(
         from xai_audit.loaders import load
 
         progress.stage("load")
+        earlier = None if options.baseline is None else compare.baseline(options.baseline)
         subject = load(spec)
+        about = card.describe(subject, spec)
+        if earlier is not None:
+            compare.comparable(earlier, about)
         steps = plan(spec, [policy for policy, _ in policies], subject.task)
         settings = Settings(
             seed=spec.run.seed,
@@ -92,12 +98,20 @@ def run(
         files = {**outcome.arrays, "rows.parquet": card.rows_file(subject)}
         evidence = [_publishable(piece, spec, files) for piece in outcome.evidence]
         evidence += _reports(spec)
-        about = card.describe(subject, spec)
         progress.stage("judge")
+        kept = published(spec)
+        before: dict[str, Any] = {}
+        if earlier is not None:
+            rows = compare.of_bytes(files["rows.parquet"], about, "rows.parquet")
+            moved, arrays = compare.observed(earlier, compare.Side(kept, about, tuple(evidence)), rows)
+            evidence += moved
+            files |= arrays
+            before = {"baseline": compare.record(earlier)}
         verdict, recorded = decide(
             spec, policies, evidence, about, today=started.date(), started=started.date()
         )
         made = Audit(
+            **before,
             outcome=verdict.outcome,
             reasons=verdict.reasons,
             counts=verdict.counts,
@@ -114,7 +128,7 @@ def run(
                 "rows": digest.of_bytes(files["rows.parquet"]),
                 "steps": {name: round(seconds, 2) for name, seconds in sorted(outcome.seconds.items())},
             },
-            spec=published(spec),
+            spec=kept,
             policies=tuple(as_applied(policy, sha256) for policy, sha256 in policies),
             subject=about,
             environment=card.environment(),
@@ -187,9 +201,29 @@ def decide(
         # Which columns are inputs was found when loading; rules on sensitive inputs need to know.
         inputs = tuple(column["name"] for column in about["columns"])
         spec = spec.model_copy(update={"data": spec.data.model_copy(update={"features": inputs})})
-    spec = spec.model_copy(update={"rows_are": ROWS.get(about.get("modality", ""), "people")})
+    compared = any(piece.method == applying.CHANGE for piece in evidence)
+    spec = spec.model_copy(
+        update={"rows_are": ROWS.get(about.get("modality", ""), "people"), "baseline": compared}
+    )
     recorded = records.observe(spec, rules, measured, about, started=started, fixed=fixed)
     return judge(rules, (*measured, *recorded), spec, today=today), tuple(recorded)
+
+
+def against(made: Audit, folder: Path, baseline: Path) -> Audit:
+    """A saved audit with the change since an earlier one in its evidence, in place of any it holds.
+
+    Raises:
+        UnavailableError: where the earlier audit or the rows of either cannot be read.
+        SpecError: where it is of another task, positive class or primary metric.
+    """
+    earlier = compare.baseline(baseline)
+    compare.comparable(earlier, made.subject)
+    kept = tuple(piece for piece in made.evidence if piece.method != applying.CHANGE)
+    now = compare.Side(made.spec, made.subject, kept)
+    moved, _ = compare.observed(earlier, now, compare.of_folder(folder, made))
+    # Nothing is written, so there is no file that arrays could be had from.
+    bare = (piece.model_copy(update={"arrays": {}}) for piece in moved)
+    return made.model_copy(update={"evidence": (*kept, *bare), "baseline": compare.record(earlier)})
 
 
 def judge_again(made: Audit, policies: Sequence[tuple[Policy, str]], today: datetime.date) -> Audit:

@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("check", "Tell every mistake in specs at once; run nothing."),
     "run": ("run", "Run the audits that specs ask for."),
     "gate": ("gate", "Judge the evidence of an audit again."),
+    "compare": ("compare", "Tell what changed between two audits."),
     "render": ("render", "Write the reports of an audit again."),
     "list": ("list_", "List explainers, metrics, policies, formats and loaders."),
     "schema": ("schema", "Print the JSON Schema of a spec, a policy or audit.json."),
@@ -27,7 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 """Each command's module in this package and its line in --help."""
 
-LATER = ("plan", "compare", "verify", "attach", "explain", "neurons", "selftest")
+LATER = ("plan", "verify", "attach", "explain", "neurons", "selftest")
 """Commands that are reserved and not built."""
 
 EPILOG = """\b

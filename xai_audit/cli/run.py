@@ -44,6 +44,13 @@ SEVERITY: tuple[Outcome, ...] = ("pass", "review", "fail", "error")
     metavar="KEY=VALUE",
     help="Change a key of every spec: --set model.threshold=0.4",
 )
+@click.option(
+    "--baseline",
+    metavar="OLD_DIR",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Compare with this earlier audit of the same system (one spec alone).",
+)
 @click.option("--quiet", is_flag=True, help="No progress and no summary.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one line of JSON for each audit instead of the summary."
@@ -56,6 +63,7 @@ def command(
     jobs: int | None,
     resume: bool,
     overrides: tuple[str, ...],
+    baseline: Path | None,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -66,10 +74,12 @@ def command(
     from xai_audit.reading import read_policies, read_specs
     from xai_audit.render import terminal
 
+    if baseline is not None and len(specs) > 1:
+        raise click.UsageError("--baseline: one earlier audit belongs to one spec; run them one by one")
     asked = read_specs(specs, overrides)
     with_policies = [(spec, read_policies(spec.policies, Path(spec.file).parent)) for spec in asked]
     debug = bool(context.find_root().params.get("debug"))
-    options = pipeline.Options(jobs=jobs, resume=resume, debug=debug)
+    options = pipeline.Options(jobs=jobs, resume=resume, debug=debug, baseline=baseline)
     worst: Outcome = "pass"
     done: list[tuple[str, Audit]] = []
     folders = _folders(out, specs)

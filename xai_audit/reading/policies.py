@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xai_audit import catalog, digest
+from xai_audit.applying import CHANGE
 from xai_audit.errors import Mistake, SpecError
 from xai_audit.policy import Policy
 from xai_audit.reading.fit import UNAVAILABLE, fit, meant
@@ -87,8 +88,8 @@ def _rules(root: Node) -> tuple[Node, ...]:
 
 
 def evidence_names() -> set[str]:
-    """Everything a rule may read: methods, the records every audit keeps, and the primary metric."""
-    return {*catalog.methods(), *RECORDS, "primary"}
+    """Everything a rule may read: methods, the records every audit keeps, the primary metric and its change."""
+    return {*catalog.methods(), *RECORDS, "primary", CHANGE}
 
 
 def _check(rule: Node, mistakes: list[Mistake]) -> None:
