@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from xai_audit.evidence import Estimate, Frozen
+from xai_audit.evidence import Estimate, Frozen, Kind
 from xai_audit.verdict import Counts, FindingKind, Outcome, Waiver
 
 SCHEMA = "xai-audit/comparison/1"
@@ -57,6 +57,7 @@ class Change(Frozen):
 
     evidence: str
     method: str
+    kind: Kind = "metric"
     title: str
     part: Literal["overall", "group", "gap", "ratio"]
     key: dict[str, str] = Field(default_factory=dict)
@@ -89,6 +90,19 @@ def direction(change: Estimate | None, better: Better) -> Literal["better", "wor
     if better == "none":
         return "moved"
     return "better" if up == (better == "higher") else "worse"
+
+
+def turned(estimate: Estimate) -> Estimate:
+    """The estimate of minus the quantity."""
+
+    def flip(low: float | None, high: float | None) -> tuple[float | None, float | None]:
+        return None if high is None else 0.0 - high, None if low is None else 0.0 - low
+
+    low, high = flip(estimate.low, estimate.high)
+    limits = (
+        None if estimate.limits is None else {level: flip(*ends) for level, ends in estimate.limits.items()}
+    )
+    return Estimate(value=0.0 - estimate.value, low=low, high=high, n=estimate.n, limits=limits)
 
 
 class Ranked(Frozen):

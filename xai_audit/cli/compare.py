@@ -54,7 +54,7 @@ def command(
     for name, path in targets:
         content = _content(made, name)
         if path is None:
-            click.get_binary_stream("stdout").write(content)
+            click.echo(content, nl=False)
         else:
             audit.write(path, content)
             if not quiet:

@@ -154,7 +154,7 @@ def number(
 ) -> Change:
     """One number's change: paired where the rows are the same, else from what both audits tell of it."""
     bare = Change(
-        evidence=piece.id, method=piece.method, title=piece.title, part=part, key=dict(key), by=by,
+        evidence=piece.id, method=piece.method, kind=piece.kind, title=piece.title, part=part, key=dict(key), by=by,
         better=cast("Better", measures.better(piece.method) if piece.id.partition("/")[2] == "" or by else "none"),
         old=estimates.shown(old), new=estimates.shown(new),
     )  # fmt: skip
@@ -260,7 +260,7 @@ def _gap(
     """The change of the widest gap, or of the smallest ratio, between groups."""
     a, b = values
     bare = Change(
-        evidence=piece.id, method=piece.method, title=piece.title, part=part, by=new.by,
+        evidence=piece.id, method=piece.method, kind=piece.kind, title=piece.title, part=part, by=new.by,
         better="lower" if part == "gap" else "higher", old=estimates.shown(a), new=estimates.shown(b),
     )  # fmt: skip
     compared = [

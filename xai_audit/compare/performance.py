@@ -17,7 +17,7 @@ from xai_audit.applying import CHANGE
 from xai_audit.compare import estimates, measures
 from xai_audit.compare.changes import CLASS, Both, Side, number, same_answers
 from xai_audit.compare.rows import paired
-from xai_audit.comparison import Change
+from xai_audit.comparison import Change, turned
 from xai_audit.errors import Mistake, SpecError
 from xai_audit.evidence import Estimate, Evidence, Group, Groups, Sampling, Scalar, encoded
 
@@ -132,10 +132,10 @@ def observed(baseline: Baseline, new: Side, rows: Rows | None) -> tuple[list[Evi
     content = buffer.getvalue()
     name = f"{digest.of_bytes(content)}.npz"
     kept = dict.fromkeys(sorted(arrays), name)
-    paired_too = [piece.params.get("how") == "paired" for piece in found]
+    by_rows = [not {"paired", "same"}.isdisjoint(piece.params.get("told", ())) for piece in found]
     return [
         piece.model_copy(update={"arrays": kept}) if used else piece
-        for piece, used in zip(found, paired_too, strict=True)
+        for piece, used in zip(found, by_rows, strict=True)
     ], {name: content}
 
 
@@ -184,7 +184,12 @@ def _piece(both: Both, identifier: str, column: str, baseline: Baseline) -> Evid
     ]
     ways = [change.how for _, _, change, _ in told if change.how is not None]
     how = next((way for way in ("unpaired", "paired", "same") if way in ways), "unpaired")
-    fields["params"] |= {"how": how, "old": _kept(old)}
+    # How each number was told, in the order of the groups; the heaviest word stands for the whole.
+    fields["params"] |= {
+        "how": how,
+        "told": [change.how for _, _, change, _ in told],
+        "old": _kept(old, [key for key, _, _, estimate in told if estimate]),
+    }
     fields["limits"] = _said(both, how, [change for _, _, change, _ in told])
     fields["sampling"] = _sampling(both) if how == "paired" else None
     if isinstance(new.observation, Groups):
@@ -281,19 +286,6 @@ def _relative(
     return change, turned(found)
 
 
-def turned(estimate: Estimate) -> Estimate:
-    """The estimate of minus the quantity."""
-
-    def flip(low: float | None, high: float | None) -> tuple[float | None, float | None]:
-        return None if high is None else 0.0 - high, None if low is None else 0.0 - low
-
-    low, high = flip(estimate.low, estimate.high)
-    limits = (
-        None if estimate.limits is None else {level: flip(*ends) for level, ends in estimate.limits.items()}
-    )
-    return Estimate(value=0.0 - estimate.value, low=low, high=high, n=estimate.n, limits=limits)
-
-
 def _group(key: dict[str, str], status: Group | None, change: Change, estimate: Estimate | None) -> Group:
     assert status is not None
     if status.status == "suppressed":
@@ -319,8 +311,8 @@ def _sizes(both: Both) -> dict[str, Any]:
     }
 
 
-def _kept(old: Evidence) -> list[dict[str, Any]]:
-    """The earlier audit's own numbers, so that a difference of different rows can be had again."""
+def _kept(old: Evidence, keys: Sequence[dict[str, str]]) -> list[dict[str, Any]]:
+    """The earlier audit's own numbers of what is compared, so that a difference of different rows can be had again."""
     seen = old.observation
     if isinstance(seen, Scalar):
         return [{"key": {}, "estimate": seen.estimate.model_dump(mode="json", exclude_none=True)}]
@@ -328,7 +320,7 @@ def _kept(old: Evidence) -> list[dict[str, Any]]:
     return [
         {"key": group.key, "estimate": group.estimate.model_dump(mode="json", exclude_none=True)}
         for group in seen.groups
-        if group.estimate is not None
+        if group.estimate is not None and group.key in keys
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from xai_audit.comparison import direction
 from xai_audit.render import charts, moved, numbers
 from xai_audit.render.claims import sentence
 from xai_audit.render.ink import Threshold
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from xai_audit.render.palette import Mark
 
 NOTHING = Threshold(0.0, "0", "at_least", "no change")
-SHOWN = 30
+SHOWN = 20
 """Rows of a table of changes that lie beyond their interval."""
 
 
@@ -79,16 +80,26 @@ def _parts(c: Comparison) -> Iterator[tuple[str, str, str, str, list[Exhibit], M
     )
     told = "Each rule that says something else than before, with all that differs in what it looked at."
     yield "rules", "Rules that say something else", "Rules", told, verdicts, worst
-    overall = [one for one in c.changes if one.part == "overall"]
-    said = f"{moved.chance(c.changes, c.confidence)} New minus old, with its interval."
+    overall = [one for one in c.changes if one.part == "overall" and one.kind == "metric"]
+    # What rows give again first; counts and checks, which carry no sampling error, last.
+    overall.sort(key=lambda one: (one.evidence != c.primary, one.how == "unpaired"))
+    said = (
+        f"{moved.chance(c.changes, c.confidence)} New minus old, with its interval: paired where it is measured row by "
+        "row on the same rows, else unpaired, as of different rows."
+    )
     yield "performance", "Measures", "Measures", said.strip(), _overall(c, overall), None
     groups = [one for one in c.changes if one.part != "overall"]
     said = "The same measures, group by group, and how far groups lie apart."
-    yield "groups", "By group", "By group", said, _grouped(c, groups), None
+    yield "groups", "By group", "By group", said, _grouped(groups), None
     said = (
         "An entry has moved where the ranks it may hold do not overlap with those it held; the rest is noise."
     )
-    yield "explanations", "Explanations", "Explanations", said, list(_rankings(c.rankings)), None
+    checks = [one for one in c.changes if one.part == "overall" and one.kind != "metric"]
+    shown = [
+        *_rankings(c.rankings),
+        *([_table("Checks on explanations", _heads(), _lines(checks))] if checks else []),
+    ]
+    yield "explanations", "Explanations", "Explanations", said, shown, None
     said = "Whether the rows, and the answers as a whole, are still alike."
     yield "data", "Data and answers", "Data", said, list(_data(c)), None
     said = "Digests and versions of all that went in, and what the spec says otherwise."
@@ -135,7 +146,7 @@ def _overall(c: Comparison, changes: Sequence[Change]) -> list[Exhibit]:
     if figure is not None:
         made.append(Exhibit(figure=figure))
     if changes:
-        made.append(_table("Measures over all rows", _heads(c), _lines(changes)))
+        made.append(_table("Measures over all rows", _heads(), _lines(changes)))
     return made
 
 
@@ -181,15 +192,14 @@ def _n(estimate: Estimate | None) -> str:
     return "" if estimate is None else f"{estimate.n:,}"
 
 
-def _heads(c: Comparison, what: str = "Measure") -> tuple[Column, ...]:
-    before, after = moved.audited(c.old, c.new), moved.audited(c.new, c.old)
+def _heads(what: str = "Measure") -> tuple[Column, ...]:
     return (
         Column(head=what),
-        Column(head=f"Before ({before})", numeric=True),
-        Column(head=f"Now ({after})", numeric=True),
+        Column(head="Before", numeric=True),
+        Column(head="Now", numeric=True),
         Column(head="Change", numeric=True),
         Column(head="n", numeric=True),
-        Column(head="Told"),
+        Column(head="Reading"),
     )
 
 
@@ -221,32 +231,34 @@ def _value(estimate: Estimate | None, places: int | None) -> str:
 
 
 def _how(one: Change) -> str:
+    if one.how == "unpaired" and one.change is not None and one.change.exact:
+        return "exact"
     if one.how is None:
         return name(one.reason or "", 120)
     return moved.HOW[one.how]
 
 
-def _grouped(c: Comparison, changes: Sequence[Change]) -> list[Exhibit]:
+def _grouped(changes: Sequence[Change]) -> list[Exhibit]:
     """Groups that moved, the gaps, then every group in folded tables by what groups are by."""
     made = []
-    sure = [one for one in changes if one.part == "group" and _sure(one)]
-    if sure:
-        more = len(sure) - SHOWN
-        caption = (
-            f"Groups whose change lies beyond its interval{f': {SHOWN} of {len(sure)}' if more > 0 else ''}"
-        )
-        first = sorted(sure, key=lambda one: one.direction != "worse")[:SHOWN]
-        made.append(_table(caption, _heads(c), _lines(first)))
     gaps = [one for one in changes if one.part != "group"]
+    for caption, some in (
+        ("How far groups lie apart, where that lies beyond its interval", gaps),
+        ("Groups whose change lies beyond its interval", [one for one in changes if one.part == "group"]),
+    ):
+        sure = sorted((one for one in some if _sure(one)), key=lambda one: one.direction != "worse")
+        if sure:
+            head = f"{caption}: {SHOWN} of {len(sure)}" if len(sure) > SHOWN else caption
+            made.append(_table(head, _heads(), _lines(sure[:SHOWN])))
     if gaps:
-        made.append(_table("How far groups lie apart", _heads(c), _lines(gaps)))
+        made.append(_table("How far groups lie apart, every measure", _heads(), _lines(gaps), folded=True))
     blocks: dict[str, list[Change]] = {}
     for one in changes:
         if one.part == "group":
             columns = numbers.joined(name(column, 40) for column in one.by if column not in {"class", "rate"})
             blocks.setdefault(columns, []).append(one)
     for columns, block in blocks.items():
-        made.append(_table(f"Every measure by {columns}", _heads(c), _lines(block), folded=True))
+        made.append(_table(f"Every measure by {columns}", _heads(), _lines(block), folded=True))
     return made
 
 
@@ -267,7 +279,7 @@ def _rankings(rankings: Sequence[Ranked]) -> Iterator[Exhibit]:
             Column(head="Before", numeric=True),
             Column(head="Now", numeric=True),
             Column(head="Change", numeric=True),
-            Column(head="Told"),
+            Column(head="Reading"),
         )
         unit = f", in {name(block[0].unit, 40)}" if block[0].unit else ""
         yield _table(f"{title}{unit}: {what}", columns, rows)
@@ -277,7 +289,11 @@ def _ranked(one: Ranked, places: int) -> Line:
     if one.old is None or one.new is None:
         word = "new" if one.old is None else "gone"
     else:
-        word = "moved" if one.moved else "same" if one.how == "same" else "within noise"
+        word = "moved" if one.moved else "as before"
+        size = direction(one.change, "none")
+        if size != "open" and one.change is not None:
+            grown = "larger" if one.change.value > 0 else "smaller"
+            word = f"moved, {grown}" if one.moved else f"{grown}, ranks overlap"
     digits = places if one.change and not one.change.exact else None
     return Line(
         cells=(
@@ -316,7 +332,7 @@ def _data(c: Comparison) -> Iterator[Exhibit]:
             Column(head="Group"),
             Column(head="Rows before", numeric=True),
             Column(head="Rows now", numeric=True),
-            Column(head="Told"),
+            Column(head="Reading"),
         )
         rows = [
             Line(
@@ -378,14 +394,14 @@ def _asked(c: Comparison) -> Iterator[Exhibit]:
         for one in c.digests
         if one.old is not None or one.new is not None
     ]
-    columns = (Column(head="What"), Column(head="Before"), Column(head="Now"), Column(head="Told"))
+    columns = (Column(head="What"), Column(head="Before"), Column(head="Now"), Column(head="Reading"))
     yield _table("Digests and versions", columns, rows)
     if c.waivers:
         yield _table(
             "Waivers",
             (
                 Column(head="Rule"),
-                Column(head="Told"),
+                Column(head="Reading"),
                 Column(head="Until"),
                 Column(head="Approver"),
                 Column(head="Reason"),

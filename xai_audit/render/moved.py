@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from xai_audit.comparison import Audited, Change, Comparison, Digest, Matched, Verdict
     from xai_audit.evidence import Estimate
 
-HOW = {"paired": "same rows", "unpaired": "as of different rows", "same": "same model"}
+HOW = {"paired": "paired", "unpaired": "unpaired", "same": "same model"}
 """How a change was told, by its word."""
 _BAD = ("fail", "open", "review")
 
