@@ -167,7 +167,18 @@ def test_words_are_plain_and_claim_nothing() -> None:
 
 def test_a_number_that_is_a_custom_is_never_called_law() -> None:
     rules = {rule.id: rule for rule in load(DEFAULT).rules}
-    for name in ("PER-02", "PER-05", "GRP-02", "FAI-01", "FAI-03", "FAI-04", "FAI-07", "DAT-05", "DAT-06", "XAI-03"):
+    for name in (
+        "PER-02",
+        "PER-05",
+        "GRP-02",
+        "FAI-01",
+        "FAI-03",
+        "FAI-04",
+        "FAI-07",
+        "DAT-05",
+        "DAT-06",
+        "XAI-03",
+    ):
         assert rules[name].basis == "convention"
     assert rules["PER-01"].basis == "provider"
     assert "not EU law" in (rules["FAI-01"].note or "")

@@ -43,7 +43,9 @@ def rate_change(gained: float, lost: float, n: float, levels: Sequence[float]) -
     """
     if not (0 < n < math.inf and gained >= 0 and lost >= 0 and gained + lost <= n * (1 + 1e-12)):
         raise ValueError(f"{gained} gained and {lost} lost of {n} is no change of a share")
-    return [(_low(gained, lost, n, level), -_low(lost, gained, n, level)) for level in levels]
+    # Both limits come from the lower one, since swapping old and new turns the interval round: so it does to the bit.
+    lows, highs = _lows(gained, lost, n, levels), _lows(lost, gained, n, levels)
+    return [(low, -high) for low, high in zip(lows, highs, strict=True)]
 
 
 def mean_change(
@@ -211,24 +213,24 @@ def unpaired(old: Measured, new: Measured) -> Measured:
     return b - a, limits
 
 
-def _low(gained: float, lost: float, n: float, level: float) -> float:
-    """Tango's lower limit of (gained - lost) / n; beyond 95 % the lower of it and MOVER's on exact limits."""
-    z = normal_quantile(level)
-    low = _tango_low(gained, lost, n, z)
-    if level > iv.WIDENED_ABOVE:
-        low = min(low, _exact_low(gained, lost, n, level))
-    return max(min(low, (gained - lost) / n), -1.0)
+def _lows(gained: float, lost: float, n: float, levels: Sequence[float]) -> list[float]:
+    """Tango's lower limits of (gained - lost) / n; beyond 95 % the lower of them and MOVER's on exact limits."""
+    found = []
+    scores = _tango_lows(gained, lost, n, [normal_quantile(level) for level in levels])
+    for level, score in zip(levels, scores, strict=True):
+        low = min(score, _exact_low(gained, lost, n, level)) if level > iv.WIDENED_ABOVE else score
+        found.append(max(min(low, (gained - lost) / n), -1.0))
+    return found
 
 
-def _tango_low(gained: float, lost: float, n: float, z: float) -> float:
-    seen = (gained - lost) / n
+def _tango_lows(gained: float, lost: float, n: float, quantiles: Sequence[float]) -> list[float]:
+    seen, z = (gained - lost) / n, np.array(quantiles, dtype=np.float64)
     if lost >= n:
-        return -1.0
+        return [-1.0] * len(quantiles)
     # Where one count is all there is, the variance is 0 at what was seen and the limit has a closed form.
-    if gained + lost == 0:
-        return -z * z / (n + z * z)
-    if gained >= n:
-        return n / (n + z * z)
+    if gained + lost == 0 or gained >= n:
+        closed: list[float] = ((n if gained else -z * z) / (n + z * z)).tolist()
+        return closed
 
     def excess(at: Floats) -> Floats:
         # The share of lost rows that is likeliest where the change is `at`: the larger root of a quadratic.
@@ -241,7 +243,8 @@ def _tango_low(gained: float, lost: float, n: float, z: float) -> float:
         surplus: Floats = z * np.sqrt(n * spread) - (gained - lost - n * at)
         return surplus
 
-    return float(find_roots(excess, np.array([-1.0]), np.array([seen]))[0])
+    found: list[float] = find_roots(excess, np.full(z.shape, -1.0), np.full(z.shape, seen)).tolist()
+    return found
 
 
 def _exact_low(gained: float, lost: float, n: float, level: float) -> float:

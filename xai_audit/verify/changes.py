@@ -196,7 +196,7 @@ class _Held:
         calls = [np.asarray(side["prediction"] == label) for side in (old, new)]
         weights = new.get("weight"), new.get("cluster")
         if self.metric == "selection_rate":
-            return self._share(*calls, weights, levels)
+            return self._share(calls[0], calls[1], weights, levels)
         true = new["target"] == label
         if self.metric == "accuracy":
             return self._share(
