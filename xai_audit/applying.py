@@ -25,6 +25,9 @@ Task = Literal["classification", "regression"]
 DEFAULT_PRIMARY: Mapping[Task, str] = {"classification": "accuracy", "regression": "mean_absolute_error"}
 """What ``primary`` stands for where the spec names no metric: the first that is then measured."""
 
+CHANGE = "performance_change"
+"""The evidence that compares the primary metric with that of an earlier audit (``--baseline``)."""
+
 _EXTREMES = {"difference": "largest difference", "ratio": "smallest ratio"}
 _REGRESSION = frozenset({"mean_absolute_error", "root_mean_squared_error", "r2"})
 
@@ -151,6 +154,10 @@ def not_applicable(rule: Rule, spec: Spec, task: Task) -> str | None:
         checks.append(
             (learns == when.continual_learning, f"the spec {says} that the system keeps learning in use")
         )
+    if when.baseline is not None:
+        earlier = spec.baseline or bool(spec.system.previous_version)
+        says = "no earlier audit is given (--baseline)" if when.baseline else "an earlier audit is given"
+        checks.append((earlier == when.baseline, says))
     return next((reason for holds, reason in checks if not holds), None)
 
 
@@ -215,6 +222,14 @@ def methods_read(policies: Sequence[Policy], spec: Spec) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
+def compares(policy: Policy) -> bool:
+    """Whether a rule of a policy reads how far the primary metric moved since an earlier audit."""
+    patterns = (
+        more for rule in policy.rules for more in (rule.evidence, *(one.evidence for one in rule.also))
+    )
+    return any((pattern or "").partition("/")[0] == CHANGE for pattern in patterns)
+
+
 @dataclass(frozen=True)
 class Bench:
     """What a rule is applied to."""
@@ -244,7 +259,11 @@ def readings(rule: Rule, bench: Bench) -> tuple[Reading, ...]:
 def _read(rule: Rule, requirement: Rule | Requirement, identifier: str, bench: Bench) -> Iterator[Reading]:
     piece = bench.evidence.get(identifier) or _whole(identifier, bench.evidence)
     if piece is None:
-        yield Reading(identifier, "review", reason=f"this run did not measure {identifier}")
+        reason = f"this run did not measure {identifier}"
+        before = bench.spec.system.previous_version
+        if identifier.partition("/")[0] == CHANGE and not bench.spec.baseline and before:
+            reason = f"the spec says that version {before} came before, and its audit was not given (--baseline DIR)"
+        yield Reading(identifier, "review", reason=reason)
         return
     bare = Reading(identifier, "review", source=piece, words=wording.quantity(piece, which=requirement.reads))
     stated = tuple(piece.params.get("absent_statements", ()))

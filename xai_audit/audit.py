@@ -52,6 +52,8 @@ class Audit(Frozen):
     findings: tuple[Finding, ...]
     not_examined: tuple[str, ...] = ()
     """What a reader might expect and this run did not look at, with the reason."""
+    baseline: dict[str, Any] | None = None
+    """The earlier audit this one was compared with: its digest, version, date, and what its rules said."""
 
     def get(self, identifier: str) -> Evidence | None:
         """The evidence of that id, or None."""
@@ -59,8 +61,9 @@ class Audit(Frozen):
 
     def to_json(self) -> str:
         """The text of audit.json: sorted keys, no NaN, the same bytes for the same content."""
-        content = self.model_dump(mode="json", by_alias=True)
-        return json.dumps(content, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        return (
+            json.dumps(self._content(), sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        )
 
     def same_as(self, other: Audit) -> bool:
         """Whether two audits are the same: equal to the byte but for ``run``."""
@@ -68,8 +71,14 @@ class Audit(Frozen):
 
     def without_run(self) -> dict[str, Any]:
         """What must be equal between two equal runs."""
-        content = self.model_dump(mode="json", by_alias=True)
+        content = self._content()
         del content["run"]
+        return content
+
+    def _content(self) -> dict[str, Any]:
+        content = self.model_dump(mode="json", by_alias=True)
+        if self.baseline is None:
+            del content["baseline"]  # as audits were written before there were any
         return content
 
 

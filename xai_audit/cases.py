@@ -67,6 +67,7 @@ def spec_for(rule: Rule, example: Example) -> Spec:
         metrics=(Use(method=METRIC, name=METRIC),),
         explainers=(Use(method=when.method, name=when.method),) if when and when.method else (),
         primary=METRIC,
+        baseline=bool(when and when.baseline),
     )
 
 

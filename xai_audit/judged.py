@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
-from xai_audit import records
+from xai_audit import applying, records
 from xai_audit.judge import judge
 from xai_audit.policy import Policy, as_applied
 from xai_audit.spec import Spec
@@ -43,7 +43,10 @@ def decide(
         # Which columns are inputs was found when loading; rules on sensitive inputs need to know.
         inputs = tuple(column["name"] for column in about["columns"])
         spec = spec.model_copy(update={"data": spec.data.model_copy(update={"features": inputs})})
-    spec = spec.model_copy(update={"rows_are": ROWS.get(about.get("modality", ""), "people")})
+    compared = any(piece.method == applying.CHANGE for piece in evidence)
+    spec = spec.model_copy(
+        update={"rows_are": ROWS.get(about.get("modality", ""), "people"), "baseline": compared}
+    )
     recorded = records.observe(spec, rules, measured, about, started=started, fixed=fixed)
     return judge(rules, (*measured, *recorded), spec, today=today), tuple(recorded)
 

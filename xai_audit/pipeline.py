@@ -12,7 +12,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xai_audit import applying, audit, card, catalog, digest, freezing, judged, log, pieces, writing
+from xai_audit import (
+    applying,
+    audit,
+    card,
+    catalog,
+    compare,
+    digest,
+    freezing,
+    judged,
+    log,
+    pieces,
+    writing,
+)
 from xai_audit.audit import Audit
 from xai_audit.evidence import Evidence
 from xai_audit.folder import alone
@@ -48,6 +60,8 @@ class Options:
     debug: bool = False
     signers: tuple[CryptoSigner, ...] = ()
     """Keys that sign the audit; without one it is unsigned, and says so."""
+    baseline: Path | None = None
+    """The folder of an earlier audit to compare with."""
 
 
 def run(
@@ -71,7 +85,11 @@ def run(
         from xai_audit.loaders import load
 
         progress.stage("load")
+        earlier = None if options.baseline is None else compare.baseline(options.baseline)
         subject = load(spec)
+        about = card.describe(subject, spec)
+        if earlier is not None:
+            compare.comparable(earlier, about)
         steps = plan(spec, [policy for policy, _ in policies], subject.task)
         settings = replace(
             settings_of(spec, [policy for policy, _ in policies]),
@@ -88,17 +106,24 @@ def run(
         }
         evidence = [publishable(piece, spec, files) for piece in outcome.evidence]
         evidence += _reports(spec)
-        applied = tuple(as_applied(policy, sha256) for policy, sha256 in policies)
+        asked, applied = published(spec), tuple(as_applied(policy, sha256) for policy, sha256 in policies)
         if frozen is not None:
-            evidence.append(freezing.observed(frozen, published(spec), applied))
+            evidence.append(freezing.observed(frozen, asked, applied))
         else:
             evidence += freezing.absent(applied)
-        about = card.describe(subject, spec)
         progress.stage("judge")
+        before: dict[str, Any] = {}
+        if earlier is not None:
+            rows = compare.of_bytes(files["rows.parquet"], about, "rows.parquet")
+            moved, arrays = compare.observed(earlier, compare.Side(asked, about, tuple(evidence)), rows)
+            evidence += moved
+            files |= arrays
+            before = {"baseline": compare.record(earlier)}
         verdict, recorded = judged.decide(
             spec, policies, evidence, about, today=started.date(), started=started.date()
         )
         made = Audit(
+            **before,
             outcome=verdict.outcome,
             reasons=verdict.reasons,
             counts=verdict.counts,
@@ -119,7 +144,7 @@ def run(
                 "pieces": digest.of_bytes(files[pieces.FILE]),
                 "steps": {name: round(seconds, 2) for name, seconds in sorted(outcome.seconds.items())},
             },
-            spec=published(spec),
+            spec=asked,
             policies=applied,
             subject=about,
             environment=card.environment(),
@@ -200,6 +225,23 @@ def plan(spec: Spec, policies: Sequence[Policy], task: Task) -> list[Step]:
 def _applies(method: Method[Any], task: Task) -> bool:
     other = "regression" if task == "classification" else "classification"
     return other not in method.needs and not (task == "regression" and "binary" in method.needs)
+
+
+def against(made: Audit, folder: Path, baseline: Path) -> Audit:
+    """A saved audit with the change since an earlier one in its evidence, in place of any it holds.
+
+    Raises:
+        UnavailableError: where the earlier audit or the rows of either cannot be read.
+        SpecError: where it is of another task, positive class or primary metric.
+    """
+    earlier = compare.baseline(baseline)
+    compare.comparable(earlier, made.subject)
+    kept = tuple(piece for piece in made.evidence if piece.method != applying.CHANGE)
+    now = compare.Side(made.spec, made.subject, kept)
+    moved, _ = compare.observed(earlier, now, compare.of_folder(folder, made))
+    # Nothing is written, so there is no file that arrays could be had from.
+    bare = (piece.model_copy(update={"arrays": {}}) for piece in moved)
+    return made.model_copy(update={"evidence": (*kept, *bare), "baseline": compare.record(earlier)})
 
 
 def _reports(spec: Spec) -> list[Evidence]:

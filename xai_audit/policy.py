@@ -50,6 +50,9 @@ class When(Frozen):
     """Whether a sensitive column is a model input; ``/*`` then stands for those columns alone."""
     continual_learning: bool | None = None
     """Whether the spec says that the system keeps learning in use (system.continual_learning)."""
+    baseline: bool | None = None
+    """Whether there is an earlier audit to compare with: one is given (--baseline), or the spec states
+    system.previous_version; where it is stated and none is given, the evidence is missing."""
 
 
 class Requirement(Frozen):

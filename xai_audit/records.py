@@ -255,8 +255,8 @@ def _rationales(
 
 _CHECKS = frozenset(
     {
-        "artefact_safety", "baseline_improvement", "invalid_labels", "protected_flip_rate", "target_leak",
-        "train_test_overlap", "unusual_input_failures",
+        "artefact_safety", "baseline_improvement", "invalid_labels", "performance_change", "protected_flip_rate",
+        "target_leak", "train_test_overlap", "unusual_input_failures",
     }
 )  # fmt: skip
 """Small checks that every audit makes: no provider chose them, so none has a rationale to give."""

@@ -341,6 +341,8 @@ class Spec(Frozen):
     """What ``--set`` changed, by key path."""
     rows_are: Literal["people", "pictures", "texts"] = Field("people", exclude=True)
     """What messages call the rows; known once the data are loaded."""
+    baseline: bool = Field(False, exclude=True)
+    """Whether an earlier audit is given to compare with; known once there is evidence."""
     places: dict[str, tuple[int, int]] = Field(default_factory=dict, exclude=True)
     """Line and column of each key path (``data.target``) in the spec's file, where they are known."""
 

@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("run", "Run the audits that specs ask for."),
     "freeze": ("freeze", "Fix thresholds and methods before data are opened."),
     "gate": ("gate", "Judge the evidence of an audit again."),
+    "compare": ("compare", "Tell what changed between two audits."),
     "sign": ("sign", "Sign an audit."),
     "verify": ("verify", "Make every number, rule and page of an audit again."),
     "render": ("render", "Write the reports of an audit again."),
@@ -30,7 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 """Each command's module in this package and its line in --help."""
 
-LATER = ("plan", "compare", "attach", "explain", "neurons", "selftest")
+LATER = ("plan", "attach", "explain", "neurons", "selftest")
 """Commands that are reserved and not built."""
 
 EPILOG = """\b

@@ -16,7 +16,13 @@ import click
     metavar="P",
     help="Judge by these policies instead of the audit's own.",
 )
-@click.option("--baseline", metavar="OLD_DIR", default=None, hidden=True)
+@click.option(
+    "--baseline",
+    metavar="OLD_DIR",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Compare with this earlier audit, for rules that ask whether it got worse (PER-05).",
+)
 @click.option("--format", "formats", multiple=True, hidden=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead of the summary.")
 @click.option("--quiet", is_flag=True, help="Print nothing; the exit code tells.")
@@ -25,7 +31,7 @@ def command(
     context: click.Context,
     folder: Path,
     names: tuple[str, ...],
-    baseline: str | None,
+    baseline: Path | None,
     formats: tuple[str, ...],
     as_json: bool,
     quiet: bool,
@@ -33,14 +39,13 @@ def command(
     """Judge a saved audit again, without its model, and exit with the outcome. Writes nothing."""
     import datetime
 
-    from xai_audit import audit, judge, judged
+    from xai_audit import applying, audit, judge, judged, pipeline
     from xai_audit.errors import Mistake, SpecError
     from xai_audit.reading import read_policies
     from xai_audit.render import terminal
 
-    for option, given in (("--baseline", baseline), ("--format", formats)):
-        if given:
-            raise click.UsageError(f"{option}: not available in this version")
+    if formats:
+        raise click.UsageError("--format: not available in this version")
     made = audit.read(folder)
     if names:
         policies = read_policies(names, Path())
@@ -52,6 +57,12 @@ def command(
             raise SpecError(
                 [Mistake(str(folder / "audit.json"), 0, 0, f"its policies cannot be read: {error}")]
             ) from None
+    if baseline is not None:
+        made = pipeline.against(made, folder, baseline)
+        if not quiet and not any(applying.compares(policy) for policy, _ in policies):
+            click.echo(
+                "no rule of these policies reads performance_change: the baseline decides nothing", err=True
+            )
     again = judged.again(made, policies, datetime.datetime.now(datetime.UTC).date())
     if as_json:
         click.echo(terminal.line(again, str(folder)))

@@ -52,6 +52,13 @@ SEVERITY: tuple[Outcome, ...] = ("pass", "review", "fail", "error")
     metavar="KEY.pem",
     help="Sign the audit with this private key (ed25519 or ECDSA); without one it is unsigned.",
 )
+@click.option(
+    "--baseline",
+    metavar="OLD_DIR",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Compare with this earlier audit of the same system (one spec alone).",
+)
 @click.option("--quiet", is_flag=True, help="No progress and no summary.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one line of JSON for each audit instead of the summary."
@@ -65,6 +72,7 @@ def command(
     resume: bool,
     overrides: tuple[str, ...],
     keys: tuple[Path, ...],
+    baseline: Path | None,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -76,11 +84,13 @@ def command(
     from xai_audit.reading import read_policies, read_specs
     from xai_audit.render import terminal
 
+    if baseline is not None and len(specs) > 1:
+        raise click.UsageError("--baseline: one earlier audit belongs to one spec; run them one by one")
     asked = read_specs(specs, overrides)
     with_policies = [(spec, read_policies(spec.policies, Path(spec.file).parent)) for spec in asked]
     debug = bool(context.find_root().params.get("debug"))
     signers = tuple(signing.signer(key) for key in keys)
-    options = pipeline.Options(jobs=jobs, resume=resume, debug=debug, signers=signers)
+    options = pipeline.Options(jobs=jobs, resume=resume, debug=debug, signers=signers, baseline=baseline)
     worst: Outcome = "pass"
     done: list[tuple[str, Audit]] = []
     folders = _folders(out, specs)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xai_audit import catalog, digest, freezing
+from xai_audit.applying import CHANGE
 from xai_audit.errors import Mistake, SpecError
 from xai_audit.policy import Policy
 from xai_audit.reading.fit import UNAVAILABLE, fit, meant
@@ -87,8 +88,8 @@ def _rules(root: Node) -> tuple[Node, ...]:
 
 
 def evidence_names() -> set[str]:
-    """Everything a rule may read: methods, the records every audit keeps, what was frozen, and the primary metric."""
-    return {*catalog.methods(), *RECORDS, freezing.METHOD, "primary"}
+    """Everything a rule may read: methods, records, the primary metric, its change, and what was frozen."""
+    return {*catalog.methods(), *RECORDS, "primary", CHANGE, freezing.METHOD}
 
 
 def _check(rule: Node, mistakes: list[Mistake]) -> None:

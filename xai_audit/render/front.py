@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from xai_audit.render import findings as told
-from xai_audit.render import frozen, numbers, people
+from xai_audit.render import frozen, numbers, people, since
 from xai_audit.render.palette import VERDICTS
 from xai_audit.render.shown import Cell, Column, Line, Table
 
@@ -46,6 +46,8 @@ class Front:
     others: tuple[tuple[Mark, str, tuple[Judged, ...], str], ...]
     """The same for rules that take a line each."""
     reasons: tuple[str, ...]
+    changed: str
+    """What changed since the last audit; empty where none is spoken of."""
     signatures: tuple[Said, ...]
 
 
@@ -98,6 +100,7 @@ def page(audit: Audit) -> Front:
         blocks=tuple(_blocks(audit, found)),
         others=tuple(_others(audit, found)),
         reasons=audit.reasons,
+        changed=since.words(audit, whole=False),
         signatures=tuple(people.signatures(audit)),
     )
 
@@ -153,7 +156,7 @@ def _sums(audit: Audit, found: dict[str, list[Finding]]) -> str:
 def _blocks(audit: Audit, found: dict[str, list[Finding]]) -> list[tuple[Mark, str, Table, str]]:
     """What failed and what is open, as tables short enough that the page stays one page."""
     room = ROWS - sum(bool(found[key]) for key in ("review", "waived"))
-    room -= SINCE if frozen.sentence(audit) else 0
+    room -= SINCE if frozen.sentence(audit) or since.words(audit) else 0
     failed = min(len(found["fail"]), room - LEAST if found["open"] else room)
     shown = {"fail": failed, "open": room - failed}
     heads = {

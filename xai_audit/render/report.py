@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from xai_audit import resources
-from xai_audit.render import compared, concepts, exhibits, facts, front, people, rungs
+from xai_audit.render import compared, concepts, exhibits, facts, front, people, rungs, since
 from xai_audit.render import findings as told
 from xai_audit.render import ledger as ledgers
 from xai_audit.render import numbers as printed
@@ -35,6 +35,7 @@ BUILDERS = {
     "described": compared.described,
     "fairness": compared.fairness,
     "passport": exhibits.passport,
+    "changes": since.exhibits,
 }
 """How a section shows its evidence, by the word in the outline."""
 WHOLE = {"fail", "open", "review", "waived"}
@@ -251,6 +252,8 @@ def place_rules(
                 e["id"]
                 for e in plan["sections"]
                 if any(fnmatchcase(finding.rule, p) for p in e.get("rules", ()))
+                # A section that stands only where it has evidence is no home for a rule alone.
+                and (placed[e["id"]] or not e.get("optional"))
             ),
             None,
         )
@@ -306,6 +309,7 @@ def texts(audit: Audit) -> dict[str, Any]:
     subject = audit.subject
     return {
         "who": told.people(audit),
+        "since": since.words(audit),
         "reasons": tuple(prose(reason) for reason in audit.reasons),
         "not_examined": tuple(prose(text) for text in audit.not_examined),
         "notes": tuple(prose(text) for text in subject.get("notes") or ()),

@@ -50,6 +50,8 @@ def render(audit: Audit) -> bytes:
         if len(telling) > ROWS:
             lines.append(f"\nand {len(telling) - ROWS} more in report.html.")
         lines += [""]
+    if page.changed:
+        lines += [_text(page.changed), ""]
     for reason in audit.reasons:
         lines.append(f"- {_text(reason)}")
     lines += [

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xai_audit.render import findings as told
-from xai_audit.render import front, people
+from xai_audit.render import front, people, since
 from xai_audit.render.numbers import NBSP
 from xai_audit.render.palette import VERDICTS
 from xai_audit.render.visible import visible
@@ -44,6 +44,12 @@ def summary(
         lines += _line(key, finding, column, columns, painted=painted)
     if len(telling) > TOLD:
         lines.append(f"  and {len(telling) - TOLD} more in the report")
+    changed = since.words(audit, whole=False)
+    if changed:
+        said = textwrap.wrap(changed.replace(NBSP, "\u2007"), columns - 4)
+        lines += [
+            f"  {'  ' if index else '– '}{part}".replace("\u2007", " ") for index, part in enumerate(said)
+        ]
     missing = audit.counts.statements_missing
     if missing:
         verb = "statement is" if missing == 1 else "statements are"
