@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("run", "Run the audits that specs ask for."),
     "gate": ("gate", "Judge the evidence of an audit again."),
     "render": ("render", "Write the reports of an audit again."),
+    "attach": ("attach", "Put an audit into a model card or onto a model of a registry."),
     "list": ("list_", "List explainers, metrics, policies, formats and loaders."),
     "schema": ("schema", "Print the JSON Schema of a spec, a policy or audit.json."),
     "view": ("view", "Open the report of an audit."),
@@ -27,7 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 """Each command's module in this package and its line in --help."""
 
-LATER = ("plan", "compare", "verify", "attach", "explain", "neurons", "selftest")
+LATER = ("plan", "compare", "verify", "explain", "neurons", "selftest")
 """Commands that are reserved and not built."""
 
 EPILOG = """\b
