@@ -7,8 +7,10 @@ differ (an anchor used twice, an unusual layout), nothing is written and the rea
 
 from __future__ import annotations
 
+import copy
 import re
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -17,7 +19,7 @@ from xai_audit.attach.entries import MARK, ours
 from xai_audit.source import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterator, Sequence
 
 KEY = "model-index"
 LONGEST = 1_000_000
@@ -25,6 +27,7 @@ LONGEST = 1_000_000
 _MOST = 200_000
 """Values of the metadata with aliases expanded; what claims more is refused."""
 
+_COMMA = ", "
 _OPENING = re.compile(r"\ufeff?\s*---(?:\r\n|\r|\n)")
 _CLOSING = re.compile(r"(?:\A|(?<=[\r\n]))---[ \t]*(?:\r\n|\n|\Z)")
 _LIKE_OPENING = re.compile(r"\ufeff?\s*---[ \t]*(?:\r|\n|\Z)")
@@ -78,9 +81,11 @@ def _lines(text: str) -> int:
 
 def of(metadata: str, line: int = 0) -> list[dict[str, Any]]:
     """Our results in some metadata, in their order."""
-    return [
-        result for model in _index(_read(metadata, line)[1]) for result in _results(model) if ours(result)
-    ]
+    return _of(_read(metadata, line)[1])
+
+
+def _of(value: dict[Any, Any]) -> list[dict[str, Any]]:
+    return [result for model in _index(value) for result in _results(model) if ours(result)]
 
 
 def replaced(metadata: str, name: str, results: Sequence[dict[str, Any]], newline: str, line: int = 0) -> str:
@@ -97,10 +102,10 @@ def replaced(metadata: str, name: str, results: Sequence[dict[str, Any]], newlin
         MetadataError: where the metadata cannot be read, or not changed without changing what is not ours.
     """
     root, before = _read(metadata, line)
-    if of(metadata, line) == list(results):
+    if _of(before) == list(results):
         return metadata
     cleared = _without_ours(metadata, root)
-    root = _composed(cleared, line)
+    root = root if cleared == metadata else _composed(cleared, line)
     made = _with(cleared, root, name, list(results), newline)
     try:
         _, after = _read(made, line)
@@ -120,7 +125,8 @@ def _read(text: str, line: int) -> tuple[yaml.Node | None, dict[Any, Any]]:
         raise MetadataError(f"metadata of over {LONGEST:,} characters are not read", line + 1, 1)
     root = _composed(text, line)
     try:
-        value = None if root is None else yaml.safe_load(text)
+        # A copy, since reading values resolves merge keys in place.
+        value = None if root is None else yaml.SafeLoader("").construct_document(copy.deepcopy(root))
     except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
         raise _told(error, line) from None
     if value is None:
@@ -197,8 +203,7 @@ def _results(model: dict[Any, Any]) -> list[Any]:
 
 def _same(before: dict[Any, Any], after: dict[Any, Any], name: str, results: list[dict[str, Any]]) -> bool:
     """Whether two readings differ in our results alone, and the later one has exactly these."""
-    found = [result for model in _index(after) for result in _results(model) if ours(result)]
-    if found != results:
+    if _of(after) != results:
         return False
     if not _index(before):
         made = [{"name": name, "results": results}] if results else []
@@ -270,23 +275,27 @@ def _without_ours(text: str, root: yaml.Node | None) -> str:
     return text
 
 
-def _spans(text: str, listed: yaml.SequenceNode) -> Iterable[tuple[int, int]]:
+def _spans(text: str, listed: yaml.SequenceNode) -> Iterator[tuple[int, int]]:
+    """What to cut so that ours are gone: whole lines of a block list, items with a comma of one in brackets."""
     items = listed.value
-    mine = [_marked(item) for item in items]
-    for place, item in enumerate(items):
-        if not mine[place]:
+    for mine, run in groupby(range(len(items)), key=lambda place: _marked(items[place])):
+        places = list(run)
+        first, last = places[0], places[-1]
+        if not mine:
             continue
         if not listed.flow_style:
-            dash = _dash(text, item)
-            column = -1 if dash is None else _column(text, dash)
-            if dash is not None and column >= 0:
-                yield dash - column, _next_line(text, _end(item))
-        elif place:
-            yield _end(items[place - 1]), _end(item)
-        elif len(items) > 1:
-            yield int(item.start_mark.index), int(items[1].start_mark.index)
+            for place in places:
+                dash = _dash(text, items[place])
+                column = -1 if dash is None else _column(text, dash)
+                if dash is not None and column >= 0:
+                    yield dash - column, _next_line(text, _end(items[place]))
+        elif last + 1 < len(items):
+            yield int(items[first].start_mark.index), int(items[last + 1].start_mark.index)
         else:
-            yield int(item.start_mark.index), int(listed.end_mark.index) - 1
+            start = int(items[first].start_mark.index)
+            before = _end(items[first - 1]) if first else start
+            # A comma that stood there before, with its comment, stays; ours goes.
+            yield before if text[before:start] == _COMMA else start, _end(items[last])
 
 
 def _marked(item: yaml.Node) -> bool:
@@ -371,5 +380,5 @@ def _before_bracket(text: str, node: yaml.CollectionNode, inside: str) -> str:
     if node.value:
         last = node.value[-1]
         between = text[_end(last[1] if isinstance(last, tuple) else last) : bracket]
-        comma = "" if "," in re.sub(r"#[^\r\n]*", "", between) else ", "
+        comma = "" if "," in re.sub(r"#[^\r\n]*", "", between) else _COMMA
     return f"{text[:bracket]}{comma}{inside}{text[bracket:]}"
