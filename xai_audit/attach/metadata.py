@@ -340,11 +340,10 @@ def _into_mapping(text: str, node: yaml.CollectionNode, added: dict[str, Any], n
     """The text with keys added at the end of a mapping."""
     if node.flow_style:
         return _before_bracket(text, node, _flow(added)[1:-1])
-    key = node.value[0][0]
-    # The first key of a list's item stands after its dash: the mark counts from the line's beginning.
-    return _at(
-        text, _next_line(text, _end(node)), _block(added, int(key.start_mark.column), newline), newline
-    )
+    start = node.start_mark
+    if text[start.index] in "&!":
+        start = node.value[0][0].start_mark  # an anchor may stand on a line of its own
+    return _at(text, _next_line(text, _end(node)), _block(added, int(start.column), newline), newline)
 
 
 def _into_list(
