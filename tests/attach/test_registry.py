@@ -41,16 +41,19 @@ class Desk:
         return place
 
     def version(self, name: str, model: Path, *, run: bool = True) -> str:
-        """The model as a new version of a registered model."""
+        """The model as a new version of a registered model: an artefact of a run, or a logged model without one."""
         experiment = self.client.get_experiment_by_name("training")
         number = experiment.experiment_id if experiment else self.client.create_experiment("training")
-        made = self.client.create_run(number).info.run_id
-        self.client.log_artifacts(made, str(model), "model")
         if not self.client.search_registered_models(f"name='{name}'"):
             self.client.create_registered_model(name)
-        return str(
-            self.client.create_model_version(name, f"runs:/{made}/model", made if run else None).version
-        )
+        if not run:
+            logged = self.client.create_logged_model(number).model_id
+            self.client.log_model_artifacts(logged, str(model))
+            self.client.finalize_logged_model(logged, "READY")
+            return str(self.client.create_model_version(name, f"models:/{logged}", model_id=logged).version)
+        made = self.client.create_run(number).info.run_id
+        self.client.log_artifacts(made, str(model), "model")
+        return str(self.client.create_model_version(name, f"runs:/{made}/model", made).version)
 
     def audit(self, sha256: str | None, outcome: str, reason: str = "") -> Path:
         """An audit's folder with its reports, of the model with this digest."""
