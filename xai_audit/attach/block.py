@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from xai_audit import digest
-from xai_audit.attach import entries
 from xai_audit.attach.binding import UNKNOWN
 from xai_audit.render import front
 from xai_audit.render import numbers as printed
+from xai_audit.render.slices import numbers
 from xai_audit.render.visible import markdown, prose
 
 if TYPE_CHECKING:
@@ -118,14 +118,14 @@ def _sha(sha256: str | None) -> str:
 
 def _numbers(made: Audit) -> Iterator[str]:
     """The numbers over all rows and between groups; single groups stand in model-index."""
-    shown = [one for one in entries.numbers(made) if "=" not in one.config]
+    shown = [one for one in numbers(made) if one.of != "group"]
     if not shown:
         return
     yield "| Measured on the test data | Of | Value and interval | n |"
     yield "|---|---|---|---|"
     for one in shown[:ROWS]:
         value = markdown(printed.number(one.estimate))
-        yield f"| {markdown(one.piece.title)} | {markdown(one.config)} | {value} | {one.estimate.n:,} |"
+        yield f"| {markdown(one.piece.title)} | {markdown(one.slice)} | {value} | {one.estimate.n:,} |"
     if len(shown) > ROWS:
         yield ""
         yield f"and {len(shown) - ROWS} more in audit.json."

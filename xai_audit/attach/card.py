@@ -62,6 +62,10 @@ def attached(text: str, made: Audit, bound: Binding) -> str:
 def differences(text: str, made: Audit, bound: Binding) -> list[str]:
     """What of a card does not hold for this audit, a sentence each; empty where all of it does."""
     parts, found = _read(text)
+    try:
+        of_metadata = _entries(parts, made, bound)
+    except metadata.MetadataError as error:
+        raise CardError(error.what, error.line, error.column) from None
     if found is None:
         return ["no block of xai-audit is in this card; xai-audit attach writes it"]
     told = []
@@ -75,11 +79,7 @@ def differences(text: str, made: Audit, bound: Binding) -> list[str]:
         told.append(f"the block is stale: it is of the audit.json {seen}, the folder holds {evidence}")
     elif not found.edited and found.text != block.text(made, bound, _newline(text)):
         told.append("the block is not the one this version of xai-audit writes; attach it again")
-    try:
-        told += _entries(parts, made, bound)
-    except metadata.MetadataError as error:
-        raise CardError(error.what, error.line, error.column) from None
-    return told
+    return told + of_metadata
 
 
 def _entries(parts: metadata.Parts, made: Audit, bound: Binding) -> list[str]:

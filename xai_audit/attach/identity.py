@@ -21,7 +21,7 @@ def audited(folder: Path, sha256: str) -> str | None:
     """
     files = digest.files_of(folder)
     hashes = {path: digest.of_file(path) for path in files}
-    if digest.root(hashes.values()) == sha256:
+    if files and digest.root(hashes.values()) == sha256:
         return "the folder"
     for path, found in hashes.items():
         if found == sha256:
