@@ -23,6 +23,8 @@ from xai_audit.cli import COMMANDS, LATER
 from xai_audit.judge import exit_code
 from xai_audit.policy import Policy
 from xai_audit.reading import read_policy
+from xai_audit.render import FILES
+from xai_audit.spec import ReportOptions
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -123,7 +125,9 @@ def test_the_three_commands_of_the_readme(folder: Path) -> None:
         codes.append(done.returncode)
     assert codes[:2] == [0, 0]
     assert codes[2] in {0, 1, 3}
-    assert {*PUBLISHABLE, "manifest.json", "evidence"} <= {path.name for path in (folder / "out").iterdir()}
+    asked = {"audit.json", "manifest.json", *(FILES[name] for name in ("summary", *ReportOptions().formats))}
+    there = {path.name for path in (folder / "out").iterdir()}
+    assert asked | {"evidence"} <= there <= {*PUBLISHABLE, "manifest.json", "evidence"}
     assert (folder / "out" / "evidence" / "rows.parquet").is_file()
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
 SCHEMA = "xai-audit/audit/1"
-PUBLISHABLE = ("audit.json", "report.html", "report.pdf", "summary.md")
+PUBLISHABLE = ("audit.json", "report.html", "report.pdf", "summary.md", "bom.cdx.json")
 """Files without a person's row; evidence/ is restricted."""
 
 _OF_EVIDENCE = re.compile(r"rows\.parquet|pieces\.json|[0-9a-f]{64}\.[a-z]+")

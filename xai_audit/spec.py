@@ -286,7 +286,7 @@ class ReportOptions(Frozen):
     """How the report is written."""
 
     formats: tuple[str, ...] = ("html", "pdf")
-    """html, pdf."""
+    """html, pdf, cyclonedx."""
     outline: Literal["annex-iv"] = "annex-iv"
     """The order of sections."""
     language: Literal["en"] = "en"

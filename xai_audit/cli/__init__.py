@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sign": ("sign", "Sign an audit."),
     "verify": ("verify", "Make every number, rule and page of an audit again."),
     "render": ("render", "Write the reports of an audit again."),
+    "attach": ("attach", "Put an audit into a model card or onto a model of a registry."),
     "list": ("list_", "List explainers, metrics, policies, formats and loaders."),
     "schema": ("schema", "Print the JSON Schema of a spec, a policy or audit.json."),
     "view": ("view", "Open the report of an audit."),
@@ -31,7 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 """Each command's module in this package and its line in --help."""
 
-LATER = ("plan", "attach", "explain", "neurons", "selftest")
+LATER = ("plan", "explain", "neurons", "selftest")
 """Commands that are reserved and not built."""
 
 EPILOG = """\b

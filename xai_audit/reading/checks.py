@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from xai_audit.source import Node
     from xai_audit.spec import Use
 
-REPORTS = ("html", "pdf")
+REPORTS = ("html", "pdf", "cyclonedx")
 BACKENDS_LATER = ("dask", "ray")
 """Where workers may run in a later version."""
 

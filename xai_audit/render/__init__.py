@@ -25,10 +25,16 @@ renderers: Mapping[str, Callable[[Audit], bytes]] = {
     "html": _lazy("html"),
     "pdf": _lazy("pdf"),
     "summary": _lazy("summary"),
+    "cyclonedx": _lazy("cyclonedx"),
 }
 """A format by its name; each raises UnavailableError where a library it needs is missing."""
 
-FILES: Mapping[str, str] = {"html": "report.html", "pdf": "report.pdf", "summary": "summary.md"}
+FILES: Mapping[str, str] = {
+    "html": "report.html",
+    "pdf": "report.pdf",
+    "summary": "summary.md",
+    "cyclonedx": "bom.cdx.json",
+}
 """What each format's file is called in the output folder."""
 
 
