@@ -134,7 +134,7 @@ def _compact(metric: Metric, shuffled: NDArray[np.float64]) -> NDArray[Any]:
     from scipy.stats import rankdata
 
     places = rankdata(shuffled, method="dense", axis=0)
-    return places.astype(np.uint16 if len(places) < 2**16 else np.uint32)
+    return np.asarray(places, dtype=np.uint16 if len(places) < 2**16 else np.uint32)
 
 
 def _metric(subject: Subject, params: PermutationParams) -> Metric:

@@ -115,9 +115,11 @@ def found_of(
         start=joined(done, "start"),
         end=joined(done, "end"),
         areas=removal.Areas(
-            *(joined(done, name) for name in ("first", "last", "random")),
-            unpack(done, "heights"),
-            joined(done, "sizes"),
+            first=joined(done, "first"),
+            last=joined(done, "last"),
+            random=joined(done, "random"),
+            heights=unpack(done, "heights"),
+            sizes=joined(done, "sizes"),
         ),
         errors=unpack(done, "errors") if errors else None,
     )
