@@ -354,9 +354,7 @@ def _parts_of_text(
 def _half_widths(piece: Piece, counts: NDArray[np.int64], place: int) -> Floats:
     if piece.evidence.method == "lime":
         every = _split(piece, "coefficients", counts)[place]
-        return np.asarray(
-            spread.student(piece.levels[0], every.shape[1] - 1) * np.std(every, axis=1, ddof=1)
-        )
+        return np.asarray(spread.student(piece.levels[0], every.shape[1] - 1) * np.std(every, axis=1, ddof=1))
     errors = _split(piece, "order_error", counts)[place]
     rounds, closed = int(piece.whole("rounds", 1)[place]), int(piece.whole("closed", 1)[place])
     if not rounds:
@@ -413,7 +411,9 @@ def _completeness(piece: Piece) -> Made:
     """What share of the change from the baseline the contributions miss."""
     residual, steps = piece.numbers("residual", 1), piece.whole("steps", 1)
     if piece.modality == "table":
-        signed, start, end = (piece.numbers(name, axes) for name, axes in (("contributions", 2), ("base", 1), ("output", 1)))
+        signed, start, end = (
+            piece.numbers(name, axes) for name, axes in (("contributions", 2), ("base", 1), ("output", 1))
+        )
         gap = np.abs(signed.sum(axis=1) - (end - start))
         with np.errstate(divide="ignore", invalid="ignore"):
             again = np.where(gap == 0, 0.0, gap / np.abs(end - start))
@@ -425,7 +425,11 @@ def _completeness(piece: Piece) -> Made:
     about = {
         "largest": float(usable.max()),
         "median": float(np.median(usable)),
-        "steps_used": {"least": int(steps.min()), "median": float(np.median(steps)), "most": int(steps.max())},
+        "steps_used": {
+            "least": int(steps.min()),
+            "median": float(np.median(steps)),
+            "most": int(steps.max()),
+        },
     }
     limits = []
     if len(usable) < len(residual):

@@ -91,7 +91,9 @@ def shap(piece: Piece) -> Made:
     if piece.part == "beeswarm":
         if third is None:
             raise LackingError("this audit does not keep which third of an input each row is in")
-        order = sorted(range(phi.shape[1]), key=lambda j: (-spread.centre(np.abs(phi[:, j])), piece.columns[j]))
+        order = sorted(
+            range(phi.shape[1]), key=lambda j: (-spread.centre(np.abs(phi[:, j])), piece.columns[j])
+        )
         observation, params = orders.swarm(piece.columns, third, phi, order, piece.min_cell)
         withheld = params["withheld"]
         sentence = f"cells with fewer than {piece.min_cell} people are not shown ({withheld} placings in all)"
@@ -119,9 +121,7 @@ def shap(piece: Piece) -> Made:
     return {"observation": found, "sampling": sampling}
 
 
-def _details(
-    piece: Piece, phi: NDArray[np.float64], third: NDArray[np.int64] | None
-) -> list[dict[str, Any]]:
+def _details(piece: Piece, phi: NDArray[np.float64], third: NDArray[np.int64] | None) -> list[dict[str, Any]]:
     found = []
     for j, value in enumerate(spread.centres(phi)):
         more: dict[str, Any]
@@ -227,9 +227,7 @@ def fidelity(piece: Piece, values: NDArray[np.float64]) -> Made:
         return {"skipped": "the model's answers do not vary among the neighbours of any row"}
     limits = []
     if len(usable) < len(values):
-        limits = [
-            Among(f"{len(values) - len(usable)} rows have neighbours whose answers do not vary: no R2")
-        ]
+        limits = [Among(f"{len(values) - len(usable)} rows have neighbours whose answers do not vary: no R2")]
     found = spread.mean(usable, piece.levels, None, 1.0)
     made: Made = {"observation": scalar(found), "sampling": piece.sampled()[1]}
     return {**made, "limits": limits} if limits else made
@@ -310,9 +308,7 @@ def _judged(
     if metric == "accuracy":
         return np.asarray(piece.rows.codes("prediction")[rows] == truth, dtype=np.float64)
     if metric == "log_loss":
-        given = (
-            scores[rows, truth] if scores.shape[1] > 1 else np.where(truth == positive, own, 1 - own)
-        )
+        given = scores[rows, truth] if scores.shape[1] > 1 else np.where(truth == positive, own, 1 - own)
         tiny = float(np.finfo(np.float64).eps)
         return np.asarray(-np.log(np.clip(given, tiny, 1 - tiny)))
     return np.asarray(own)

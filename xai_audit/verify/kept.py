@@ -37,6 +37,8 @@ class Kept:
         self._made = made
         self._folder = folder / "evidence"
         self._opened: dict[str, dict[str, NDArray[Any]] | str] = {}
+        self.remembered: dict[str, Any] = {}
+        """What several pieces of evidence are made again from, by the id of the one that keeps it."""
 
     def arrays(self, piece: Evidence) -> dict[str, NDArray[Any]]:
         """A piece's arrays by name; ContradictionError where a file is not what audit.json says of it."""
@@ -134,12 +136,16 @@ class Rows:
             raise ContradictionError(f"evidence/{ROWS} cannot be read") from None
         declared = made.run.get("rows")
         if declared is not None and declared != digest.of_bytes(content):
-            raise ContradictionError(f"evidence/{ROWS} is not the file that run.rows names: its sha256 is another")
+            raise ContradictionError(
+                f"evidence/{ROWS} is not the file that run.rows names: its sha256 is another"
+            )
         self._columns: dict[str, list[Any]] = {}
         self._about = made.subject
         self.digests: list[str] = self._column("digest")
         self.n = len(self.digests)
-        if self._column("row") != list(range(self.n)) or not all(isinstance(one, str) for one in self.digests):
+        if self._column("row") != list(range(self.n)) or not all(
+            isinstance(one, str) for one in self.digests
+        ):
             raise ContradictionError(f"evidence/{ROWS}: its rows are not in their order")
 
     def _column(self, name: str) -> list[Any]:

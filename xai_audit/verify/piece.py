@@ -148,7 +148,9 @@ class Piece:
         return self.made.get(f"{name}/{part}" if part else name)
 
     def _others(self) -> list[Evidence]:
-        return [one for one in self.made.evidence if of(one) == of(self.evidence) and one is not self.evidence]
+        return [
+            one for one in self.made.evidence if of(one) == of(self.evidence) and one is not self.evidence
+        ]
 
     # ------------------------------------------------------------------------------------------- which rows
     def sampled(self) -> tuple[NDArray[np.int64], dict[str, Any]]:

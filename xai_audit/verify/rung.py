@@ -51,7 +51,9 @@ def claimed(piece: Evidence) -> list[str]:
     variants = piece.robustness
     if variants is not None:
         share = variants.agreeing / variants.specifications if variants.specifications else -1.0
-        if not (0 <= variants.agreeing <= variants.specifications and abs(share - variants.share) <= _ROUNDING):
+        if not (
+            0 <= variants.agreeing <= variants.specifications and abs(share - variants.share) <= _ROUNDING
+        ):
             found.append(
                 f"robustness.share is {variants.share:.12g}; "
                 f"{variants.agreeing} of {variants.specifications} agree"

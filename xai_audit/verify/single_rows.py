@@ -80,14 +80,22 @@ def _once(wanted: Sequence[tuple[str, Any]], most: int) -> list[tuple[str, int]]
 
 # ------------------------------------------------------------------------------------------------ what is said of one
 def of_table(
-    piece: Piece, why: str, phi: Floats, halves: Floats | None, score: float, base: float, threshold: float | None
+    piece: Piece,
+    why: str,
+    phi: Floats,
+    halves: Floats | None,
+    score: float,
+    base: float,
+    threshold: float | None,
 ) -> dict[str, Any]:
     """One row of a table; cells are not kept, so they stand as given. ``halves``: None where no draws are kept."""
     items = []
     for j in sorted(range(len(phi)), key=lambda j: (-abs(phi[j]), j)):
         low, high = (_OLD, _OLD) if halves is None else _ends(float(phi[j]), float(halves[j]))
         cell = Stated("the cells of the rows shown")
-        items.append({"name": piece.columns[j], "value": cell, "phi": float(phi[j]), "low": low, "high": high})
+        items.append(
+            {"name": piece.columns[j], "value": cell, "phi": float(phi[j]), "low": low, "high": high}
+        )
     return {"why": why, "base": base, "score": score, "threshold": threshold, "items": items}
 
 
@@ -191,7 +199,9 @@ def summed(values: Floats, most: int) -> Floats:
     """Pixels (height, width) summed over a grid with at most ``most`` cells on a side."""
     rows, columns = (edges(size, most) for size in values.shape)
     down = np.stack([values[a:b].sum(axis=0) for a, b in zip(rows[:-1], rows[1:], strict=True)])
-    return np.stack([down[:, a:b].sum(axis=1) for a, b in zip(columns[:-1], columns[1:], strict=True)], axis=1)
+    return np.stack(
+        [down[:, a:b].sum(axis=1) for a, b in zip(columns[:-1], columns[1:], strict=True)], axis=1
+    )
 
 
 def heat(values: Floats, slack: float) -> dict[str, Any]:

@@ -25,7 +25,9 @@ def levels_of(confidence: float) -> tuple[float, ...]:
 def estimate(value: float, pairs: Sequence[Pair], n: int) -> dict[str, Any]:
     """An estimate as audit.json holds it, from limits at the shown level and, where there are more, at LEVELS."""
     low, high = pairs[0]
-    limits = {name: list(pair) for name, pair in zip(LEVELS, pairs[1:], strict=True)} if len(pairs) > 1 else None
+    limits = (
+        {name: list(pair) for name, pair in zip(LEVELS, pairs[1:], strict=True)} if len(pairs) > 1 else None
+    )
     return {"value": value, "low": low, "high": high, "n": n, "limits": limits}
 
 

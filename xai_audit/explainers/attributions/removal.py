@@ -123,7 +123,9 @@ def walked(
 
 def area(heights: NDArray[np.float64], size: int) -> float:
     """The mean output along one way through ``size`` parts, by the trapezoid rule."""
-    return float(np.trapezoid(heights, _counts(size) / max(size, 1))) if len(heights) > 1 else float(heights[0])
+    return (
+        float(np.trapezoid(heights, _counts(size) / max(size, 1))) if len(heights) > 1 else float(heights[0])
+    )
 
 
 def answers(
@@ -154,9 +156,7 @@ def judged(
     found = np.asarray(
         [[area(way, size) for way in own] for own, size in zip(ways, sizes, strict=True)]
     ).reshape(len(rows), -1)
-    return Areas(
-        found[:, 0], found[:, 1], found[:, 2:].mean(axis=1), ways, np.asarray(sizes, dtype=np.int64)
-    )
+    return Areas(found[:, 0], found[:, 1], found[:, 2:].mean(axis=1), ways, np.asarray(sizes, dtype=np.int64))
 
 
 def _counts(size: int) -> NDArray[np.int64]:

@@ -295,8 +295,7 @@ class Claims:
             )[0]
             agreeing.append(bool(found.p[0] <= ALPHA and np.sign(found.t[0]) == side))
         agreeing.extend(
-            _on_side(low, high, float(side))
-            for low, high in (scored.sign_limits[0], self._share(other))
+            _on_side(low, high, float(side)) for low, high in (scored.sign_limits[0], self._share(other))
         )
         return Robustness(
             specifications=len(agreeing), agreeing=sum(agreeing), share=sum(agreeing) / len(agreeing)
