@@ -48,7 +48,9 @@ def audited(
         Step(METHODS[method], METHODS[method].params.model_validate(params), name)
         for method, params, name in named
     ]
-    outcome = measure(subject, steps, Settings(seed=seed, confidence=confidence, min_cell=min_cell, debug=True))
+    outcome = measure(
+        subject, steps, Settings(seed=seed, confidence=confidence, min_cell=min_cell, debug=True)
+    )
     files = {**outcome.arrays, "rows.parquet": card.rows_file(subject)}
     evidence = [pipeline._publishable(piece, spec, files) for piece in outcome.evidence]
     folder = Path(tempfile.mkdtemp(prefix="xai-audit-verify-"))
@@ -86,7 +88,9 @@ def table(name: str, grouped: bool = False) -> Subject:
     made = _decided(bench.subject(estimator, train, test, target))
     if grouped:
         codes = np.arange(made.test.n) % 2
-        made = replace(made, groupings=(Grouping(("sex",), ({"sex": "m"}, {"sex": "f"}), codes, (False, False)),))
+        made = replace(
+            made, groupings=(Grouping(("sex",), ({"sex": "m"}, {"sex": "f"}), codes, (False, False)),)
+        )
     return made
 
 
@@ -160,5 +164,3 @@ def concepts() -> tuple[Audit, Path]:
         "directions": 8, "rows": 60, "examples": 20, "classes": ["1", "0"],
     }  # fmt: skip
     return audited(made, [("tcav", asked)], seed=2)
-
-

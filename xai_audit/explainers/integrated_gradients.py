@@ -316,7 +316,10 @@ def _agreement(
         name="baselines",
         title="Same order of parts from other baselines (mean Spearman correlation)",
         observation=Scalar(estimate=attributed.mean_of(usable, context, low=-1.0, high=1.0)),
-        arrays=_maps({f"from_{name}": values for name, values in maps.items()}),
+        arrays={
+            "compared": np.asarray(names, dtype=np.str_),
+            **_maps({f"from_{name}": values for name, values in maps.items()}),
+        },
         **{**common, "params": {**common["params"], **about}},
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +15,11 @@ ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class Near:
-    """A number that is known only so far: it was rounded when it was published."""
+    """A number that was rounded when it was published, to so many digits, and is known no further."""
 
     value: float
     slack: float
+    digits: int
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Stated:
     """What is no result, such as a cell of a row that is shown: it stands as the run gave it."""
 
     what: str
+    fits: Callable[[Any], bool] | None = None
+    """Whether it can be such a thing at all."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +63,12 @@ def compared(published: Any, expected: Any, path: str, size: float = 0.0) -> Ite
         if published is not None:
             yield Told("open", f"{path}: {expected.reason}")
     elif isinstance(expected, Stated):
+        if expected.fits is not None and not expected.fits(published):
+            yield Told("broken", f"{path} is not what is shown there: {expected.what}")
         yield Told("stated", expected.what)
     elif isinstance(expected, Near):
-        if not _number(published) or abs(published - expected.value) > expected.slack:
+        rounded = _number(published) and published == float(f"{published:.{expected.digits}g}")
+        if not rounded or abs(published - expected.value) > expected.slack:
             yield Told("broken", _apart(path, published, expected.value))
     elif isinstance(expected, Mapping):
         yield from _mappings(published, expected, path, size)
@@ -108,8 +114,8 @@ def same(published: Any, expected: Any, size: float = 0.0) -> bool:
     if not _number(published):
         return False
     if isinstance(expected, int) and isinstance(published, int):
-        return published == expected
-    return abs(published - expected) <= RELATIVE * abs(expected) + ROUNDING * size
+        return bool(published == expected)
+    return bool(abs(published - expected) <= RELATIVE * abs(expected) + ROUNDING * size)
 
 
 def largest(expected: Any, *, limits: bool = True) -> float:

@@ -135,7 +135,7 @@ def contradictions(made: Audit, piece: Evidence, computed: frozenset[str]) -> li
 
     ``computed`` are the parameters that were made again from the evidence itself.
     """
-    found = []
+    found: list[str] = []
     use = next((one for one in uses(made) if one.get("name") == of(piece)), None)
     if use is None:
         return found
@@ -149,9 +149,7 @@ def contradictions(made: Audit, piece: Evidence, computed: frozenset[str]) -> li
             continue
         if key not in piece.params or not _as_given(piece.params[key], value):
             found.append(f"params.{key} is {piece.params.get(key)!r:.60}; the spec says {value!r:.60}")
-    if piece.status == "measured":
-        found += _unlike_others(made, piece, computed)
-    return found
+    return found + _unlike_others(made, piece, computed)
 
 
 def _unlike_others(made: Audit, piece: Evidence, computed: frozenset[str]) -> list[str]:
@@ -159,8 +157,13 @@ def _unlike_others(made: Audit, piece: Evidence, computed: frozenset[str]) -> li
         one for one in made.evidence if of(one) == of(piece) and one.status == "measured" and one is not piece
     ]
     found = []
-    for key in sorted(piece.params.keys() - computed - _OWN):
-        values = [one.params[key] for one in others if key in one.params]
+    own = computed | _OWN
+    if piece.status != "measured":
+        own = own | _SETTLED
+    for key in sorted(piece.params.keys() - own):
+        values = [one.params[key] for one in others if one.params.get(key) is not None]
+        if piece.params[key] is None and piece.status == "measured":
+            values = [one.params[key] for one in others if key in one.params]
         # One of two that part is wrong; the one that most others contradict is named.
         unlike = [value for value in values if value != piece.params[key]]
         if unlike and 2 * len(unlike) >= len(values):
@@ -170,6 +173,8 @@ def _unlike_others(made: Audit, piece: Evidence, computed: frozenset[str]) -> li
 
 _OWN = frozenset({"classes", "examples"})
 """Parameters whose names a part uses for what it found itself."""
+_SETTLED = frozenset({"rows", "evaluations", "samples", "metric", "baseline"})
+"""Parameters that a method settles as it runs; a part that was skipped shows what was asked."""
 
 
 def _as_given(published: Any, given: Any) -> bool:

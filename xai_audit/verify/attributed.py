@@ -471,10 +471,7 @@ def _alike(piece: Piece, rows: NDArray[np.int64]) -> Made:
         raise ContradictionError("array parts_of_row is not of the rows that are checked")
     if piece.part == "twin":
         return _twins(piece, counts)
-    names = [name.removeprefix("from_") for name in piece.evidence.arrays if name.startswith("from_")]
-    # In the order they were compared: the one in use first, as the published pairs tell.
-    stated = list(piece.params.get("compared") or {})
-    order = sorted(names, key=lambda name: (name != piece.params.get("baseline"), *_place(name, stated)))
+    order = piece.words("compared")
     maps = {name: _split(piece, f"from_{name}", counts) for name in order}
     pairs = {
         f"{a}, {b}": [orders.like(x, y) for x, y in zip(maps[a], maps[b], strict=True)]
@@ -494,11 +491,6 @@ def _alike(piece: Piece, rows: NDArray[np.int64]) -> Made:
         "params": {"compared": told, "rows_compared": len(usable)},
         "sampling": piece.sampled()[1],
     }
-
-
-def _place(name: str, stated: list[str]) -> tuple[int, str]:
-    """Where a name first stands second in a pair, and the name."""
-    return next((place for place, pair in enumerate(stated) if pair.endswith(f", {name}")), 0), name
 
 
 def _twins(piece: Piece, counts: NDArray[np.int64]) -> Made:

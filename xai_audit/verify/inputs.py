@@ -36,7 +36,7 @@ def said(piece: Piece, output: NDArray[np.float64], rows: NDArray[np.int64], kin
     scores = piece.rows.scores
     if kind == "margin" or scores is None:
         return
-    own = scores[rows, piece.explained(rows)] if scores.shape[1] > 1 else scores[rows, 0]
+    own = scores[rows, int(piece.about["positive"]) if scores.shape[1] > 1 else 0]
     piece.agreeing("output", output, own, AS_SAID)
 
 
@@ -250,7 +250,7 @@ def permutation_importance(piece: Piece) -> Made:
     draws = shaped("repeats", piece.numbers("repeats", 2), repeats, count)
     narrowed = spread.centres(draws) + (draws - spread.centres(draws)) / math.sqrt(repeats)
     unit = f"change in {metric}"
-    more = {"params": {"metric": metric if metric != "None" else default}}
+    more: Made = {"params": {"metric": metric if metric != "None" else default}}
     more["sampling"] = {**sampling, "used": len(rows)}
     if not piece.has("shuffled"):
         return {"observation": _means_alone(piece, draws, len(rows), unit), **more}

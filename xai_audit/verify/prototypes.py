@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from xai_audit import digest
-from xai_audit.verify import spread
+from xai_audit.verify import single_rows, spread
 from xai_audit.verify.agreement import Stated
 from xai_audit.verify.asked import by
 from xai_audit.verify.kept import ContradictionError, LackingError
@@ -469,8 +469,9 @@ def _score(piece: Piece, row: int, one: int) -> float | None:
 
 
 def _content(piece: Piece) -> dict[str, Any]:
-    what = Stated("the examples shown")
-    return {"picture": what} if piece.modality == "image" else {"text": what}
+    if piece.modality == "image":
+        return {"picture": Stated("the examples shown", single_rows.is_picture)}
+    return {"text": Stated("the examples shown", lambda text: isinstance(text, str))}
 
 
 def _cases(piece: Piece, heads: list[dict[str, Any]], queries: list[int]) -> dict[str, Any]:

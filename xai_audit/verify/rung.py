@@ -37,12 +37,11 @@ def reached(piece: Evidence) -> str | None:
 
 def claimed(piece: Evidence) -> list[str]:
     """What does not hold of how far a piece of evidence claims to reach."""
-    found = []
-    for control in piece.controls:
-        if control.passed != passes(control):
-            found.append(
-                f"controls[{control.name}].passed is {control.passed}; its interval says {passes(control)}"
-            )
+    found = [
+        f"controls[{control.name}].passed is {control.passed}; its interval says {passes(control)}"
+        for control in piece.controls
+        if control.passed != passes(control)
+    ]
     if piece.rung != reached(piece):
         found.append(f"rung is {piece.rung or 'none'}; its controls and test say {reached(piece) or 'none'}")
     test = piece.inference

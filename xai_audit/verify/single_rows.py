@@ -6,7 +6,9 @@ import base64
 import hashlib
 import io
 import math
+import struct
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,8 @@ from xai_audit.verify.agreement import Near, Open, Stated
 from xai_audit.verify.kept import ContradictionError
 from xai_audit.verify.piece import Piece
 
+DIGITS = 3
+"""Of a cell of a map."""
 CELLS = 64
 """Cells on each side of a map, at most."""
 LONGEST = 96
@@ -103,7 +107,7 @@ def _ends(value: float, half: float) -> tuple[Any, Any]:
     return (value - half, value + half) if math.isfinite(half) else (None, None)
 
 
-def named(piece: Piece, row: int, column: int) -> dict[str, Any]:
+def named(piece: Piece, row: int, column: int) -> dict[str, str | None]:
     """What a picture or text is labelled, predicted and explained as."""
     rows = piece.rows
     if piece.about["task"] == "regression":
@@ -132,7 +136,21 @@ def of_picture(piece: Piece, row: int, said: dict[str, Any], published: Any, hea
         full = _full_size(picture, (piece.about["data"]["test"].get("channels") or {}).get("max", 9))
         if full is not None and full != piece.rows.words("content")[row]:
             raise ContradictionError(f"cases: the picture shown as {said['why']!r} is not the one explained")
-    return {"kind": "image", **said, "picture": Stated("the pictures shown"), "map": heat}
+    return {"kind": "image", **said, "picture": Stated("the pictures shown", is_picture), "map": heat}
+
+
+def is_picture(shown: Any) -> bool:
+    """Whether something is a PNG of the size that is said of it."""
+    if not isinstance(shown, dict) or shown.keys() != {"width", "height", "png"}:
+        return False
+    try:
+        head = base64.b64decode(str(shown["png"])[:44], validate=True)
+    except ValueError:
+        return False
+    return head[:8] == b"\x89PNG\r\n\x1a\n" and struct.unpack(">II", head[16:24]) == (
+        shown["width"],
+        shown["height"],
+    )
 
 
 def _full_size(picture: dict[str, Any], channels: int) -> str | None:
@@ -198,10 +216,8 @@ def edges(size: int, most: int) -> list[int]:
 def summed(values: Floats, most: int) -> Floats:
     """Pixels (height, width) summed over a grid with at most ``most`` cells on a side."""
     rows, columns = (edges(size, most) for size in values.shape)
-    down = np.stack([values[a:b].sum(axis=0) for a, b in zip(rows[:-1], rows[1:], strict=True)])
-    return np.stack(
-        [down[:, a:b].sum(axis=1) for a, b in zip(columns[:-1], columns[1:], strict=True)], axis=1
-    )
+    down = np.stack([values[a:b].sum(axis=0) for a, b in pairwise(rows)])
+    return np.stack([down[:, a:b].sum(axis=1) for a, b in pairwise(columns)], axis=1)
 
 
 def heat(values: Floats, slack: float) -> dict[str, Any]:
@@ -219,4 +235,4 @@ def _near(cell: float, slack: float) -> Near:
     # Half a unit of the third digit, of the cell as it may have been before it was rounded.
     size = abs(cell) + slack
     half = 0.5 * 10 ** (math.floor(math.log10(size)) - 2) if size > 0 else 0.0
-    return Near(cell, 1.001 * (half + slack))
+    return Near(cell, 1.001 * (half + slack), DIGITS)
