@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-
 from tests.explainers import bench, models
 from xai_audit import card, pipeline
 from xai_audit.audit import Audit

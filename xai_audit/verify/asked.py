@@ -93,7 +93,7 @@ def parts(made: Audit, method: str, name: str, own: Mapping[str, Evidence]) -> l
         columns = wanted if wanted is not None else [column["name"] for column in about.get("columns") or ()]
         ids += [f"{name}/{column}" for column in columns]
     if method == "tcav":
-        ids += _claims(made, name, own)
+        ids += _claims(name, own)
     return ids
 
 
@@ -113,7 +113,7 @@ def _params(own: Mapping[str, Evidence]) -> dict[str, Any]:
     return found
 
 
-def _claims(made: Audit, name: str, own: Mapping[str, Evidence]) -> list[str]:
+def _claims(name: str, own: Mapping[str, Evidence]) -> list[str]:
     whole = own.get(name)
     if whole is None or whole.status != "measured":
         return []

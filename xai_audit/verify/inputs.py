@@ -173,7 +173,7 @@ def lime(piece: Piece) -> Made:
         )
         piece.agreeing("coefficients", first, every[:, 0], 0.0)
     if piece.part == "coverage":
-        return {**coverage(piece, rows), "params": _lime_params(piece, rows)}
+        return {**coverage(piece, rows), "params": _lime_params(piece)}
     sampling = piece.sampled()[1]
     if piece.part == "fidelity":
         return fidelity(piece, shaped("fidelity", piece.numbers("fidelity", 1), len(rows)))
@@ -211,7 +211,7 @@ def lime(piece: Piece) -> Made:
     return {"observation": found, "sampling": sampling}
 
 
-def _lime_params(piece: Piece, rows: NDArray[np.int64]) -> dict[str, Any]:
+def _lime_params(piece: Piece) -> dict[str, Any]:
     params = piece.params
     width = params.get("kernel_width") or 0.75 * math.sqrt(len(piece.columns))
     asked, _ = piece.sampled()

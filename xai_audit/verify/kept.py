@@ -216,7 +216,7 @@ class Rows:
             return None
         return np.stack([self.numbers(name) for name in names], axis=1)
 
-    def extra(self, name: str, rows: NDArray[np.int64]) -> list[Any] | None:
+    def beside(self, name: str, rows: NDArray[np.int64]) -> list[Any] | None:
         """Weights or clusters of some rows; None where the data have none."""
         if not self.has(name):
             return None

@@ -186,7 +186,8 @@ def of_text(
     content = hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()
     if piece.rows.has("content") and piece.rows.words("content")[row] != content:
         raise ContradictionError(f"cases: the text shown as {said['why']!r} is not the one explained")
-    made, place = [], 0
+    made: list[dict[str, Any]] = []
+    place = 0
     for one in tokens:
         text = str(one.get("text"))
         if one.get("phi") is None:
