@@ -147,7 +147,11 @@ def contradictions(made: Audit, piece: Evidence, computed: frozenset[str]) -> li
     for key, value in sorted((use.get("params") or {}).items()):
         if key in computed or value == "auto":
             continue
-        if key not in piece.params or not _as_given(piece.params[key], value):
+        told = piece.params.get(key, _ABSENT)
+        if key == "players" and piece.status == "measured":
+            if value is not None and not str(told).startswith(_PLAYERS.get(str(value), str(value))):
+                found.append(f"params.players is {told!r:.60}; the spec says {value!r:.60}")
+        elif told is _ABSENT or not _as_given(told, value):
             found.append(f"params.{key} is {piece.params.get(key)!r:.60}; the spec says {value!r:.60}")
     return found + _unlike_others(made, piece, computed)
 
@@ -171,6 +175,9 @@ def _unlike_others(made: Audit, piece: Evidence, computed: frozenset[str]) -> li
     return found
 
 
+_ABSENT = object()
+_PLAYERS = {"grid": "cells of a grid"}
+"""How the words for a kind of parts begin, where that is not its name."""
 _OWN = frozenset({"classes", "examples"})
 """Parameters whose names a part uses for what it found itself."""
 _SETTLED = frozenset({"rows", "evaluations", "samples", "metric", "baseline"})

@@ -17,6 +17,8 @@ from xai_audit.verify.piece import Made, Piece, shaped
 
 Floats = NDArray[np.float64]
 _SAME = "the concept's examples and the random ones have the same mean here"
+MOST_SETS = 100_000
+"""Random sets that a run may ask for."""
 DETECTED = spread.normal(0.95) + spread.normal(0.6)
 """Standard errors of an effect that is found with probability 0.8 at a two-sided 0.05."""
 
@@ -105,6 +107,8 @@ class Family:
                 raise ContradictionError("arrays own and pool name examples that there are not")
             self.members[name] = (own, pool)
         self.sets = int(_spec(piece)["random_sets"])
+        if not 0 < self.sets <= MOST_SETS:
+            raise ContradictionError(f"params.random_sets is {self.sets}")
         self._seeds = (piece.seed, piece.evidence.method, digest.of_value(_spec(piece)))
 
     def drawn(self, *what: str) -> np.random.Generator:
@@ -417,4 +421,4 @@ def _refused(piece: Piece) -> Made:
                 "skipped": f"its vectors' held-out accuracy is {accuracy:.2f} [{low:.2f}, {high:.2f}] (n = {n}), not "
                 f"above that of random sets, {null:.2f}: a vector that separates nothing is not scored"
             }
-    raise LackingError("how many examples a concept has is not kept")
+    raise LackingError(f"skipped by the run: {piece.evidence.reason}; what it counted is not kept")

@@ -6,9 +6,12 @@ orders, tests and rules, is written again here, through other functions where th
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from xai_audit.verify import (
     asked,
@@ -18,7 +21,7 @@ from xai_audit.verify import (
     prototypes,
     rung,
 )
-from xai_audit.verify.agreement import compared, largest
+from xai_audit.verify.agreement import Told, compared, largest
 from xai_audit.verify.checks import Check
 from xai_audit.verify.kept import ContradictionError, Kept, LackingError
 from xai_audit.verify.needs import unmet
@@ -27,7 +30,6 @@ from xai_audit.verify.piece import Made, Piece
 if TYPE_CHECKING:
     from xai_audit.audit import Audit
     from xai_audit.evidence import Evidence
-    from xai_audit.verify.agreement import Told
 
 
 def _shap(piece: Piece) -> Made:
@@ -50,6 +52,8 @@ AGAIN: Mapping[str, Callable[[Piece], Made]] = {
     "tcav": concept_claims.tcav,
 }
 """How each method's evidence is made again, by the method's id."""
+_SHAPELESS = (ArithmeticError, AttributeError, IndexError, KeyError, MemoryError, TypeError, ValueError)
+"""What computing with numbers of a wrong shape or kind raises."""
 SHOWN = 3
 """Contradictions that are told of one piece of evidence; more are counted."""
 
@@ -57,7 +61,10 @@ SHOWN = 3
 def explained(made: Audit, folder: Path) -> Iterator[Check]:
     """A check for every explainer's evidence, for every claim, and for all that is not there."""
     kept = Kept(made, folder)
-    yield from asked.present(made)
+    try:
+        yield from list(asked.present(made))
+    except _SHAPELESS as error:
+        yield Check("broken", "audit.json", f"spec, subject or parameters cannot be read ({_words(error)})")
     for piece in made.evidence:
         if piece.kind == "explainer":
             yield checked(piece, made, kept)
@@ -83,25 +90,30 @@ def checked(piece: Evidence, made: Audit, kept: Kept) -> Check:
     told: list[Told] = []
     open_ = ""
     try:
-        if piece.method not in AGAIN:
-            open_ = f"there is no recomputation of {piece.method}"
-        elif piece.status == "failed":
-            open_ = f"the method failed: {piece.reason}"
-        elif (reason := unmet(piece, made)) is not None:
-            return reason
-        else:
-            again = AGAIN[piece.method](Piece(piece, made, kept))
-            computed = frozenset(again.get("params") or {})
-            told = list(_compared(piece, kept, again))
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore", RuntimeWarning)
+            if piece.method not in AGAIN:
+                open_ = f"there is no recomputation of {piece.method}"
+            elif piece.status == "failed":
+                open_ = f"the method failed: {piece.reason}"
+            elif (whole := unmet(piece, made)) is not None:
+                return whole
+            else:
+                again = AGAIN[piece.method](Piece(piece, made, kept))
+                computed = frozenset(again.get("params") or {})
+                told = list(_compared(piece, kept, again))
     except ContradictionError as error:
         found.append(str(error))
     except LackingError as error:
         open_ = str(error)
-    except (ArithmeticError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except _SHAPELESS as error:
         # What is published may be of any shape: what cannot even be computed with does not hold.
-        found.append(f"nothing can be made again from what it holds ({type(error).__name__}: {error})")
+        found.append(f"nothing can be made again from what it holds ({_words(error)})")
     found += [one.what for one in told if one.kind == "broken"]
-    found += asked.contradictions(made, piece, computed)
+    try:
+        found += asked.contradictions(made, piece, computed)
+    except _SHAPELESS as error:
+        found.append(f"its parameters cannot be held to the spec ({_words(error)})")
     if found:
         return _broken(piece, found)
     left = list(dict.fromkeys(one.what for one in told if one.kind == "open"))
@@ -113,6 +125,11 @@ def checked(piece: Evidence, made: Audit, kept: Kept) -> Check:
     return Check("holds", piece.id, f"made again from the folder's arrays{but}")
 
 
+def _words(error: Exception) -> str:
+    text = " ".join(str(error).split())[:80]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
 def _broken(piece: Evidence, found: list[str]) -> Check:
     rest = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
     return Check("broken", piece.id, "; ".join(found[:SHOWN]) + rest)
@@ -120,8 +137,6 @@ def _broken(piece: Evidence, found: list[str]) -> Check:
 
 def _compared(piece: Evidence, kept: Kept, again: Made) -> Iterator[Told]:
     """Where what is published is not what was made again."""
-    from xai_audit.verify.agreement import Told
-
     skipped = again.get("skipped")
     published = piece.model_dump(mode="json")
     apart = kept.cases(piece)

@@ -140,6 +140,8 @@ class Rows:
                 f"evidence/{ROWS} is not the file that run.rows names: its sha256 is another"
             )
         self._columns: dict[str, list[Any]] = {}
+        self._samples: dict[tuple[int | None, int], tuple[NDArray[np.int64], dict[str, Any]]] = {}
+        self._codes: dict[str, NDArray[np.int64]] = {}
         self._about = made.subject
         self.digests: list[str] = self._column("digest")
         self.n = len(self.digests)
@@ -169,9 +171,11 @@ class Rows:
         """Which rows a method that asks for so many is given, and what ``sampling`` must say."""
         if wanted is None or wanted >= self.n:
             return np.arange(self.n), {"available": self.n, "used": self.n, "how": "all rows"}
-        order = self.first(range(self.n), f"{seed}")[:wanted]
-        how = f"the {wanted} rows with the smallest sha256 of seed {seed} and row content"
-        return np.asarray(sorted(order), dtype=np.int64), {"available": self.n, "used": wanted, "how": how}
+        if (wanted, seed) not in self._samples:
+            order = np.asarray(sorted(self.first(range(self.n), f"{seed}")[:wanted]), dtype=np.int64)
+            how = f"the {wanted} rows with the smallest sha256 of seed {seed} and row content"
+            self._samples[wanted, seed] = order, {"available": self.n, "used": wanted, "how": how}
+        return self._samples[wanted, seed]
 
     def first(self, rows: Any, salt: str) -> list[int]:
         """Rows by the sha256 of a salt and their content, the smallest first."""
@@ -183,9 +187,10 @@ class Rows:
         """Labels or decisions as indices into the classes; -1 where there is none."""
         known = {str(label): place for place, label in enumerate(self._about["classes"])}
         try:
-            return np.asarray(
-                [-1 if value is None else known[value] for value in self._column(name)], dtype=np.int64
-            )
+            if name not in self._codes:
+                found = [-1 if value is None else known[value] for value in self._column(name)]
+                self._codes[name] = np.asarray(found, dtype=np.int64)
+            return self._codes[name]
         except (KeyError, TypeError):
             raise ContradictionError(f"evidence/{ROWS}: {name} holds a class that there is not") from None
 

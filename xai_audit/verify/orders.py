@@ -114,16 +114,13 @@ def agreement(places: Floats) -> tuple[float, float]:
     if count < 2:
         return 1.0, 1.0
     top = leading(count)
-    likes, shared = [], []
     leaders = [set(sorted(range(count), key=lambda j: (-row[j], j))[:top]) for row in places.tolist()]
-    for k in range(len(places)):
-        a, b = places[k], places[(k + 1) % len(places)]
-        if not a.std() or not b.std():
-            likes.append(1.0 if a.std() == b.std() else 0.0)
-        else:
-            likes.append(float(np.corrcoef(a, b)[0, 1]))
-        one, other = leaders[k], leaders[(k + 1) % len(places)]
-        shared.append(len(one & other) / len(one | other))
+    following = [*range(1, len(places)), 0]
+    shared = [len(leaders[k] & leaders[n]) / len(leaders[k] | leaders[n]) for k, n in enumerate(following)]
+    flat = places.std(axis=1) == 0
+    units = places - places.mean(axis=1, keepdims=True)
+    units /= np.where(flat, 1.0, np.linalg.norm(units, axis=1))[:, None]
+    likes = np.where(flat & flat[following], 1.0, (units * units[following]).sum(axis=1))
     return spread.centre(likes), spread.centre(shared)
 
 

@@ -323,7 +323,9 @@ class Claims:
         pairs = [(found[one.name], one) for found in accuracies.values() for one in members]
         shape = (len(accuracies), len(members))
         return {
-            "slopes": np.asarray(slopes, dtype=np.float32).reshape(len(keys), 3, -1),
+            "slopes": np.asarray(slopes, dtype=np.float32)
+            if slopes
+            else np.zeros((0, 3, 0), dtype=np.float32),
             "slope_site": np.asarray([str(flow.site) for flow, _ in keys], dtype=np.str_),
             "slope_class": np.asarray([of for _, of in keys], dtype=np.int64),
             "tested": np.asarray([one.name for one in members], dtype=np.str_),
