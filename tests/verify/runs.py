@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import io
+import shutil
 import tempfile
 import warnings
 from dataclasses import replace
@@ -11,9 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from tests.explainers import bench, models
-from xai_audit import card, pipeline
+from xai_audit import card, digest, pipeline
 from xai_audit.audit import Audit
 from xai_audit.catalog import methods
+from xai_audit.evidence import Evidence
 from xai_audit.measure import Settings, Step, measure
 from xai_audit.spec import Spec
 from xai_audit.subject import Grouping, Subject
@@ -115,16 +118,28 @@ def metric(name: str, of: str) -> tuple[Audit, Path]:
     return audited(table(name), [("permutation_importance", {"metric": of, "repeats": 3})])
 
 
+RUNS = {
+    "table": lambda: tables("logistic in a pipeline"),
+    "hidden rows": lambda: tables("histogram", False),
+    "numbers": lambda: tables("linear"),
+    "pictures": lambda: networks("images"),
+    "texts": lambda: networks("texts"),
+    "a network's table": lambda: networks("table"),
+    "concepts": lambda: concepts(),  # noqa: PLW0108  # it is defined below
+}
+"""Audits that every test here looks at, by name."""
+
+
 # ------------------------------------------------------------------------------------------------- networks
 NETWORKS = {
-    "integrated_gradients": {"rows": 30, "steps": 8, "most_steps": 16, "checked": 6, "twins": 2},
-    "gradient_shap": {"rows": 30, "background": 8, "draws": 8},
+    "integrated_gradients": {"rows": 24, "steps": 6, "most_steps": 12, "checked": 4, "twins": 2},
+    "gradient_shap": {"rows": 24, "background": 6, "draws": 6},
 }
 MEDIA = {
     **NETWORKS,
-    "occlusion": {"rows": 30},
-    "shap": {"rows": 12, "evaluations": 80, "resamples": 5, "permutations": 3},
-    "lime": {"rows": 12, "samples": 50, "seeds": 3},
+    "occlusion": {"rows": 24},
+    "shap": {"rows": 12, "resamples": 5, "permutations": 3},
+    "lime": {"rows": 12, "samples": 40, "seeds": 3},
 }
 
 
@@ -141,7 +156,11 @@ def networks(kind: str, examples: bool = True) -> tuple[Audit, Path]:
 
     uses = list(MEDIA.items())
     if kind == "images":
-        made = beds.image_subject(n=60)
+        made = beds.image_subject(n=50)
+        uses = [
+            (name, {**params, "segments": 12} if name in {"shap", "lime"} else params)
+            for name, params in uses
+        ]
         uses += [("shap", {"rows": 5, "method": "partition", "evaluations": 60}, "owen")]
     elif kind == "texts":
         made = beds.text_subject(n=60)
@@ -163,3 +182,65 @@ def concepts() -> tuple[Audit, Path]:
         "directions": 8, "rows": 60, "examples": 20, "classes": ["1", "0"],
     }  # fmt: skip
     return audited(made, [("tcav", asked)], seed=2)
+
+
+# ------------------------------------------------------------------------------------------------- changes
+def leaves(value, path=()):
+    """Every number of a tree with its path."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from leaves(inner, (*path, key))
+    elif isinstance(value, list):
+        for place, inner in enumerate(value):
+            yield from leaves(inner, (*path, place))
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        yield path, value
+
+
+def at(tree, path):
+    """What stands at a path."""
+    for key in path:
+        tree = tree[key]
+    return tree
+
+
+def with_at(tree, path, value):
+    """The same tree with something else at a path."""
+    if not path:
+        return value
+    key, *rest = path
+    copy = list(tree) if isinstance(tree, list) else dict(tree)
+    copy[key] = with_at(tree[key], rest, value)
+    return copy
+
+
+def replaced(made: Audit, identifier: str, change) -> Audit:
+    """The audit with one piece of evidence changed, as JSON."""
+    told = []
+    for piece in made.evidence:
+        if piece.id != identifier:
+            told.append(piece)
+            continue
+        changed = change(piece.model_dump(mode="json"))
+        if changed is not None:
+            told.append(Evidence.model_validate(changed))
+    return made.model_copy(update={"evidence": tuple(told)})
+
+
+def forged(made: Audit, folder: Path, into: Path, file: str, change) -> tuple[Audit, Path]:
+    """A copy whose array file was changed and named anew, wherever audit.json names it."""
+    shutil.copytree(folder, into, dirs_exist_ok=True)
+    with np.load(folder / "evidence" / file) as held:
+        arrays = change({name: held[name] for name in held.files})
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    name = f"{digest.of_bytes(buffer.getvalue())}.npz"
+    (into / "evidence" / file).unlink()
+    (into / "evidence" / name).write_bytes(buffer.getvalue())
+    told = [
+        piece.model_copy(
+            update={"arrays": {key: name if one == file else one for key, one in piece.arrays.items()}}
+        )
+        for piece in made.evidence
+    ]
+    return made.model_copy(update={"evidence": tuple(told)}), into

@@ -6,6 +6,7 @@ orders, tests and rules, is written again here, through other functions where th
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -37,7 +38,16 @@ def _shap(piece: Piece) -> Made:
 
 
 def _lime(piece: Piece) -> Made:
-    return inputs.lime(piece) if piece.modality == "table" else attributed.lime(piece)
+    table = piece.modality == "table"
+    made = inputs.lime(piece) if table else attributed.lime(piece)
+    if "observation" not in made:
+        return made
+    width = {"image": 0.25, "text": 25.0}.get(piece.modality, 0.75 * math.sqrt(len(piece.columns)))
+    about: dict[str, Any] = {"kernel_width_used": float(piece.params.get("kernel_width") or width)}
+    if table:
+        rows, calls = len(piece.sampled()[0]), piece.params["seeds"] * (piece.params["samples"] - 1)
+        about["answers_of_the_model"] = rows + (calls if piece.params["draws"] == "shared" else calls * rows)
+    return {**made, "params": {**about, **made.get("params", {})}}
 
 
 AGAIN: Mapping[str, Callable[[Piece], Made]] = {

@@ -173,7 +173,7 @@ def lime(piece: Piece) -> Made:
         )
         piece.agreeing("coefficients", first, every[:, 0], 0.0)
     if piece.part == "coverage":
-        return {**coverage(piece, rows), "params": _lime_params(piece)}
+        return coverage(piece, rows)
     sampling = piece.sampled()[1]
     if piece.part == "fidelity":
         return fidelity(piece, shaped("fidelity", piece.numbers("fidelity", 1), len(rows)))
@@ -209,15 +209,6 @@ def lime(piece: Piece) -> Made:
     unit = "weight of sharing the row's bin or level"
     found = orders.ranking(piece.columns, np.abs(first), draws, piece.levels, unit=unit, details=details)
     return {"observation": found, "sampling": sampling}
-
-
-def _lime_params(piece: Piece) -> dict[str, Any]:
-    params = piece.params
-    width = params.get("kernel_width") or 0.75 * math.sqrt(len(piece.columns))
-    asked, _ = piece.sampled()
-    calls = int(params["seeds"]) * (int(params["samples"]) - 1)
-    answers = len(asked) + (calls if params["draws"] == "shared" else calls * len(asked))
-    return {"kernel_width_used": float(width), "answers_of_the_model": answers}
 
 
 def fidelity(piece: Piece, values: NDArray[np.float64]) -> Made:

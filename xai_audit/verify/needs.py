@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def unmet(piece: Evidence, made: Audit) -> Check | None:
-    """The check of a method that was skipped as a whole; None where that is not so."""
+    """The check of a method that was skipped as a whole for what it needs; None where that is not so."""
     own = [one for one in made.evidence if one.id.partition("/")[0] == piece.id]
     if piece.status != "skipped" or len(own) != 1:
         return None
@@ -22,7 +22,7 @@ def unmet(piece: Evidence, made: Audit) -> Check | None:
             if lacks(made.subject):
                 return Check("holds", piece.id, "skipped, as model and data say")
             return Check("broken", piece.id, f"skipped: {reason!r}, which model and data do not say")
-    return Check("unchecked", piece.id, f"skipped by the run: {reason}")
+    return None
 
 
 def _lacks(name: str) -> Any:

@@ -153,9 +153,16 @@ class Piece:
         ]
 
     # ------------------------------------------------------------------------------------------- which rows
+    def settled(self, key: str) -> Any:
+        """A parameter as the run settled it; a part that was skipped says only what was asked for."""
+        if self.evidence.status == "measured" or "cases" in self.evidence.arrays:
+            return self.params.get(key)
+        told = [one for one in self._others() if one.status == "measured" and key in one.params]
+        return told[0].params[key] if told else self.params.get(key)
+
     def sampled(self) -> tuple[NDArray[np.int64], dict[str, Any]]:
         """The rows that the method was given, and what ``sampling`` must say."""
-        wanted = self.params.get("rows")
+        wanted = self.settled("rows")
         if wanted is not None and not isinstance(wanted, int):
             raise ContradictionError("params.rows is no number of rows")
         return self.rows.sample(wanted, self.seed)

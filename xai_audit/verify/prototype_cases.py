@@ -101,7 +101,7 @@ def _cases(piece: Piece, heads: list[dict[str, Any]], queries: list[int]) -> dic
     labels = supported.support(piece)
     if place.size and not (place.min() >= 0 and place.max() < len(labels)):
         raise ContradictionError("array case_place names an example that there is not")
-    known = piece.params.get("examples_classed_by") == "labels"
+    known = piece.settled("examples_classed_by") == "labels"
     said: Any = (
         None if piece.about.get("model") is None else Stated("what the model says of the examples shown")
     )

@@ -19,7 +19,7 @@ Flags = NDArray[np.bool_]
 def asked(piece: Piece) -> NDArray[np.int64]:
     """The test rows that are compared: those drawn, or of these the half that is no support; held to the digests."""
     rows, _ = piece.sampled()
-    if piece.params.get("examples_from") == "test":
+    if piece.settled("examples_from") == "test":
         rows = rows[[not _half(piece, int(row)) for row in rows]]
     elif "train" not in piece.about["data"]:
         raise ContradictionError("params.examples_from is train; there are no training rows")
@@ -64,8 +64,8 @@ def about(piece: Piece) -> dict[str, Any]:
 def support(piece: Piece) -> NDArray[np.int64]:
     """The class of each example, by labels of the test rows where those are the examples."""
     labels = classes(piece, "example_class", -1)
-    if piece.params.get("examples_from") == "test":
-        name = "target" if piece.params.get("examples_classed_by") == "labels" else "prediction"
+    if piece.settled("examples_from") == "test":
+        name = "target" if piece.settled("examples_classed_by") == "labels" else "prediction"
         codes = piece.rows.codes(name)
         usable = [row for row in range(piece.rows.n) if _half(piece, row) and codes[row] >= 0]
         rows = sorted(piece.rows.first(usable, f"{piece.seed}:support")[: piece.params.get("support")])
