@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from xai_audit.verify import spread
-from xai_audit.verify.agreement import Open
+from xai_audit.verify.explained import spread
+from xai_audit.verify.explained.agreement import Open
 
 if TYPE_CHECKING:
-    from xai_audit.verify.spread import Floats
+    from xai_audit.verify.explained.spread import Floats
 
 _DIGITS = 9
 """Sizes that agree to so many digits of the largest count as equal."""

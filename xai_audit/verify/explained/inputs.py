@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from xai_audit.verify import orders, single_rows, spread
-from xai_audit.verify.agreement import Among, Open, Stated
-from xai_audit.verify.kept import ContradictionError, LackingError
-from xai_audit.verify.piece import Made, Piece, shaped
+from xai_audit.verify.explained import orders, single_rows, spread
+from xai_audit.verify.explained.agreement import Among, Open, Stated
+from xai_audit.verify.explained.kept import ContradictionError, LackingError
+from xai_audit.verify.explained.piece import Made, Piece, shaped
 
 AS_SAID = 1e-5
 """By how much, as a share of the largest, a model's answers may differ from those in rows.parquet: blocks differ."""

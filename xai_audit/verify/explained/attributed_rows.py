@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xai_audit.verify import packed, single_rows, spread
-from xai_audit.verify.kept import ContradictionError
-from xai_audit.verify.piece import Piece, shaped
+from xai_audit.verify.explained import packed, single_rows, spread
+from xai_audit.verify.explained.kept import ContradictionError
+from xai_audit.verify.explained.piece import Piece, shaped
 
 Floats = NDArray[np.float64]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from xai_audit.verify.kept import ContradictionError
-from xai_audit.verify.piece import Piece, shaped
+from xai_audit.verify.explained.kept import ContradictionError
+from xai_audit.verify.explained.piece import Piece, shaped
 
 FOUR_DIGITS = 2.0**-13
 """The share by which a value kept with four digits may differ from the one it was."""

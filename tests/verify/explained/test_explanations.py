@@ -12,14 +12,14 @@ import pytest
 pytest.importorskip("torch", reason="torch is not installed")
 
 from tests.explainers import concept_beds, games, networks
-from tests.verify import runs
+from tests.verify.explained import runs
 from xai_audit import audit
 from xai_audit.catalog import methods
-from xai_audit.verify import asked
-from xai_audit.verify.agreement import Among, Near, Open, Stated
-from xai_audit.verify.explanations import AGAIN, explained
-from xai_audit.verify.kept import Kept
-from xai_audit.verify.piece import Piece
+from xai_audit.verify.explained import asked
+from xai_audit.verify.explained.agreement import Among, Near, Open, Stated
+from xai_audit.verify.explained.explanations import AGAIN, explained
+from xai_audit.verify.explained.kept import Kept
+from xai_audit.verify.explained.piece import Piece
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "v1"
 STATED = {

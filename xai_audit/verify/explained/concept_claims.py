@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from xai_audit import digest
 from xai_audit.evidence import encoded
-from xai_audit.verify import spread
-from xai_audit.verify.agreement import Among
-from xai_audit.verify.kept import ContradictionError, LackingError
-from xai_audit.verify.piece import Made, Piece, shaped
+from xai_audit.verify.explained import spread
+from xai_audit.verify.explained.agreement import Among
+from xai_audit.verify.explained.kept import ContradictionError, LackingError
+from xai_audit.verify.explained.piece import Made, Piece, shaped
 
 Floats = NDArray[np.float64]
 _SAME = "the concept's examples and the random ones have the same mean here"

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xai_audit.verify import (
+from xai_audit.verify.checks import Check
+from xai_audit.verify.explained import (
     asked,
     attributed,
     concept_claims,
@@ -22,11 +23,10 @@ from xai_audit.verify import (
     prototypes,
     rung,
 )
-from xai_audit.verify.agreement import Told, compared, largest
-from xai_audit.verify.checks import Check
-from xai_audit.verify.kept import ContradictionError, Kept, LackingError
-from xai_audit.verify.needs import unmet
-from xai_audit.verify.piece import Made, Piece
+from xai_audit.verify.explained.agreement import Told, compared, largest
+from xai_audit.verify.explained.kept import ContradictionError, Kept, LackingError
+from xai_audit.verify.explained.needs import unmet
+from xai_audit.verify.explained.piece import Made, Piece
 
 if TYPE_CHECKING:
     from xai_audit.audit import Audit

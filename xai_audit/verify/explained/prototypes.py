@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from xai_audit.verify import prototype_cases, spread, supported
-from xai_audit.verify.asked import by
-from xai_audit.verify.kept import ContradictionError, LackingError
-from xai_audit.verify.piece import Made, Piece, shaped
+from xai_audit.verify.explained import prototype_cases, spread, supported
+from xai_audit.verify.explained.asked import by
+from xai_audit.verify.explained.kept import ContradictionError, LackingError
+from xai_audit.verify.explained.piece import Made, Piece, shaped
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]

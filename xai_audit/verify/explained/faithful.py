@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xai_audit.verify import orders, packed, spread
-from xai_audit.verify.agreement import Among
-from xai_audit.verify.inputs import scalar
-from xai_audit.verify.kept import ContradictionError
-from xai_audit.verify.piece import Made, Piece, shaped
+from xai_audit.verify.explained import orders, packed, spread
+from xai_audit.verify.explained.agreement import Among
+from xai_audit.verify.explained.inputs import scalar
+from xai_audit.verify.explained.kept import ContradictionError
+from xai_audit.verify.explained.piece import Made, Piece, shaped
 
 REMOVAL_STEPS = 10
 Floats = NDArray[np.float64]

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xai_audit.verify import single_rows, supported
-from xai_audit.verify.agreement import Stated
-from xai_audit.verify.kept import ContradictionError
-from xai_audit.verify.piece import Made, Piece, shaped
+from xai_audit.verify.explained import single_rows, supported
+from xai_audit.verify.explained.agreement import Stated
+from xai_audit.verify.explained.kept import ContradictionError
+from xai_audit.verify.explained.piece import Made, Piece, shaped
 
 
 def examples(piece: Piece, rows: NDArray[np.int64]) -> Made:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from xai_audit.audit import Audit
 from xai_audit.evidence import Evidence
-from xai_audit.verify.asked import of
-from xai_audit.verify.kept import ContradictionError, Kept, LackingError, Rows
-from xai_audit.verify.spread import levels_of
+from xai_audit.verify.explained.asked import of
+from xai_audit.verify.explained.kept import ContradictionError, Kept, LackingError, Rows
+from xai_audit.verify.explained.spread import levels_of
 
 Made = dict[str, Any]
 """What should stand in a piece of evidence: parts of its tree, each leaf made again."""

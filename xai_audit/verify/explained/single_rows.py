@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xai_audit.verify.agreement import Near, Open, Stated
-from xai_audit.verify.kept import ContradictionError
-from xai_audit.verify.piece import Piece
+from xai_audit.verify.explained.agreement import Near, Open, Stated
+from xai_audit.verify.explained.kept import ContradictionError
+from xai_audit.verify.explained.piece import Piece
 
 DIGITS = 3
 """Of a cell of a map."""

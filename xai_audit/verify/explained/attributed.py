@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xai_audit.verify import attributed_rows, faithful, orders, packed, single_rows, spread
-from xai_audit.verify.inputs import AS_SAID, change, fidelity, scalar, stability
-from xai_audit.verify.kept import ContradictionError
-from xai_audit.verify.piece import Made, Piece, shaped
+from xai_audit.verify.explained import attributed_rows, faithful, orders, packed, single_rows, spread
+from xai_audit.verify.explained.inputs import AS_SAID, change, fidelity, scalar, stability
+from xai_audit.verify.explained.kept import ContradictionError
+from xai_audit.verify.explained.piece import Made, Piece, shaped
 
 REGIONS = 4
 """Parts on each side of a picture that are ranked."""

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai_audit import digest
-from xai_audit.verify import spread
-from xai_audit.verify.kept import ContradictionError
-from xai_audit.verify.piece import Piece, shaped
+from xai_audit.verify.explained import spread
+from xai_audit.verify.explained.kept import ContradictionError
+from xai_audit.verify.explained.piece import Piece, shaped
 
 Flags = NDArray[np.bool_]
 
