@@ -82,7 +82,9 @@ def test_every_slot_of_the_sentence_is_there(evidence):
     assert said["detectable"] > 0
     json.dumps(said, allow_nan=False)
     assert set(evidence[PLANTED].arrays) == {
-        "vector", "derivative_by_input", "effect_by_input", "random_direction_effects",
+        "vector", "derivative_by_input", "effect_by_input", "random_direction_effects", "held_by_input",
+        "example_influences", "random_influences", "accuracy_by_set", "null_accuracy_by_set", "agreement_by_set",
+        "rising_by_input", "other_rising_by_input", "cosine_by_input", "sign_by_set", "null_sign_by_set",
     }  # fmt: skip
 
 

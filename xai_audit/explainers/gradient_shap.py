@@ -74,9 +74,7 @@ def _work(
         "end": np.asarray([one.end for one in made]),
         "gap": np.asarray([one.gap for one in made]),
         "gap_error": np.asarray([one.gap_error for one in made]),
-        "first": areas.first,
-        "last": areas.last,
-        "random": areas.random,
+        **attributed.walks(areas),
     }
 
 
@@ -139,9 +137,10 @@ def run(subject: Subject, params: GradientShapParams, context: Context) -> Itera
     gap, error = (attributed.joined(done, name)[whole] for name in ("gap", "gap_error"))
     assert found.errors is not None
     more = {"gap": gap, "gap_error": error, "mean_error": np.asarray([one.mean() for one in found.errors])}
-    yield attributed.overall(subject, found, context, common, unit=unit, more=more)
+    kept = attributed.kept_of(subject, found, more)
+    yield attributed.overall(subject, found, context, common, unit=unit, kept=kept)
     probability = params.output == "probability"
-    yield attributed.cases(subject, found, context, common, unit=unit, probability=probability)
+    yield attributed.cases(subject, found, context, common, unit=unit, probability=probability, kept=kept)
     yield _additivity(found, gap, error, context, common)
     yield from attributed.faithfulness(subject, found, context, common, {})
 

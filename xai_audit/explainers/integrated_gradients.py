@@ -78,9 +78,7 @@ def _work(
         "end": np.asarray([one.end for _, one in made]),
         "residual": np.asarray([one.residual for _, one in made]),
         "steps": np.asarray([one.steps for _, one in made], dtype=np.int64),
-        "first": areas.first,
-        "last": areas.last,
-        "random": areas.random,
+        **attributed.walks(areas),
     }
 
 
@@ -182,16 +180,17 @@ def run(
     yield attributed.coverage(whole, common)
     found = found.kept(whole)
     residual, steps = (attributed.joined(done, name)[whole] for name in ("residual", "steps"))
-    more = {"residual": residual, "steps": steps}
-    yield attributed.overall(subject, found, context, common, unit=unit, more=more)
+    kept = attributed.kept_of(subject, found, {"residual": residual, "steps": steps})
+    yield attributed.overall(subject, found, context, common, unit=unit, kept=kept)
     probability = params.output == "probability"
-    yield attributed.cases(subject, found, context, common, unit=unit, probability=probability)
+    yield attributed.cases(subject, found, context, common, unit=unit, probability=probability, kept=kept)
     yield _completeness(residual, steps, params, context, common)
     others: list[Measured | Skipped] = []
     twins: dict[str, Estimate] = {}
+    areas = None
     if (beside or params.twins) and len(found.rows):
-        others, twins = _compare(subject, params, context, found, baseline, note, common)
-    yield from attributed.faithfulness(subject, found, context, common, twins)
+        others, twins, areas = _compare(subject, params, context, found, baseline, note, common)
+    yield from attributed.faithfulness(subject, found, context, common, twins, areas)
     yield from others
 
 
@@ -245,8 +244,8 @@ def _compare(
     baseline: str,
     note: dict[str, Any],
     common: Mapping[str, Any],
-) -> tuple[list[Measured | Skipped], dict[str, Estimate]]:
-    """Agreement with other baselines and with twins, and what a twin's order loses."""
+) -> tuple[list[Measured | Skipped], dict[str, Estimate], NDArray[np.float64] | None]:
+    """Agreement with other baselines and with twins, what a twin's order loses, and the areas that says so."""
     count = min(params.checked, len(found.rows))
     # Spread over the rows explained: they stand in the order of their digests, which says nothing of them.
     own = [removal.units(subject, one) for one in found.values[:count]]
@@ -260,17 +259,17 @@ def _compare(
         maps = {baseline: own, **{name: attributed.unpack(done, f"from_{name}") for name in note["beside"]}}
         made.append(_agreement(maps, context, common))
     twins: dict[str, Estimate] = {}
+    areas = None
     if params.twins:
+        by_twin = [attributed.unpack(done, f"twin_{k}") for k in range(params.twins)]
         likeness = np.asarray(
             [
-                [
-                    attributed.spearman(mine, other)
-                    for mine, other in zip(own, attributed.unpack(done, f"twin_{k}"), strict=True)
-                ]
-                for k in range(params.twins)
+                [attributed.spearman(mine, other) for mine, other in zip(own, theirs, strict=True)]
+                for theirs in by_twin
             ]
         ).T
-        made.append(_likeness(likeness, params, context, common))
+        kept = _maps({"own": own, **{f"twin_{k}": theirs for k, theirs in enumerate(by_twin)}})
+        made.append(_likeness(likeness, kept, params, context, common))
         areas = attributed.joined(done, "twin_areas")
         lost = areas[:, :, 0] - found.areas.first[:count, None]
         won = found.areas.last[:count, None] - areas[:, :, 1]
@@ -279,7 +278,17 @@ def _compare(
                 "deletion": attributed.mean_over_both(lost, context),
                 "insertion": attributed.mean_over_both(won, context),
             }
-    return made, twins
+    return made, twins, areas
+
+
+def _maps(maps: Mapping[str, Sequence[NDArray[np.float64]]]) -> dict[str, NDArray[Any]]:
+    """Contributions of parts by name as correlations see them, row after row, and how many parts each row has."""
+    flat = {
+        name: attributed.quantised(np.concatenate([np.zeros(0), *(one.ravel() for one in values)]))
+        for name, values in maps.items()
+    }
+    first = next(iter(maps.values()))
+    return {**flat, "parts_of_row": np.asarray([one.size for one in first], dtype=np.int64)}
 
 
 def _agreement(
@@ -307,12 +316,17 @@ def _agreement(
         name="baselines",
         title="Same order of parts from other baselines (mean Spearman correlation)",
         observation=Scalar(estimate=attributed.mean_of(usable, context, low=-1.0, high=1.0)),
+        arrays={
+            "compared": np.asarray(names, dtype=np.str_),
+            **_maps({f"from_{name}": values for name, values in maps.items()}),
+        },
         **{**common, "params": {**common["params"], **about}},
     )
 
 
 def _likeness(
     likeness: NDArray[np.float64],
+    kept: Mapping[str, NDArray[Any]],
     params: IntegratedGradientsParams,
     context: Context,
     common: Mapping[str, Any],
@@ -332,6 +346,7 @@ def _likeness(
         name="twin",
         title="Same order of parts from networks with permuted weights (mean Spearman correlation)",
         observation=Scalar(estimate=attributed.mean_over_both(usable, context, low=-1.0, high=1.0)),
+        arrays=kept,
         **{**common, "limits": (*common["limits"], said), "params": {**common["params"], **about}},
     )
 

@@ -235,6 +235,7 @@ def _observed(
     unit = "weight of sharing the row's bin or level"
     arrays = {
         "coefficients": first,
+        "coefficients_by_draw": coefficients,
         "intercept": found["intercepts"][:, 0],
         "output": outputs,
         "fidelity": found["fidelity"],

@@ -34,6 +34,8 @@ LAYOUTS = (
 """Whether inputs are cut into thirds and how many bins there are, richest first."""
 HIDDEN = 0.1
 """The share of people that may stand in cells too small to show."""
+PARTS = ("low values", "middle values", "high values", "missing")
+"""Into what parts a column's rows fall, in order."""
 
 
 def chosen(subject: Subject, outputs: NDArray[np.float64], *, threshold: bool) -> list[tuple[str, int]]:
@@ -89,12 +91,21 @@ def thirds(column: pd.Series[Any]) -> list[tuple[str, NDArray[np.bool_]]]:
         return whole
     low, high = np.quantile(present, [1 / 3, 2 / 3], method="inverted_cdf")
     parts = [
-        ("low values", np.isfinite(values) & (values <= low)),
-        ("middle values", np.isfinite(values) & (values > low) & (values <= high)),
-        ("high values", np.isfinite(values) & (values > high)),
-        ("missing", ~np.isfinite(values)),
+        np.isfinite(values) & (values <= low),
+        np.isfinite(values) & (values > low) & (values <= high),
+        np.isfinite(values) & (values > high),
+        ~np.isfinite(values),
     ]
-    return [(name, inside) for name, inside in parts if inside.any()]
+    return [(name, inside) for name, inside in zip(PARTS, parts, strict=True) if inside.any()]
+
+
+def third_of(column: pd.Series[Any]) -> NDArray[np.int8]:
+    """Of each row the part of PARTS it is in; -1 where the column has one part only."""
+    found = np.full(len(column), -1, dtype=np.int8)
+    for name, inside in thirds(column):
+        if name:
+            found[inside] = PARTS.index(name)
+    return found
 
 
 def by_third(column: pd.Series[Any], contributions: NDArray[np.float64], min_cell: int) -> dict[str, float]:
@@ -142,6 +153,7 @@ def swarm(
         name="beeswarm",
         title="How contributions are spread over people",
         observation=observation,
+        arrays={"third": np.stack([third_of(frame.iloc[:, j]) for j in range(frame.shape[1])], axis=1)},
         limits=(said,) if withheld else (),
         params={
             "edges": edges.tolist(),

@@ -146,9 +146,7 @@ def _work(subject: Subject, params: OcclusionParams, piece: Piece, seed: int) ->
         "widest": np.asarray(
             [max((_width(one) for one in wins), default=0) for _, wins in laid], dtype=np.int64
         ),
-        "first": areas.first,
-        "last": areas.last,
-        "random": areas.random,
+        **attributed.walks(areas),
     }
 
 
@@ -198,9 +196,11 @@ def run(subject: Subject, params: OcclusionParams, context: Context) -> Iterator
     yield attributed.coverage(whole, common)
     found = found.kept(whole)
     unit = f"change in {params.output}"
-    more = {"windows": counts[whole]}
-    yield attributed.overall(subject, found, context, common, unit=unit, more=more)
-    yield attributed.cases(subject, found, context, common, unit=unit, probability=True, additive=False)
+    kept = attributed.kept_of(subject, found, {"windows": counts[whole]})
+    yield attributed.overall(subject, found, context, common, unit=unit, kept=kept)
+    yield attributed.cases(
+        subject, found, context, common, unit=unit, probability=True, kept=kept, additive=False
+    )
     yield from attributed.faithfulness(subject, found, context, common, {})
 
 

@@ -131,7 +131,11 @@ def run(subject: Subject, params: PartialDependenceParams, context: Context) -> 
             name=name,
             title=f"Mean {unit} when {name} is set for everyone",
             observation=Curve(x=name, y=unit, series=_series(cells, answers, context)),
-            arrays={"mean": np.asarray([mean(column, (0.95,))[0] for column in answers.T.tolist()])},
+            arrays={
+                "mean": np.asarray([mean(column, (0.95,))[0] for column in answers.T.tolist()]),
+                "answers": answers,
+                "x": np.asarray(_places(cells)),
+            },
             sampling=sampling,
             limits=said,
             versions={"engine": "xai-audit", "numpy": np.__version__},
@@ -139,16 +143,17 @@ def run(subject: Subject, params: PartialDependenceParams, context: Context) -> 
         )
 
 
-def _series(cells: list[Any], answers: NDArray[np.float64], context: Context) -> tuple[Series, ...]:
-    n = len(answers)
-    xs = [
-        cell
-        if isinstance(cell, float)
-        else float(cell)
-        if isinstance(cell, int) and not isinstance(cell, bool)
-        else str(cell)
+def _places(cells: list[Any]) -> list[float | str]:
+    """Cells as places on an axis: numbers, or words."""
+    return [
+        float(cell) if isinstance(cell, (int, float)) and not isinstance(cell, bool) else str(cell)
         for cell in cells
     ]
+
+
+def _series(cells: list[Any], answers: NDArray[np.float64], context: Context) -> tuple[Series, ...]:
+    n = len(answers)
+    xs = _places(cells)
     points = []
     for x, column in zip(xs, answers.T.tolist(), strict=True):
         value, limits = mean(column, context.levels[:1])

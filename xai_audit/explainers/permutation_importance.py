@@ -117,12 +117,24 @@ def run(subject: Subject, params: PermutationParams, context: Context) -> Iterat
         if metric != "log_loss"
         else "Rise of log_loss when an input is shuffled",
         observation=ranked(names, values, narrowed, context, unit=f"change in {metric}", nonnegative=False),
-        arrays={"repeats": draws},
+        arrays={"repeats": draws, "base": base, "shuffled": _compact(metric, shuffled)},
         sampling=Sampling(available=sampling.available, used=len(rows), how=sampling.how),
         limits=tuple(said),
         versions={"engine": "xai-audit", "numpy": np.__version__},
         params={"metric": metric},
     )
+
+
+def _compact(metric: Metric, shuffled: NDArray[np.float64]) -> NDArray[Any]:
+    """What a shuffle gave each row, in as few bytes as hold it: right or wrong, its place in the order, or the number."""
+    if metric == "accuracy":
+        return shuffled.astype(np.uint8)
+    if metric != "roc_auc":
+        return shuffled
+    from scipy.stats import rankdata
+
+    places = rankdata(shuffled, method="dense", axis=0)
+    return np.asarray(places, dtype=np.uint16 if len(places) < 2**16 else np.uint32)
 
 
 def _metric(subject: Subject, params: PermutationParams) -> Metric:

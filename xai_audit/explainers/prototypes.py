@@ -43,28 +43,28 @@ def run(subject: Subject, params: PrototypesParams, context: Context) -> Iterato
     suspicion = Suspicion.of(found.embedded, found.support.labels, len(subject.classes), params.neighbours)
     yield prototype_parts.suspects(found, suspicion)
     shown = prototype_cases.Shown(subject, found.support, found.embedded, found.asked)
+    cases = (*shown.of_classes(found.rule, suspicion), *shown.of_rows(found.prediction))
     yield Measured(
         name="examples",
         title="The nearest real examples of each class, and of others",
-        observation=Cases(
-            cases=(
-                *shown.of_classes(found.rule, suspicion),
-                *shown.of_rows(found.prediction),
-            )
-        ),
+        observation=Cases(cases=tuple(one.told for one in cases)),
+        arrays=prototype_cases.kept(cases),
         **found.common,
     )
+    suspects = shown.of_suspects(suspicion)
     yield Measured(
         name="suspect_examples",
         title="Examples whose neighbourhood says another class",
-        observation=Cases(cases=tuple(shown.of_suspects(suspicion))),
+        observation=Cases(cases=tuple(one.told for one in suspects)),
+        arrays=prototype_cases.kept(suspects),
         **found.common,
     )
 
 
 def _fidelity(found: Found) -> Iterator[Measured]:
     agree = found.rule.says(found.asked) == found.prediction
-    few = found.rule.few_shot(found.asked) == found.prediction
+    mean_class = found.rule.few_shot(found.asked)
+    few = mean_class == found.prediction
     twins = _twins(found)
     for name, title, event, place in (
         ("", "The class of the nearest prototype is the model's prediction", agree, 0),
@@ -72,32 +72,32 @@ def _fidelity(found: Found) -> Iterator[Measured]:
     ):
         controls = [found.beyond("beyond always saying the most frequent prediction", event, found.commonest)]
         if twins:
-            best = max((one[place] for one in twins), key=np.count_nonzero)
+            best = max((one[place] == found.prediction for one in twins), key=np.count_nonzero)
             controls.append(found.beyond("beyond the same network with permuted weights", event, best))
         yield Measured(
             name=name,
             title=title,
             observation=Scalar(estimate=found.share(event), unit="share of test rows"),
             controls=tuple(controls),
-            arrays=_arrays(found, agree) if not name else {},
+            arrays=_arrays(found, agree, mean_class, twins),
             **found.common,
         )
 
 
-def _twins(found: Found) -> list[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
-    """What both rules agree on in embeddings that learnt nothing; none where there is no network."""
+def _twins(found: Found) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """What both rules say in embeddings that learnt nothing; none where there is no network."""
     if not isinstance(found.space, Space):
         return []
     basis, params = found.support, found.params
-    agreed = []
+    said = []
     for number in range(params.twins):
         twin = found.space.twin(found.context.rng("twin", str(number)))
         with np.errstate(over="ignore", invalid="ignore"):
             fit = np.nan_to_num(twin.of(basis.table, basis.rows[~basis.held]))
             asked = np.nan_to_num(twin.of(found.subject.test, basis.queries))
         rule = Rule.chosen(fit, basis.labels[~basis.held], params.k, params.select)
-        agreed.append((rule.says(asked) == found.prediction, rule.few_shot(asked) == found.prediction))
-    return agreed
+        said.append((rule.says(asked), rule.few_shot(asked)))
+    return said
 
 
 def _head(found: Found) -> Measured | Skipped:
@@ -121,11 +121,17 @@ def _head(found: Found) -> Measured | Skipped:
         title="The class of the nearest class mean after a few-shot head is the model's prediction",
         observation=Scalar(estimate=found.share(agree), unit="share of test rows"),
         controls=(control,),
+        arrays={"head_class": said},
         **{**found.common, "params": {**found.common["params"], **note}},
     )
 
 
-def _arrays(found: Found, agree: NDArray[np.bool_]) -> Mapping[str, NDArray[Any]]:
+def _arrays(
+    found: Found,
+    agree: NDArray[np.bool_],
+    mean_class: NDArray[np.int64],
+    twins: list[tuple[NDArray[np.int64], NDArray[np.int64]]],
+) -> Mapping[str, NDArray[Any]]:
     basis = found.support
     index, distance = found.rule.nearest(found.asked)
     return {
@@ -135,6 +141,8 @@ def _arrays(found: Found, agree: NDArray[np.bool_]) -> Mapping[str, NDArray[Any]
         "row_prototype": index,
         "row_distance": distance,
         "row_agrees": agree,
+        "row_mean_class": mean_class,
+        **({"twin_classes": np.asarray(twins, dtype=np.int64)} if twins else {}),
     }
 
 

@@ -106,6 +106,20 @@ def _above(
     return above
 
 
+def ranks(draws: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rank of each input by size in each draw, from sizes (rows, draws, inputs): the smallest is 1, ties share a mean."""
+    from scipy.stats import rankdata
+
+    scale = draws.max(axis=(1, 2), keepdims=True)
+    return np.asarray(rankdata(np.round(draws / np.where(scale > 0, scale, 1.0), DIGITS), axis=2))
+
+
+def doubled(found: NDArray[np.float64]) -> NDArray[Any]:
+    """Ranks times two, whole numbers in as few bytes as hold them: all that agreement between draws rests on."""
+    most = 2 * found.shape[-1]
+    return (2 * found).astype(np.uint8 if most < 2**8 else np.uint16 if most < 2**16 else np.uint32)
+
+
 def agreement(draws: NDArray[np.float64], top: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """How far each row's order of inputs by size is the same in neighbouring draws.
 
@@ -113,15 +127,11 @@ def agreement(draws: NDArray[np.float64], top: int) -> tuple[NDArray[np.float64]
     Jaccard index of the ``top`` largest, both (rows,). Two orders in which all inputs tie agree wholly; one in which
     all tie agrees with another not at all.
     """
-    from scipy.stats import rankdata
-
     rows, repeats, count = draws.shape
     if repeats < 2:
         return np.full(rows, np.nan), np.full(rows, np.nan)
-    scale = draws.max(axis=(1, 2), keepdims=True)
-    sizes = np.round(draws / np.where(scale > 0, scale, 1.0), DIGITS)
-    ranks = rankdata(sizes, axis=2)
-    centred = ranks - (count + 1) / 2
+    places = ranks(draws)
+    centred = places - (count + 1) / 2
     following = np.roll(np.arange(repeats), -1)
     norm = (centred**2).sum(axis=2)
     product = (centred * centred[:, following]).sum(axis=2)
@@ -129,7 +139,7 @@ def agreement(draws: NDArray[np.float64], top: int) -> tuple[NDArray[np.float64]
     flat = (norm == 0) & (norm[:, following] == 0)
     spearman = np.where(flat, 1.0, np.where(both > 0, product / np.sqrt(np.where(both > 0, both, 1.0)), 0.0))
     # Ties at the edge of the top are broken by position, the same way in every draw.
-    order = np.argsort(-sizes, axis=2, kind="stable")[:, :, :top]
+    order = np.argsort(-places, axis=2, kind="stable")[:, :, :top]
     member = np.zeros(draws.shape, dtype=bool)
     np.put_along_axis(member, order, values=True, axis=2)
     common = (member & member[:, following]).sum(axis=2)

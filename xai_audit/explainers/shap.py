@@ -17,7 +17,7 @@ from xai_audit.evidence import Cases, Sampling, Scalar, exactly
 from xai_audit.explainers import local
 from xai_audit.explainers.coalitions import modal
 from xai_audit.explainers.coalitions.modal import IMAGE, IMAGE_OR_TEXT, TABLE, TEXT, ModalParams
-from xai_audit.explainers.ranking import agreement, ranked, top_of
+from xai_audit.explainers.ranking import agreement, doubled, ranked, ranks, top_of
 from xai_audit.explainers.rows import (
     Output,
     Share,
@@ -230,6 +230,8 @@ def _observed(
         "residual": residual,
         "background_error": found["background_error"][finite],
         "order_error": found["order_error"][finite],
+        "reference_output": fb,
+        "draws": exact_mean(draws),
         "row_sha256": np.frombuffer(
             b"".join(bytes(subject.test.digests[row]).ljust(32, b"\0") for row in rows[finite]),
             dtype=np.uint8,
@@ -241,7 +243,7 @@ def _observed(
         for j, value in enumerate(signed)
     ]
     ranking = ranked(
-        names, np.abs(phi), exact_mean(draws), context, unit=_unit(subject, params), details=details
+        names, np.abs(phi), arrays["draws"], context, unit=_unit(subject, params), details=details
     )
     yield Measured(
         observation=ranking, arrays=arrays, title="Mean absolute contribution of each input", **common
@@ -252,6 +254,7 @@ def _observed(
         name=spread.name,
         title=spread.title,
         observation=spread.observation,
+        arrays=spread.arrays,
         **{
             **common,
             "params": {**common["params"], **spread.params},
@@ -319,6 +322,7 @@ def _stability(
 ) -> Iterator[Measured]:
     top = top_of(draws.shape[2])
     spearman, jaccard = agreement(draws, top)
+    kept = {"draw_ranks": doubled(ranks(draws))}
     said = (*common["limits"], "all rows share the same redraws of the background; the interval is over rows")
     for name, values, title in (
         ("stability", spearman, "Same order of inputs with another background (mean Spearman correlation)"),
@@ -333,6 +337,7 @@ def _stability(
             name=name,
             title=title,
             observation=Scalar(estimate=context.estimate(value, cut, len(values))),
+            arrays=kept,
             **{
                 **common,
                 "limits": said,

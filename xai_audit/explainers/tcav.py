@@ -153,7 +153,8 @@ def run(subject: Subject, params: TcavParams, context: Context) -> Iterator[Meas
     claims.tested(members)
     for flow, (at, found) in sites.items():
         yield from _claimed(plan, params, context, claims, flow, at, found, gradients, asked)
-    yield claims.summary([str(flow.site) for flow in plan.flows], plan.classes)
+    fitted = {str(flow.site): found for flow, (_, found) in sites.items()}
+    yield claims.summary(fitted, list(fitted), plan.classes)
 
 
 def _planned(subject: Subject, params: TcavParams, context: Context) -> _Plan:

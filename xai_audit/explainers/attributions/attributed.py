@@ -51,7 +51,6 @@ class Found:
     def kept(self, which: NDArray[np.bool_]) -> Found:
         """Only some of the rows."""
         index = np.flatnonzero(which)
-        areas = removal.Areas(self.areas.first[index], self.areas.last[index], self.areas.random[index])
         errors = None if self.errors is None else [self.errors[i] for i in index]
         return replace(
             self,
@@ -60,7 +59,7 @@ class Found:
             values=[self.values[i] for i in index],
             start=self.start[index],
             end=self.end[index],
-            areas=areas,
+            areas=self.areas.kept(which),
             errors=errors,
         )
 
@@ -71,6 +70,17 @@ def pack(name: str, values: Sequence[NDArray[np.float64]]) -> dict[str, NDArray[
     flat = [np.zeros(0), *(np.asarray(one, dtype=np.float64).ravel() for one in values)]
     shapes = [(*one.shape, *[1] * (2 - one.ndim), one.ndim) for one in values]
     return {name: np.concatenate(flat), f"{name}_shape": np.asarray(shapes, dtype=np.int64).reshape(-1, 3)}
+
+
+def walks(areas: Areas) -> dict[str, NDArray[Any]]:
+    """What a piece of a map hands on of removing parts."""
+    return {
+        "first": areas.first,
+        "last": areas.last,
+        "random": areas.random,
+        "sizes": areas.sizes,
+        **pack("heights", areas.heights),
+    }
 
 
 def unpack(done: Sequence[Mapping[str, NDArray[Any]]], name: str) -> list[NDArray[np.float64]]:
@@ -104,7 +114,13 @@ def found_of(
         values=unpack(done, "values"),
         start=joined(done, "start"),
         end=joined(done, "end"),
-        areas=removal.Areas(*(joined(done, name) for name in ("first", "last", "random"))),
+        areas=removal.Areas(
+            first=joined(done, "first"),
+            last=joined(done, "last"),
+            random=joined(done, "random"),
+            heights=unpack(done, "heights"),
+            sizes=joined(done, "sizes"),
+        ),
         errors=unpack(done, "errors") if errors else None,
     )
 
@@ -144,12 +160,11 @@ def overall(
     common: Mapping[str, Any],
     *,
     unit: str,
-    more: Mapping[str, Any],
+    kept: Mapping[str, NDArray[Any]],
 ) -> Measured | Skipped:
-    """What weighs most over all explained rows: columns, regions of the picture, or words."""
-    arrays = {**arrays_of(subject, found), **more}
+    """What weighs most over all explained rows: columns, regions of the picture, or words; ``kept`` goes to evidence/."""
     if subject.modality == "text":
-        texts = [str(subject.test.frame.iloc[int(row), 0]) for row in found.rows]
+        texts = _texts(subject, found)
         ranking = parts.ranking(texts, found.values, context, unit=unit)
         if ranking is None:
             least = max(context.min_cell, 2)
@@ -160,11 +175,11 @@ def overall(
         return Measured(
             title="Mean absolute contribution of each word, over the texts that hold it",
             observation=ranking,
-            arrays=arrays,
+            arrays=kept,
             **{**common, "limits": (*common["limits"], limit)},
         )
     if subject.modality == "image":
-        summed = [overlays.cells(np.abs(one), REGIONS) for one in found.values]
+        summed = _regions(found)
         names = [
             f"row {y + 1}, column {x + 1}"
             for y in range(summed[0].shape[0])
@@ -182,7 +197,48 @@ def overall(
         title = "Mean absolute contribution of each input"
         details = [{"mean_signed": float(value)} for value in exact_mean(signed)]
     ranking = ranked(names, values, np.zeros((1, len(names))), context, unit=unit, details=details)
-    return Measured(title=title, observation=ranking, arrays=arrays, **common)
+    return Measured(title=title, observation=ranking, arrays=kept, **common)
+
+
+def _texts(subject: Subject, found: Found) -> list[str]:
+    return [str(subject.test.frame.iloc[int(row), 0]) for row in found.rows]
+
+
+def _regions(found: Found) -> list[NDArray[np.float64]]:
+    return [overlays.cells(np.abs(one), REGIONS) for one in found.values]
+
+
+def ranked_by(subject: Subject, found: Found) -> dict[str, NDArray[Any]]:
+    """The numbers, not rounded, that rankings and single rows are made of: of columns, of words, or of regions.
+
+    Of texts each part's contribution and its place in ``vocabulary`` (-1 for a sign), text after text; of pictures the
+    sums over regions, where all have as many.
+    """
+    if subject.modality == "table":
+        return {"contributions": np.stack(found.values)}
+    if subject.modality == "text":
+        vocabulary, places, counts = parts.vocabulary(_texts(subject, found))
+        made: dict[str, NDArray[Any]] = {
+            "part_values": np.concatenate([np.zeros(0), *found.values]),
+            "part_words": places,
+            "parts_of_text": counts,
+            "vocabulary": vocabulary,
+        }
+        if found.errors is not None:
+            made["part_errors"] = np.concatenate([np.zeros(0), *found.errors])
+        return made
+    summed = _regions(found)
+    if len({one.shape for one in summed}) > 1:
+        return {}
+    return {"regions": np.stack(summed)}
+
+
+def kept_of(subject: Subject, found: Found, more: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """What goes to evidence/ of every explained row: attributions, what is ranked, and what a method adds."""
+    kept = {**arrays_of(subject, found), **ranked_by(subject, found), **more}
+    if found.errors is not None and subject.modality == "table":
+        kept["errors"] = np.stack(found.errors)
+    return kept
 
 
 def arrays_of(subject: Subject, found: Found) -> dict[str, NDArray[Any]]:
@@ -216,6 +272,7 @@ def cases(
     *,
     unit: str,
     probability: bool,
+    kept: Mapping[str, NDArray[Any]],
     additive: bool = True,
 ) -> Measured:
     """Single rows, shown only where the spec allows it."""
@@ -260,16 +317,21 @@ def cases(
                 )
             )
     title = "Contributions for single rows" if additive else "Changes for single rows"
-    return Measured(name="local", title=title, observation=Cases(cases=tuple(told)), **common)
+    return Measured(name="local", title=title, observation=Cases(cases=tuple(told)), arrays=kept, **common)
 
 
 def faithfulness(
-    subject: Subject, found: Found, context: Context, common: Mapping[str, Any], twins: Mapping[str, Estimate]
+    subject: Subject,
+    found: Found,
+    context: Context,
+    common: Mapping[str, Any],
+    twins: Mapping[str, Estimate],
+    twin_areas: NDArray[np.float64] | None = None,
 ) -> list[Measured]:
     """How much sooner the output falls (rises) when parts go (come) in the order of the attributions, than at random.
 
     Petsiuk, Das and Saenko 2018, BMVC. ``twins`` holds the same differences to the order that a network with permuted
-    weights gives, by part name.
+    weights gives, by part name, ``twin_areas`` (rows, twins, 2) the areas they are made of.
     """
     made = []
     what = {"deletion": "removed, most important first", "insertion": "put in, most important first"}
@@ -279,6 +341,9 @@ def faithfulness(
         "steps_of_removal": removal.POINTS,
         "random_orders": 2 * removal.PAIRS,
     }
+    kept: dict[str, NDArray[Any]] = {**pack("heights", found.areas.heights), "sizes": found.areas.sizes}
+    if twins and twin_areas is not None:
+        kept["twin_areas"] = twin_areas
     for name, differences in (("deletion", found.areas.deletion), ("insertion", found.areas.insertion)):
         own = found.areas.first if name == "deletion" else found.areas.last
         estimate = mean_of(differences, context)
@@ -292,6 +357,7 @@ def faithfulness(
                 title=f"Gain over random order in the area under the score as parts are {what[name]}",
                 observation=Scalar(estimate=estimate, unit="score"),
                 controls=tuple(controls),
+                arrays=kept,
                 **{**common, "params": {**params, **areas}},
             )
         )

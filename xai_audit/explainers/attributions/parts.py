@@ -66,6 +66,22 @@ def without(text: str, own: Sequence[Span], removed: NDArray[np.bool_]) -> str:
     return " ".join("".join([*kept, text[place:]]).split())
 
 
+def vocabulary(texts: Sequence[str]) -> tuple[NDArray[np.str_], NDArray[np.int32], NDArray[np.int64]]:
+    """The words of some texts, case folded and sorted; each part's place among them, text after text, -1 for a sign; and
+    how many parts each text has.
+    """
+    cut = [[text[start:end] for start, end in spans(text)] for text in texts]
+    folded = [[part.casefold() if is_word(part) else None for part in own] for own in cut]
+    known = sorted({word for own in folded for word in own if word is not None})
+    place = {word: number for number, word in enumerate(known)}
+    flat = [-1 if word is None else place[word] for own in folded for word in own]
+    return (
+        np.asarray(known, dtype=np.str_),
+        np.asarray(flat, dtype=np.int32),
+        np.asarray([len(own) for own in cut], dtype=np.int64),
+    )
+
+
 def ranking(
     texts: Sequence[str], values: Sequence[NDArray[np.float64]], context: Context, *, unit: str
 ) -> Ranking | None:

@@ -44,6 +44,20 @@ class Areas:
     first: NDArray[np.float64]
     last: NDArray[np.float64]
     random: NDArray[np.float64]
+    heights: list[NDArray[np.float64]]
+    """Of each row the outputs along the way, (orders, steps): its own order, that backwards, then the random ones."""
+    sizes: NDArray[np.int64]
+    """How many parts each row has."""
+
+    def kept(self, which: NDArray[np.bool_]) -> Areas:
+        """Only some of the rows."""
+        return Areas(
+            self.first[which],
+            self.last[which],
+            self.random[which],
+            [one for one, keep in zip(self.heights, which, strict=True) if keep],
+            self.sizes[which],
+        )
 
     @property
     def deletion(self) -> NDArray[np.float64]:
@@ -76,6 +90,20 @@ def areas(
     A scoring has one number for each part, of the shape that ``units`` gives: the largest is taken out first, ties in
     reading order. The output is the model's score in the given column.
     """
+    ways = walked(subject, rows, orders, columns)
+    return [
+        np.asarray([area(way, one.size) for way, one in zip(found, scorings, strict=True)])
+        for found, scorings in zip(ways, orders, strict=True)
+    ]
+
+
+def walked(
+    subject: Subject,
+    rows: Sequence[int],
+    orders: Sequence[Sequence[NDArray[np.float64]]],
+    columns: Sequence[int],
+) -> list[NDArray[np.float64]]:
+    """For each row and each of its scorings the outputs as parts are taken out, (scorings, steps); see ``areas``."""
     asked = [
         (row, column, scoring, _counts(scoring.size))
         for row, scorings, column in zip(rows, orders, columns, strict=True)
@@ -89,16 +117,15 @@ def areas(
             for cell in _emptied(subject, row, scoring, counts)
         ),
     )
-    found = [
-        _area([next(heights) for _ in counts], counts / max(scoring.size, 1))
-        for _, _, scoring, counts in asked
-    ]
-    ends = np.cumsum([len(scorings) for scorings in orders])
-    return np.split(np.asarray(found), ends[:-1])
+    found = iter([[next(heights) for _ in counts] for *_, counts in asked])
+    return [np.asarray([next(found) for _ in scorings]) for scorings in orders]
 
 
-def _area(heights: list[float], shares: NDArray[np.float64]) -> float:
-    return float(np.trapezoid(heights, shares)) if len(heights) > 1 else heights[0]
+def area(heights: NDArray[np.float64], size: int) -> float:
+    """The mean output along one way through ``size`` parts, by the trapezoid rule."""
+    return (
+        float(np.trapezoid(heights, _counts(size) / max(size, 1))) if len(heights) > 1 else float(heights[0])
+    )
 
 
 def answers(
@@ -124,8 +151,12 @@ def judged(
         rng = generator(seed, "removal", subject.test.seed(int(row)))
         random = [rng.permutation(scoring.size).reshape(scoring.shape).astype(float) for _ in range(PAIRS)]
         orders.append([scoring, -scoring, *random, *(-one for one in random)])
-    found = np.asarray(areas(subject, rows, orders, columns)).reshape(len(rows), -1)
-    return Areas(found[:, 0], found[:, 1], found[:, 2:].mean(axis=1))
+    ways = walked(subject, rows, orders, columns)
+    sizes = [scoring.size for scoring in scorings]
+    found = np.asarray(
+        [[area(way, size) for way in own] for own, size in zip(ways, sizes, strict=True)]
+    ).reshape(len(rows), -1)
+    return Areas(found[:, 0], found[:, 1], found[:, 2:].mean(axis=1), ways, np.asarray(sizes, dtype=np.int64))
 
 
 def _counts(size: int) -> NDArray[np.int64]:

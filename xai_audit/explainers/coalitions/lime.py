@@ -181,6 +181,7 @@ def run(subject: Subject, params: LimeParams, context: Context) -> Iterator[Meas
     draws = [one.T for one, keep in zip(weighed, whole, strict=True) if keep]
     kept = played.arrays(subject, found, whole, done)
     kept |= {name: attributed.joined(done, name)[whole] for name in ("score", "fidelity")}
+    kept["coefficients"] = np.concatenate([one.T for one in draws])
     unit = f"change in {'prediction' if subject.task == 'regression' else _output(params)}"
     yield played.overall(subject, found, context, common, unit=unit, kept=kept)
     quantile = t_quantile(context.levels[0], params.seeds - 1)
@@ -207,6 +208,7 @@ def run(subject: Subject, params: LimeParams, context: Context) -> Iterator[Meas
         of=players.called(subject),
         what="other draws",
         params={"repetitions": params.seeds},
+        kept=kept,
     )
     yield from attributed.faithfulness(subject, found, context, common, {})
 

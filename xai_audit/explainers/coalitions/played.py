@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from xai_audit.evidence import Cases, Scalar
 from xai_audit.explainers.attributions import attributed, overlays, parts, removal
 from xai_audit.explainers.coalitions.players import Parts, Sentence, switches
-from xai_audit.explainers.ranking import agreement, top_of
+from xai_audit.explainers.ranking import agreement, doubled, ranks, top_of
 from xai_audit.method import Measured, Skipped
 
 if TYPE_CHECKING:
@@ -62,9 +61,7 @@ def handed(
         **attributed.pack("parts", regions),
         "phi": np.concatenate([np.zeros(0), *values]),
         "players": np.asarray([row.count for row in cuts], dtype=np.int64),
-        "first": areas.first,
-        "last": areas.last,
-        "random": areas.random,
+        **attributed.walks(areas),
     }
 
 
@@ -92,7 +89,7 @@ def arrays(
     if any(one.size for one in regions):
         packed = attributed.pack("parts", regions)
         kept |= {"parts": packed["parts"].astype(np.uint16), "parts_shape": packed["parts_shape"]}
-    return kept
+    return kept | attributed.ranked_by(subject, found)
 
 
 def overall(
@@ -111,8 +108,7 @@ def overall(
             return Skipped(reason="pictures of such different sizes have no regions in common to rank")
         said = "parts of different pictures are not the same: places are ranked, a part's value spread over its pixels"
         common = {**common, "limits": (*common["limits"], said)}
-    made = attributed.overall(subject, found, context, common, unit=unit, more={})
-    return replace(made, arrays=kept) if isinstance(made, Measured) else made
+    return attributed.overall(subject, found, context, common, unit=unit, kept=kept)
 
 
 def cases(
@@ -161,6 +157,11 @@ def agreed(draws: NDArray[np.float64]) -> tuple[float, float]:
     return float(spearman[0]), float(jaccard[0])
 
 
+def ranks_of(draws: NDArray[np.float64]) -> NDArray[Any]:
+    """The ranks that ``agreed`` rests on, times two, as one run of numbers: draw after draw."""
+    return doubled(ranks(np.abs(draws)[None])).ravel()
+
+
 def stability(
     pairs: NDArray[np.float64],
     context: Context,
@@ -169,6 +170,7 @@ def stability(
     of: str,
     what: str,
     params: Mapping[str, Any],
+    kept: Mapping[str, NDArray[Any]],
 ) -> Iterator[Measured]:
     """Mean agreement over rows; ``pairs`` holds what ``agreed`` says of each row (rows, 2), ``of`` names the parts."""
     for name, title, values, low in (
@@ -179,5 +181,6 @@ def stability(
             name=name,
             title=title,
             observation=Scalar(estimate=attributed.mean_of(values, context, low, 1.0)),
+            arrays=kept,
             **{**common, "params": {**common["params"], "order_by": "absolute size", **params}},
         )

@@ -74,8 +74,8 @@ def row_of(
     values = orders.sum(axis=0) / rounds
     error = np.sqrt(((orders - values) ** 2).sum(axis=0) / (rounds - 1) / rounds)
     again = draw.integers(0, rounds, size=(params.resamples, rounds))
-    agreed = played.agreed(orders[again].sum(axis=1) / rounds)
-    return _told(values, error, low, 2, rounds, agreed, 0)
+    draws = orders[again].sum(axis=1) / rounds
+    return _told(values, error, low, 2, rounds, played.agreed(draws), 0, played.ranks_of(draws))
 
 
 def by_orders(ask: Any, chains: NDArray[np.int64]) -> tuple[NDArray[np.float64], float]:
@@ -109,6 +109,7 @@ def _told(
     rounds: int,
     agreed: tuple[float, float],
     closed: int,
+    ranks: NDArray[Any] | None = None,
 ) -> dict[str, NDArray[Any]]:
     return {
         "values": values,
@@ -118,6 +119,8 @@ def _told(
         "rounds": np.asarray([rounds]),
         "agreed": np.asarray([agreed]),
         "closed": np.asarray([closed]),
+        "draw_ranks": np.zeros(0, dtype=np.uint8) if ranks is None else ranks,
+        "ranked": np.asarray([0 if ranks is None else len(ranks)]),
     }
 
 
@@ -201,6 +204,10 @@ def run(subject: Subject, params: ShapParams, context: Context) -> Iterator[Meas
     residual = np.abs(sums - found.end)
     kept = played.arrays(subject, found, whole, done)
     kept |= {"order_error": np.concatenate(errors), "residual": residual}
+    kept |= {name: attributed.joined(done, name)[whole] for name in ("rounds", "closed")}
+    kept["draw_ranks"] = attributed.joined(done, "draw_ranks")[
+        np.repeat(whole, attributed.joined(done, "ranked"))
+    ]
     unit = f"change in {'prediction' if subject.task == 'regression' else _output(params)}"
     yield played.overall(subject, found, context, common, unit=unit, kept=kept)
     rounds = attributed.joined(done, "rounds")[whole].tolist()
@@ -223,7 +230,7 @@ def run(subject: Subject, params: ShapParams, context: Context) -> Iterator[Meas
     )
     yield _additivity(found, residual, common)
     yield from _stability(
-        attributed.joined(done, "agreed")[whole], players.called(subject), params, context, common
+        attributed.joined(done, "agreed")[whole], kept, players.called(subject), params, context, common
     )
     yield from attributed.faithfulness(subject, found, context, common, {})
 
@@ -247,7 +254,12 @@ def _additivity(
 
 
 def _stability(
-    agreed: NDArray[np.float64], of: str, params: ShapParams, context: Context, common: Mapping[str, Any]
+    agreed: NDArray[np.float64],
+    kept: Mapping[str, NDArray[Any]],
+    of: str,
+    params: ShapParams,
+    context: Context,
+    common: Mapping[str, Any],
 ) -> Iterator[Measured | Skipped]:
     if params.method == "partition":
         for name in ("stability", "stability_top5"):
@@ -266,6 +278,7 @@ def _stability(
         of=of,
         what="other sampled orders",
         params={"redraws": params.resamples},
+        kept=kept,
     )
 
 

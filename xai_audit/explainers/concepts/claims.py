@@ -13,7 +13,7 @@ from xai_audit.mechanistic import concepts, permutation
 from xai_audit.method import Measured
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -148,6 +148,7 @@ class Claims:
         self._effects[member.name, str(flow.site), of] = effect.value
         t, p, adjusted = self._tested[member.name, flow, of]
         controls = self._controls(one, effect)
+        other = self._other(at, one, cross)
         of_concepts = f"{len(self._members)} concept{'' if len(self._members) == 1 else 's'}"
         family = (
             f"{of_concepts} x {len(self._slopes)} pairs of site and class"
@@ -188,6 +189,17 @@ class Claims:
                 "derivative_by_input": scored.derivatives,
                 "effect_by_input": effect.each,
                 "random_direction_effects": effect.random,
+                "held_by_input": effect.held,
+                "example_influences": effect.influences[0],
+                "random_influences": effect.influences[1],
+                "accuracy_by_set": one.found.accuracy,
+                "null_accuracy_by_set": one.random.accuracy,
+                "agreement_by_set": one.agreements,
+                "rising_by_input": scored.rising,
+                "other_rising_by_input": other,
+                "cosine_by_input": scored.cosines,
+                "sign_by_set": scored.sign_by_set,
+                "null_sign_by_set": scored.null_by_set,
             },
             sampling=Sampling(
                 available=self._subject.test.n,
@@ -202,7 +214,7 @@ class Claims:
                 family=family,
                 m=len(self._members) * len(self._slopes),
             ),
-            robustness=self._robust(member, flow, of, at, one, scored, effect, cross),
+            robustness=self._robust(member, flow, of, scored, effect, other),
             limits=self._limits(member, effect),
             params=said,
         )
@@ -254,11 +266,9 @@ class Claims:
         member: Member,
         flow: Flow,
         of: int,
-        at: At,
-        one: Fitted,
         scored: Scored,
         effect: Effect,
-        cross: NDArray[np.float32],
+        other: NDArray[np.float64],
     ) -> Robustness:
         """Declared specifications: halves of examples and of inputs, the output before the link, two estimators.
 
@@ -285,26 +295,56 @@ class Claims:
             )[0]
             agreeing.append(bool(found.p[0] <= ALPHA and np.sign(found.t[0]) == side))
         agreeing.extend(
-            _on_side(low, high, float(side))
-            for low, high in (scored.sign_limits[0], self._other(at, one, cross))
+            _on_side(low, high, float(side)) for low, high in (scored.sign_limits[0], self._share(other))
         )
         return Robustness(
             specifications=len(agreeing), agreeing=sum(agreeing), share=sum(agreeing) / len(agreeing)
         )
 
-    def _other(self, at: At, one: Fitted, cross: NDArray[np.float32]) -> tuple[float | None, float | None]:
-        """The sign score's interval by another estimator, on the same random sets."""
+    def _share(self, rising: NDArray[np.float64]) -> tuple[float | None, float | None]:
+        """The interval of a sign score, from the share of sets for each input."""
+        return mean(rising.tolist(), self._context.levels[:1])[1][0]
+
+    def _other(self, at: At, one: Fitted, cross: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Along what share of vectors each input's output rises, by another estimator on the same random sets."""
         if self._params.estimator == "mean_difference":
             half = one.found.members.shape[1] // 2
             positive, negative = one.found.members[:, :half], one.found.members[:, half:]
             found = concepts.fit(at.kernel, positive, negative, "ridge")
         else:
             found = one.found.differences()
-        rising = (found.derivatives(cross) > 0).mean(axis=1)
-        return mean(rising.tolist(), self._context.levels[:1])[1][0]
+        return np.asarray((found.derivatives(cross) > 0).mean(axis=1))
 
-    def summary(self, sites: Sequence[str], classes: Sequence[int]) -> Measured:
-        """All effects as a table of concepts by sites."""
+    def _kept(self, accuracies: Mapping[str, Mapping[str, Fitted]]) -> dict[str, NDArray[Any]]:
+        """What the test was made on: slopes to every example, whose examples they are, and how vectors held."""
+        members = [one for one in self._members.values() if not isinstance(one, str)]
+        keys = list(self._slopes)
+        slopes = [(one.even, one.odd, one.output) for one in self._slopes.values()]
+        pairs = [(found[one.name], one) for found in accuracies.values() for one in members]
+        shape = (len(accuracies), len(members))
+        return {
+            "slopes": np.asarray(slopes, dtype=np.float32)
+            if slopes
+            else np.zeros((0, 3, 0), dtype=np.float32),
+            "slope_site": np.asarray([str(flow.site) for flow, _ in keys], dtype=np.str_),
+            "slope_class": np.asarray([of for _, of in keys], dtype=np.int64),
+            "tested": np.asarray([one.name for one in members], dtype=np.str_),
+            **{
+                name: np.concatenate([np.zeros(0, dtype=np.int64), *(getattr(one, name) for one in members)])
+                for name in ("own", "pool")
+            },
+            **{
+                f"{name}_counts": np.asarray([len(getattr(one, name)) for one in members], dtype=np.int64)
+                for name in ("own", "pool")
+            },
+            "accuracy": np.asarray([one.accuracy for one, _ in pairs], dtype=np.float64).reshape(shape),
+            "null_accuracy": np.asarray([one.null[0] for one, _ in pairs], dtype=np.float64).reshape(shape),
+        }
+
+    def summary(
+        self, accuracies: Mapping[str, Mapping[str, Fitted]], sites: Sequence[str], classes: Sequence[int]
+    ) -> Measured:
+        """All effects as a table of concepts by sites; ``accuracies`` holds what was fitted, by site and concept."""
         rows = [(name, of) for name in self._members for of in classes]
         unit = "probability" if self._subject.probabilities else "score"
         return Measured(
@@ -318,6 +358,7 @@ class Claims:
                 row_title="concept" if len(classes) == 1 else "concept: class",
                 column_title="site",
             ),
+            arrays=self._kept(accuracies),
             limits=("an empty cell was not scored: its own record says why",),
             params={"classes": [self.label(of) for of in classes], "family": len(rows) * len(sites)},
         )

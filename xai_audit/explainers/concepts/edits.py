@@ -62,14 +62,24 @@ class Effect:
 
     each: NDArray[np.float64]
     """(inputs,)."""
-    start: float
-    """The mean score with the activation held at the random mean."""
-    set_error: float
-    """Standard error that the examples of the concept and of the pool bring."""
+    held: NDArray[np.float64]
+    """(inputs,): the score with the activation held at the random mean."""
+    influences: tuple[NDArray[np.float64], NDArray[np.float64]]
+    """How much each example of the concept and of the pool moves the effect, from which its error follows."""
     random: NDArray[np.float64]
     """(directions,): the mean change over some of the inputs, for each random direction."""
     degrees: int
     """Degrees of freedom: the smaller of examples and inputs, less one."""
+
+    @property
+    def start(self) -> float:
+        """The mean score with the activation held at the random mean."""
+        return math.fsum(self.held.tolist()) / len(self.held)
+
+    @property
+    def set_error(self) -> float:
+        """Standard error that the examples of the concept and of the pool bring."""
+        return math.sqrt(sum(float(np.var(one, ddof=1)) / len(one) for one in self.influences))
 
     @property
     def value(self) -> float:
@@ -137,12 +147,12 @@ def effects(
         flows.held_scores(network, asked.all, flow, along, float(mean @ along)) for mean in (other, centre)
     ]
     random = np.stack([_swung(asked, flow, one, float(other @ one), length) for one in directions])
-    errors = {of: _set_error(asked, flow, along, own, pool, of) for of in classes}
+    influences = {of: _influences(asked, flow, along, own, pool, of) for of in classes}
     return {
         of: Effect(
             each=ends[1][:, of] - ends[0][:, of],
-            start=math.fsum(ends[0][:, of].tolist()) / len(ends[0]),
-            set_error=errors[of],
+            held=ends[0][:, of],
+            influences=influences[of],
             random=random[:, of],
             degrees=min(len(own), len(ends[0])) - 1,
         )
@@ -161,15 +171,15 @@ def _swung(
     return np.asarray((after - before).mean(axis=0))
 
 
-def _set_error(
+def _influences(
     asked: Asked,
     flow: Flow,
     along: NDArray[np.float64],
     own: NDArray[np.float64],
     pool: NDArray[np.float64],
     of: int,
-) -> float:
-    """Other examples would have other means: the error of the effect by its influence function over examples.
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Other examples would have other means: the influence of each example, of concept and pool, on the effect.
 
     With the means c and r, L their distance and v their unit difference, an input h is held at h + v v.(c - h) and at
     h + v v.(r - h). An example of the concept moves c along v, and turns v by its part at right angles over L.
@@ -196,8 +206,7 @@ def _set_error(
         turned.append(turn - (turn @ along) * along)
     # The start counts negatively; the pool's examples turn the direction the other way.
     turn = turned[0] - turned[1]
-    influences = own @ (straight[0] + turn), pool @ (straight[1] + turn)
-    return math.sqrt(sum(float(np.var(one, ddof=1)) / len(one) for one in influences))
+    return own @ (straight[0] + turn), pool @ (straight[1] + turn)
 
 
 def _held(flow: Flow, direction: torch.Tensor, level: float, batch: Any) -> Edit:

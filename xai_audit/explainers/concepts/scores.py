@@ -75,6 +75,14 @@ class Scored:
 
     derivatives: NDArray[np.float64]
     """(inputs,): of the class's output along the vectors, the mean over random sets."""
+    rising: NDArray[np.float64]
+    """(inputs,): the share of random sets along whose vector the output rises."""
+    cosines: NDArray[np.float64]
+    """(inputs,): the mean cosine of the vectors with the output's gradient."""
+    sign_by_set: NDArray[np.float64]
+    """(sets,): the share of inputs whose output rises along the vector."""
+    null_by_set: NDArray[np.float64]
+    """The same of random sets against random sets."""
     sign: float
     sign_limits: list[tuple[float | None, float | None]]
     """Over inputs."""
@@ -97,11 +105,16 @@ class Fitted:
     n: int
     vector: NDArray[np.float64]
     """(d,): the mean of the vectors over random sets, of length 1."""
-    agreement: float
-    """Mean cosine of the vectors with it."""
+    agreements: NDArray[np.float64]
+    """(sets,): each vector's cosine with it."""
     found: Vectors
     random: Vectors
     scored: dict[int, Scored] = field(default_factory=dict)
+
+    @property
+    def agreement(self) -> float:
+        """Mean cosine of the vectors with their mean."""
+        return float(self.agreements.mean())
 
     @property
     def separable(self) -> bool:
@@ -153,13 +166,16 @@ def fitted(
         accuracy = float(found.accuracy.mean())
         middle = found.mean(at.examples)
         length = float(np.linalg.norm(middle))
+        vector = middle / length if length else middle
+        # Of a sum of examples the products with them are enough.
+        along = at.examples @ vector.astype(np.float32)
         out[member.name] = Fitted(
             accuracy=accuracy,
             accuracy_limits=intervals.rate(accuracy * n, n, levels),
             null=(float(null.mean()), *_middle(null)),
             n=n,
-            vector=middle / length if length else middle,
-            agreement=length,
+            vector=vector,
+            agreements=np.asarray((found.weights * along[found.members]).sum(axis=1), dtype=np.float64),
             found=found,
             random=kept[key],
         )
@@ -182,13 +198,19 @@ def score(
     along = one.found.derivatives(cross)
     rising = (along > 0).mean(axis=1)
     sign, sign_limits = mean(rising.tolist(), levels)
-    cosine, cosine_limits = mean((along.mean(axis=1) / np.where(norms > 0, norms, 1.0)).tolist(), levels)
-    null = concepts.sign_score(one.random.derivatives(cross))
+    derivatives = along.mean(axis=1)
+    cosines = derivatives / np.where(norms > 0, norms, 1.0)
+    cosine, cosine_limits = mean(cosines.tolist(), levels)
+    by_set, null = concepts.sign_score(along), concepts.sign_score(one.random.derivatives(cross))
     return Scored(
-        derivatives=along.mean(axis=1),
+        derivatives=derivatives,
+        rising=rising,
+        cosines=cosines,
+        sign_by_set=by_set,
+        null_by_set=null,
         sign=sign,
         sign_limits=[(_within(low, 0), _within(high, 0)) for low, high in sign_limits],
-        sign_sets=_middle(concepts.sign_score(along)),
+        sign_sets=_middle(by_set),
         cosine=cosine,
         cosine_limits=[(_within(low, -1), _within(high, -1)) for low, high in cosine_limits],
         null_sign=(float(null.mean()), *_middle(null)),

@@ -12,6 +12,8 @@ from xai_audit.explainers.rows import plain
 from xai_audit.mechanistic import medoids
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
     from numpy.typing import NDArray
 
@@ -22,6 +24,32 @@ FEW = 5
 """Examples beside each other."""
 LETTERS = 400
 """Of a text shown; one that is cut ends with [...]."""
+Side = tuple["NDArray[np.int64]", "NDArray[np.float64]"]
+"""Places in the support, and how far each lies."""
+_NONE: Side = (np.zeros(0, dtype=np.int64), np.zeros(0))
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """A case, and the examples in it as the evidence folder keeps them."""
+
+    told: dict[str, Any]
+    query: int
+    """The test row's place among those compared; -1 where the case is of a class."""
+    places: tuple[NDArray[np.int64], NDArray[np.int64]]
+    """In the support, of the nearest examples and of the counterexamples."""
+    distances: tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+def kept(cases: Sequence[Told]) -> dict[str, NDArray[Any]]:
+    """The examples of some cases, case after case and nearest before counterexamples, with how many each side has."""
+    sides = [(place, far) for one in cases for place, far in zip(one.places, one.distances, strict=True)]
+    return {
+        "case_query": np.asarray([one.query for one in cases], dtype=np.int64),
+        "case_sizes": np.asarray([[len(place) for place in one.places] for one in cases], dtype=np.int64),
+        "case_place": np.concatenate([np.zeros(0, dtype=np.int64), *(place for place, _ in sides)]),
+        "case_distance": np.concatenate([np.zeros(0), *(far for _, far in sides)]),
+    }
 
 
 def predicted(subject: Subject, frame: pd.DataFrame) -> NDArray[np.int64]:
@@ -44,7 +72,7 @@ class Shown:
     embedded: NDArray[np.float32]
     asked: NDArray[np.float32]
 
-    def of_classes(self, rule: Rule, suspicion: Suspicion) -> list[dict[str, Any]]:
+    def of_classes(self, rule: Rule, suspicion: Suspicion) -> list[Told]:
         """Each class's prototypes, and the examples of other classes that lie most among its own."""
         found = []
         for one in np.unique(rule.classes):
@@ -57,13 +85,13 @@ class Shown:
                     "prototypes of the class, nearest its mean first; beside them examples labelled otherwise "
                     "that lie most among its own",
                     int(one),
-                    self._examples(*_sorted(mine, self._distances(mine, centre))),
-                    self._examples(others, self._distances(others, centre)),
+                    _sorted(mine, self._distances(mine, centre)),
+                    (others, self._distances(others, centre)),
                 )
             )
         return found
 
-    def of_suspects(self, suspicion: Suspicion) -> list[dict[str, Any]]:
+    def of_suspects(self, suspicion: Suspicion) -> list[Told]:
         """For each label, up to FEW examples that lie most among another class."""
         found = []
         labels = self.support.labels
@@ -72,25 +100,25 @@ class Shown:
             mine = mine[np.argsort(-suspicion.value[mine], kind="stable")][:FEW]
             if len(mine):
                 why = f"labelled {self._name(one)}, but nearer to examples of another class"
-                found.append(self._case(why, int(one), [], self._examples(mine, np.full(len(mine), np.nan))))
+                found.append(self._case(why, int(one), _NONE, (mine, np.full(len(mine), np.nan))))
         return found
 
-    def of_rows(self, prediction: NDArray[np.int64]) -> list[dict[str, Any]]:
+    def of_rows(self, prediction: NDArray[np.int64]) -> list[Told]:
         """Test rows near the threshold or wrong, each with its nearest examples, and those not of the predicted class."""
         found = []
         for why, place in self._rows(prediction):
             row, one = int(self.support.queries[place]), int(prediction[place])
-            sides: list[list[dict[str, Any]]] = []
+            sides: list[Side] = []
             for inside in (np.arange(len(self.embedded)), np.nonzero(self.support.labels != one)[0]):
                 if not len(inside):
-                    sides.append([])
+                    sides.append(_NONE)
                     continue
                 index, squares = medoids.nearest(self.asked[[place]], self.embedded[inside], FEW)
-                sides.append(self._examples(inside[index[0]], np.sqrt(squares[0])))
+                sides.append((inside[index[0]], np.sqrt(squares[0])))
             scores = self.subject.scores
             score = None if scores is None else _score(self.subject, scores[row], one)
             query = self._one(self.subject.test, row, self._label(self.subject.test.target, row), one, None)
-            found.append(self._case(why, one, sides[0], sides[1], query, score))
+            found.append(self._case(why, one, sides[0], sides[1], query, score, place))
         return found
 
     def _rows(self, prediction: NDArray[np.int64]) -> list[tuple[str, int]]:
@@ -119,20 +147,22 @@ class Shown:
         self,
         why: str,
         one: int,
-        nearest: list[dict[str, Any]],
-        counter: list[dict[str, Any]],
+        nearest: Side,
+        counter: Side,
         query: dict[str, Any] | None = None,
         score: float | None = None,
-    ) -> dict[str, Any]:
-        return {
+        place: int = -1,
+    ) -> Told:
+        told = {
             "kind": "prototypes",
             "why": why,
             "class": self._name(one),
             "query": query,
             "score": score,
-            "nearest": nearest,
-            "counter": counter,
+            "nearest": self._examples(*nearest),
+            "counter": self._examples(*counter),
         }
+        return Told(told, place, (nearest[0], counter[0]), (nearest[1], counter[1]))
 
     def _examples(self, places: NDArray[np.int64], distances: NDArray[np.float64]) -> list[dict[str, Any]]:
         if not len(places):

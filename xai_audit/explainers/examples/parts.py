@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -43,6 +43,7 @@ def purity(found: Found) -> Measured:
         name="purity",
         title="Share of each prototype's nearest examples that have its class",
         observation=Curve(x="class", y="share", series=(Series(name="purity", points=tuple(points)),)),
+        arrays={"neighbour_same": same},
         **{**found.common, "limits": (*found.common["limits"], limit)},
     )
 
@@ -55,7 +56,9 @@ def coverage(found: Found) -> Iterator[Measured | Skipped]:
         return
     distances = found.rule.nearest(found.embedded[basis.held])[1]
     radius = float(np.quantile(distances, found.params.radius, method="inverted_cdf"))
-    covered = found.rule.nearest(found.asked)[1] <= radius
+    asked = found.rule.nearest(found.asked)[1]
+    covered = asked <= radius
+    kept = {"held_distance": distances, "row_distance": asked}
     more = {**found.common, "params": {**found.common["params"], "radius_used": radius}}
     said = (
         f"{found.params.radius:.0%} of held-out examples lie that near; so would test rows that are like them"
@@ -65,6 +68,7 @@ def coverage(found: Found) -> Iterator[Measured | Skipped]:
         name="coverage",
         title="Test rows as near to a prototype as held-out examples are",
         observation=Scalar(estimate=found.share(covered), unit="share of test rows"),
+        arrays=kept,
         **more,
     )
     for grouping in found.subject.groupings:
@@ -74,6 +78,7 @@ def coverage(found: Found) -> Iterator[Measured | Skipped]:
             columns=grouping.columns,
             title="Test rows as near to a prototype as held-out examples are",
             observation=group_shares(found.subject, grouping, basis.queries, covered, found.context),
+            arrays=kept,
             **more,
         )
 
@@ -100,6 +105,7 @@ def margin(found: Found) -> Measured | Skipped:
         name="margin",
         title="How much farther the nearest prototype of another class is",
         observation=Curve(x="quantile of rows", y="distance", series=tuple(series)),
+        arrays={"row_margin": margins, "row_agrees": agree},
         **found.common,
     )
 
@@ -130,20 +136,24 @@ def stability(found: Found) -> Iterator[Measured | Skipped]:
     reference = basis.table.frame.iloc[basis.rows]
     before, _ = found.rule.nearest(found.asked)
     series: dict[str, list[Point]] = {}
-    untouched = []
+    kept: dict[str, NDArray[Any]] = {"row_prototype": before, "prototype_class": found.rule.classes}
+    untouched: list[str] = []
+    touched: list[str] = []
     for name, frame, differs in benign.changed(subject, basis.queries, reference, found.context.seed):
         if not differs.any():
             untouched.append(name)
             continue
         after, _ = found.rule.nearest(finite(found.space.embedded(frame), "changed rows"))
+        kept[f"changed_{len(touched)}"], kept[f"prototype_{len(touched)}"] = differs, after
         events = {
             "nearest prototype stays": after == before,
             "its class stays": found.rule.classes[after] == found.rule.classes[before],
         }
         if subject.model is not None:
-            events["the model's prediction stays"] = (
-                prototype_cases.predicted(subject, frame) == found.prediction
-            )
+            said_after = prototype_cases.predicted(subject, frame)
+            kept[f"prediction_{len(touched)}"] = said_after
+            events["the model's prediction stays"] = said_after == found.prediction
+        touched.append(name)
         for what, event in events.items():
             series.setdefault(what, []).append(found.point(name, event, differs))
     if not series:
@@ -157,6 +167,7 @@ def stability(found: Found) -> Iterator[Measured | Skipped]:
         name="stability",
         title="Rows that keep their nearest prototype under changes that should not matter",
         observation=Curve(x="change", y="share of rows", series=lines),
+        arrays={**kept, "changes": np.asarray(touched, dtype=np.str_)},
         **{**found.common, "limits": (*found.common["limits"], *said)},
     )
 
@@ -185,9 +196,10 @@ def suspects(found: Found, suspicion: Suspicion) -> Measured:
             "suspect_class": basis.labels[order],
             "suspect_other": suspicion.other[order],
             "suspect_value": suspicion.value[order],
-        }
-        if count
-        else {},
+            "example_class": basis.labels,
+            "example_other": suspicion.other,
+            "example_value": suspicion.value,
+        },
         **{
             **found.common,
             "params": {**found.common["params"], "suspects": count, "suspects_by_class": by_class},

@@ -1,0 +1,246 @@
+"""Small real runs of explainers, written as an audit's folder: tables, pictures and texts."""
+
+from __future__ import annotations
+
+import functools
+import io
+import shutil
+import tempfile
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from tests.explainers import bench, models
+from xai_audit import card, digest, pipeline
+from xai_audit.audit import Audit
+from xai_audit.catalog import methods
+from xai_audit.evidence import Evidence
+from xai_audit.measure import Settings, Step, measure
+from xai_audit.spec import Spec
+from xai_audit.subject import Grouping, Subject
+from xai_audit.verdict import Counts
+
+METHODS = methods()
+COUNTS = Counts(
+    rules=0, blocking=0, failed=0, open=0, review=0, passed=0, waived=0, not_applicable=0, informational=0,
+    warnings_failed=0,
+)  # fmt: skip
+
+
+def audited(
+    subject: Subject, uses: list[tuple[str, dict]], *, examples=True, seed=0, min_cell=10, confidence=0.95
+) -> tuple[Audit, Path]:
+    """A run of explainers ``(method, params)``, or ``(method, params, name)``, as pipeline.run writes it."""
+    named = [(*use, use[0])[:3] for use in uses]
+    spec = Spec.model_validate(
+        {
+            "system": {"name": "A test"},
+            "model": {"path": "model.bin"},
+            "data": {"test": {"path": "test.csv"}},
+            "explainers": [
+                {"method": method, "params": params, "name": name} for method, params, name in named
+            ],
+            "report": {"examples": examples, "min_cell": min_cell},
+            "run": {"seed": seed, "confidence": confidence},
+        }
+    )
+    steps = [
+        Step(METHODS[method], METHODS[method].params.model_validate(params), name)
+        for method, params, name in named
+    ]
+    outcome = measure(
+        subject, steps, Settings(seed=seed, confidence=confidence, min_cell=min_cell, debug=True)
+    )
+    files = {**outcome.arrays, "rows.parquet": card.rows_file(subject)}
+    evidence = [pipeline._publishable(piece, spec, files) for piece in outcome.evidence]
+    folder = Path(tempfile.mkdtemp(prefix="xai-audit-verify-"))
+    (folder / "evidence").mkdir()
+    for name, content in files.items():
+        (folder / "evidence" / name).write_bytes(content)
+    made = Audit(
+        outcome="review",
+        counts=COUNTS,
+        run={},
+        spec=pipeline.published(spec),
+        policies=(),
+        subject=card.describe(subject, spec),
+        environment={},
+        evidence=tuple(sorted(evidence, key=lambda piece: piece.id)),
+        findings=(),
+    )
+    return Audit.model_validate_json(made.to_json()), folder
+
+
+def _decided(made: Subject) -> Subject:
+    scores = made.scores
+    if made.task == "regression":
+        return replace(made, prediction=scores[:, 0])
+    own = scores[:, made.positive] if scores.shape[1] > 1 else scores[:, 0]
+    decided = (own >= made.threshold).astype(np.int64) if made.binary else scores.argmax(axis=1)
+    return replace(made, prediction=decided)
+
+
+# ------------------------------------------------------------------------------------------------- tables
+@functools.cache
+def table(name: str, grouped: bool = False) -> Subject:
+    """A fitted model of tests/explainers/models.py on its table."""
+    estimator, train, test, target = models.fitted(name)
+    made = _decided(bench.subject(estimator, train, test, target))
+    if grouped:
+        codes = np.arange(made.test.n) % 2
+        made = replace(
+            made, groupings=(Grouping(("sex",), ({"sex": "m"}, {"sex": "f"}), codes, (False, False)),)
+        )
+    return made
+
+
+SMALL = {
+    "shap": {"rows": 40, "background": 20, "resamples": 8},
+    "lime": {"rows": 25, "samples": 200, "seeds": 3},
+    "permutation_importance": {"rows": 60, "repeats": 3},
+    "partial_dependence": {"rows": 50, "points": 5},
+}
+
+
+@functools.cache
+def tables(name: str, examples: bool = True) -> tuple[Audit, Path]:
+    """Every explainer of tables on one of those models."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return audited(table(name), list(SMALL.items()), examples=examples, seed=3)
+
+
+@functools.cache
+def metric(name: str, of: str) -> tuple[Audit, Path]:
+    """Permutation importance by a metric that is named."""
+    return audited(table(name), [("permutation_importance", {"metric": of, "repeats": 3})])
+
+
+RUNS = {
+    "table": lambda: tables("logistic in a pipeline"),
+    "hidden rows": lambda: tables("histogram", False),
+    "numbers": lambda: tables("linear"),
+    "pictures": lambda: networks("images"),
+    "texts": lambda: networks("texts"),
+    "a network's table": lambda: networks("table"),
+    "concepts": lambda: concepts(),  # noqa: PLW0108  # it is defined below
+}
+"""Audits that every test here looks at, by name."""
+
+
+# ------------------------------------------------------------------------------------------------- networks
+NETWORKS = {
+    "integrated_gradients": {"rows": 24, "steps": 6, "most_steps": 12, "checked": 4, "twins": 2},
+    "gradient_shap": {"rows": 24, "background": 6, "draws": 6},
+}
+MEDIA = {
+    **NETWORKS,
+    "occlusion": {"rows": 24},
+    "shap": {"rows": 12, "resamples": 5, "permutations": 3},
+    "lime": {"rows": 12, "samples": 40, "seeds": 3},
+}
+
+
+def labelled(made: Subject) -> Subject:
+    """The same in two groups."""
+    codes = np.arange(made.test.n) % 2
+    return replace(made, groupings=(Grouping(("sex",), ({"sex": "m"}, {"sex": "f"}), codes, (False, False)),))
+
+
+@functools.cache
+def networks(kind: str, examples: bool = True) -> tuple[Audit, Path]:
+    """Every explainer of pictures, of texts, or of a network's tables."""
+    from tests.explainers import networks as beds
+
+    uses = list(MEDIA.items())
+    if kind == "images":
+        made = beds.image_subject(n=50)
+        uses = [
+            (name, {**params, "segments": 12} if name in {"shap", "lime"} else params)
+            for name, params in uses
+        ]
+        uses += [("shap", {"rows": 5, "method": "partition", "evaluations": 60}, "owen")]
+    elif kind == "texts":
+        made = beds.text_subject(n=60)
+        uses += [("shap", {"rows": 5, "method": "partition", "evaluations": 40}, "owen")]
+    else:
+        made, uses = beds.table_subject(), list(NETWORKS.items())
+    uses.append(("prototypes", {"k": 2, "neighbours": 4, "twins": 2}))
+    return audited(labelled(made), uses, examples=examples, seed=5)
+
+
+@functools.cache
+def concepts() -> tuple[Audit, Path]:
+    """Claims on two concepts, one of them null, at two sites."""
+    from tests.explainers import concept_beds as beds
+
+    made = beds.subject(beds.planted(3, used=5.0), examples=20, pool=80, rows=120)
+    asked = {
+        "concepts": ["planted", "null"], "random": "pool", "sites": ["mix", "read"], "random_sets": 49,
+        "directions": 8, "rows": 60, "examples": 20, "classes": ["1", "0"],
+    }  # fmt: skip
+    return audited(made, [("tcav", asked)], seed=2)
+
+
+# ------------------------------------------------------------------------------------------------- changes
+def leaves(value, path=()):
+    """Every number of a tree with its path."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from leaves(inner, (*path, key))
+    elif isinstance(value, list):
+        for place, inner in enumerate(value):
+            yield from leaves(inner, (*path, place))
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        yield path, value
+
+
+def at(tree, path):
+    """What stands at a path."""
+    for key in path:
+        tree = tree[key]
+    return tree
+
+
+def with_at(tree, path, value):
+    """The same tree with something else at a path."""
+    if not path:
+        return value
+    key, *rest = path
+    copy = list(tree) if isinstance(tree, list) else dict(tree)
+    copy[key] = with_at(tree[key], rest, value)
+    return copy
+
+
+def replaced(made: Audit, identifier: str, change) -> Audit:
+    """The audit with one piece of evidence changed, as JSON."""
+    told = []
+    for piece in made.evidence:
+        if piece.id != identifier:
+            told.append(piece)
+            continue
+        changed = change(piece.model_dump(mode="json"))
+        if changed is not None:
+            told.append(Evidence.model_validate(changed))
+    return made.model_copy(update={"evidence": tuple(told)})
+
+
+def forged(made: Audit, folder: Path, into: Path, file: str, change) -> tuple[Audit, Path]:
+    """A copy whose array file was changed and named anew, wherever audit.json names it."""
+    shutil.copytree(folder, into, dirs_exist_ok=True)
+    with np.load(folder / "evidence" / file) as held:
+        arrays = change({name: held[name] for name in held.files})
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    name = f"{digest.of_bytes(buffer.getvalue())}.npz"
+    (into / "evidence" / file).unlink()
+    (into / "evidence" / name).write_bytes(buffer.getvalue())
+    told = [
+        piece.model_copy(
+            update={"arrays": {key: name if one == file else one for key, one in piece.arrays.items()}}
+        )
+        for piece in made.evidence
+    ]
+    return made.model_copy(update={"evidence": tuple(told)}), into

@@ -1,0 +1,237 @@
+"""Means, shares and their intervals as verifying computes them: few lines of its own, through scipy's functions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize, special, stats
+
+from xai_audit.evidence import LEVELS
+
+Pair = tuple[float | None, float | None]
+Floats = NDArray[np.float64]
+
+
+def levels_of(confidence: float) -> tuple[float, ...]:
+    """The level that is shown, then those that rules may read."""
+    return (confidence, *map(float, LEVELS))
+
+
+def estimate(value: float, pairs: Sequence[Pair], n: int) -> dict[str, Any]:
+    """An estimate as audit.json holds it, from limits at the shown level and, where there are more, at LEVELS."""
+    low, high = pairs[0]
+    limits = (
+        {name: list(pair) for name, pair in zip(LEVELS, pairs[1:], strict=True)} if len(pairs) > 1 else None
+    )
+    return {"value": value, "low": low, "high": high, "n": n, "limits": limits}
+
+
+def exact(value: float, n: int) -> dict[str, Any]:
+    """An estimate without error."""
+    return {"value": value, "low": value, "high": value, "n": n, "limits": None}
+
+
+def student(level: float, df: float) -> float:
+    """Half-width of a two-sided t interval in standard errors, from the incomplete beta function."""
+    if df < 50:
+        # Of df / (df + t^2) and its complement the smaller one keeps its digits.
+        rest = float(special.betaincinv(df / 2, 0.5, 1 - level))
+        return math.sqrt(df * (1 - rest) / rest)
+    share = float(special.betaincinv(0.5, df / 2, level))
+    return math.sqrt(df * share / (1 - share))
+
+
+def around(value: float, error: float, df: float, levels: Sequence[float]) -> list[Pair]:
+    """Student's t limits; unbounded where there is no error to speak of."""
+    if not math.isfinite(error):
+        return [(None, None)] * len(levels)
+    return [(value - half, value + half) for half in (student(level, df) * error for level in levels)]
+
+
+def cut(pairs: Sequence[Pair], low: float | None, high: float | None) -> list[Pair]:
+    """Limits within what is possible; an unbounded one stays so."""
+    return [
+        (a if a is None or low is None else max(a, low), b if b is None or high is None else min(b, high))
+        for a, b in pairs
+    ]
+
+
+def centre(values: Any) -> float:
+    """The mean, its sum rounded once."""
+    flat = np.asarray(values, dtype=np.float64).ravel().tolist()
+    return math.fsum(flat) / len(flat)
+
+
+def centres(values: NDArray[Any]) -> Floats:
+    """The mean over the first axis, each sum rounded once."""
+    return np.asarray([centre(column) for column in np.asarray(values, dtype=np.float64).T.tolist()])
+
+
+def mean(
+    values: Any, levels: Sequence[float], low: float | None = None, high: float | None = None
+) -> dict[str, Any]:
+    """The mean of independent values with its t interval."""
+    flat = np.asarray(values, dtype=np.float64)
+    n = len(flat)
+    error = float(stats.sem(flat)) if n > 1 else math.inf
+    return estimate(centre(flat), cut(around(centre(flat), error, n - 1, levels), low, high), n)
+
+
+def mean_of_both(
+    values: Floats, levels: Sequence[float], low: float | None = None, high: float | None = None
+) -> dict[str, Any]:
+    """The mean over rows and draws (rows, draws) for other rows and other draws, by Satterthwaite's degrees."""
+    rows, draws = values.shape
+    value = centre(values)
+    if rows < 2 or draws < 2:
+        return estimate(value, [(low, high)] * len(levels), rows)
+    by_row, by_draw = stats.sem(values.mean(axis=1)) ** 2, stats.sem(values.mean(axis=0)) ** 2
+    total = float(by_row + by_draw)
+    df = total**2 / (by_row**2 / (rows - 1) + by_draw**2 / (draws - 1)) if total > 0 else rows - 1
+    pairs = around(value, math.sqrt(total), df, levels)
+    return estimate(value, cut(pairs, low, high), rows)
+
+
+# ------------------------------------------------------------------------------------------------ shares
+def normal(level: float) -> float:
+    """Half-width of a two-sided normal interval in standard errors."""
+    return -float(special.ndtri((1 - level) / 2))
+
+
+def wilson(x: float, n: float, levels: Sequence[float]) -> list[Pair]:
+    """Wilson's score limits of a rate; beyond 95 % they hold Clopper and Pearson's too."""
+    found: list[Pair] = []
+    for level in levels:
+        z = normal(level)
+        half = z * math.sqrt(z * z / 4 + x * (n - x) / n)
+        low, high = ((x + z * z / 2 + side * half) / (n + z * z) for side in (-1, 1))
+        if level > 0.95:
+            exact_low, exact_high = clopper(x, n, level)
+            low, high = min(low, exact_low), max(high, exact_high)
+        found.append((0.0 if x <= 0 else min(low, x / n), 1.0 if x >= n else max(high, x / n)))
+    return found
+
+
+def clopper(x: float, n: float, level: float) -> tuple[float, float]:
+    """Clopper and Pearson's limits of a rate."""
+    tail = (1 - level) / 2
+    low = float(stats.beta.ppf(tail, x, n - x + 1)) if x > 0 else 0.0
+    high = float(stats.beta.isf(tail, x + 1, n - x)) if x < n else 1.0
+    return low, high
+
+
+def effective(
+    values: Any, weights: Sequence[float] | None, clusters: Sequence[Hashable] | None
+) -> tuple[float, float]:
+    """Successes and rows of the simple sample that says as much as these 0/1 values: Kish, Korn and Graubard."""
+    y = np.asarray(values, dtype=np.float64)
+    w = np.ones(len(y)) if weights is None else np.asarray(weights, dtype=np.float64)
+    share = _weighted(y, w)
+    n = min(w.sum() ** 2 / (w**2).sum(), float((w > 0).sum()))
+    if clusters is None:
+        return share * n, float(n)
+    sums, sizes = _by_cluster(w * (y - share), w, clusters)
+    if len(sizes) < 2:
+        return share, 1.0
+    design = sizes.sum() ** 2 / (sizes**2).sum()
+    if 0 < share < 1:
+        variance = _jackknife(sums, sizes)
+        design = share * (1 - share) / variance if variance > 0 else n
+    n = max(min(n, design * (normal(0.99) / student(0.99, len(sizes) - 1)) ** 2), min(n, 1.0))
+    return share * n, float(n)
+
+
+def clustered(
+    values: Floats,
+    weights: Sequence[float] | None,
+    clusters: Sequence[Hashable] | None,
+    levels: Sequence[float],
+) -> tuple[float, list[Pair]]:
+    """A weighted mean of rows in clusters, jackknifed over them; each row is one where there are none."""
+    w = np.ones(len(values)) if weights is None else np.asarray(weights, dtype=np.float64)
+    share = _weighted(values, w)
+    sums, sizes = _by_cluster(w * (values - share), w, range(len(values)) if clusters is None else clusters)
+    error = math.sqrt(_jackknife(sums, sizes)) if len(sizes) > 1 else math.inf
+    return share, around(share, error, len(sizes) - 1, levels)
+
+
+def _weighted(y: Floats, w: Floats) -> float:
+    return math.fsum((w * y).tolist()) / math.fsum(w.tolist())
+
+
+def _by_cluster(residuals: Floats, w: Floats, clusters: Any) -> tuple[Floats, Floats]:
+    known: dict[Hashable, int] = {}
+    place = [known.setdefault(one, len(known)) for one in clusters]
+    used = np.unique(np.asarray(place)[w > 0])
+    sums, sizes = (np.bincount(place, weights=part, minlength=len(known))[used] for part in (residuals, w))
+    return sums, sizes
+
+
+def _jackknife(sums: Floats, sizes: Floats) -> float:
+    g = len(sizes)
+    return float((g - 1) / g * ((sums / (sizes.sum() - sizes)) ** 2).sum())
+
+
+# ------------------------------------------------------------------------------------------------ several shares
+def widest(xs: Sequence[float], ns: Sequence[float], levels: Sequence[float]) -> list[Pair]:
+    """The largest difference of several rates, simultaneous over all pairs by Bonferroni (Miettinen and Nurminen)."""
+    pairs = list(combinations(range(len(xs)), 2))
+    found: list[Pair] = []
+    for level in levels:
+        shared = 1 - (1 - level) / len(pairs)
+        ends = [_difference(xs[i], ns[i], xs[j], ns[j], shared) for i, j in pairs]
+        low = max(0.0, *(max(a, -b) for a, b in ends))
+        found.append((low, max(max(b, -a) for a, b in ends)))
+    return found
+
+
+def _difference(x1: float, n1: float, x2: float, n2: float, level: float) -> tuple[float, float]:
+    low, high = _score_low(x1, n1, x2, n2, level), -_score_low(x2, n2, x1, n1, level)
+    if level > 0.95:
+        (l1, u1), (l2, u2) = clopper(x1, n1, level), clopper(x2, n2, level)
+        p1, p2 = x1 / n1, x2 / n2
+        low = min(low, p1 - p2 - math.hypot(p1 - l1, u2 - p2))
+        high = max(high, p1 - p2 + math.hypot(u1 - p1, p2 - l2))
+    return low, high
+
+
+def _score_low(x1: float, n1: float, x2: float, n2: float, level: float) -> float:
+    """The lowest difference that the score test does not refuse, with the rates that are likeliest under it."""
+    total = n1 + n2
+    if total <= 1 or (x1 <= 0 and x2 >= n2):
+        return -1.0
+    seen = x1 / n1 - x2 / n2
+    target = normal(level) * math.sqrt(total / (total - 1))
+
+    def excess(d: float) -> float:
+        p2 = _constrained(x1, n1, x2, n2, d)
+        p1 = min(max(p2 + d, 0.0), 1.0)
+        variance = p1 * (1 - p1) / n1 + p2 * (1 - p2) / n2
+        return (seen - d) / math.sqrt(variance) - target if variance > 0 else math.inf
+
+    start = -1 + 1e-12
+    if excess(start) < 0:
+        return -1.0
+    return float(optimize.brentq(excess, start, seen, xtol=1e-15, rtol=1e-14))
+
+
+def _constrained(x1: float, n1: float, x2: float, n2: float, d: float) -> float:
+    """The second rate of the likeliest pair with this difference; the likelihood is concave in it."""
+    low, high = max(0.0, -d), min(1.0, 1.0 - d)
+    edge = 1e-14 * (high - low)
+
+    def slope(p2: float) -> float:
+        # The likelihood's derivative times its denominators, which are positive inside.
+        p1 = p2 + d
+        return (x1 - n1 * p1) * p2 * (1 - p2) + (x2 - n2 * p2) * p1 * (1 - p1)
+
+    if slope(low + edge) <= 0:
+        return low
+    if slope(high - edge) >= 0:
+        return high
+    return float(optimize.brentq(slope, low + edge, high - edge, xtol=1e-16, rtol=1e-14))
