@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SCHEMA = "xai-audit/audit/1"
-PUBLISHABLE = ("audit.json", "report.html", "report.pdf", "summary.md")
+PUBLISHABLE = ("audit.json", "report.html", "report.pdf", "summary.md", "results.sarif", "junit.xml")
 """Files without a person's row; evidence/ is restricted."""
 
 

@@ -25,10 +25,28 @@ renderers: Mapping[str, Callable[[Audit], bytes]] = {
     "html": _lazy("html"),
     "pdf": _lazy("pdf"),
     "summary": _lazy("summary"),
+    "sarif": _lazy("sarif"),
+    "junit": _lazy("junit"),
+    "github": _lazy("github"),
+    "gitlab": _lazy("gitlab"),
+    "openmetrics": _lazy("openmetrics"),
+    "json": _lazy("json_"),
+    "badge": _lazy("badge"),
 }
 """A format by its name; each raises UnavailableError where a library it needs is missing."""
 
-FILES: Mapping[str, str] = {"html": "report.html", "pdf": "report.pdf", "summary": "summary.md"}
+FILES: Mapping[str, str] = {
+    "html": "report.html",
+    "pdf": "report.pdf",
+    "summary": "summary.md",
+    "sarif": "results.sarif",
+    "junit": "junit.xml",
+    "github": "annotations.txt",
+    "gitlab": "gl-code-quality-report.json",
+    "openmetrics": "metrics.txt",
+    "json": "verdict.json",
+    "badge": "badge.svg",
+}
 """What each format's file is called in the output folder."""
 
 

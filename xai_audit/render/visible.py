@@ -53,6 +53,16 @@ def prose(text: object, cap: int = 1200) -> str:
     return name(text, cap)
 
 
+_SIGNS = re.compile(r"([\\`*_\[\]<>#|~&])")
+_MENTION = re.compile(r"(?<![\w@])@(?=\w)")
+
+
+def markdown(text: str) -> str:
+    """Text that Markdown shows as it is, on one line; ``@name`` calls nobody."""
+    flat = " ".join(text.replace("\u00a0", " ").split())
+    return _MENTION.sub("@<!-- -->", _SIGNS.sub(r"\\\1", flat))
+
+
 def fitted(text: str, width: float, size: float) -> str:
     """A label cut with an ellipsis so that it fits a width, by the faces' average advance."""
     room = width / size
