@@ -71,10 +71,12 @@ failed() {
   {
     echo "# xai-audit: could not run"
     echo
-    sed 's/^/    /' "$log"
+    echo "The last of what it said:"
+    echo
+    tail -n 40 "$log" | cut -c 1-500 | sed 's/^/    /'
     echo
   } | summarise
-  annotate error "$(head -n 10 "$log")"
+  annotate error "$(tail -n 10 "$log" | cut -c 1-500)"
   output outcome error
   output exit-code "$1"
   exit "$1"

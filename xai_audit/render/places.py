@@ -109,6 +109,8 @@ def _waived(audit: Audit, waiver: Waiver) -> Iterator[str]:
 
 def _attested(audit: Audit, finding: Finding) -> Sequence[str]:
     """The statements a rule asks for, though none is missing."""
+    if finding.evidence:
+        return ()
     rule = thresholds.rules(audit).get((finding.policy, finding.rule)) or {}
     asked = rule.get("attested") or ()
     return (asked,) if isinstance(asked, str) else tuple(asked)
