@@ -18,14 +18,20 @@ import pytest
 import yaml
 from junitparser import JUnitXml
 
-from tests.conftest import needs_sources
 from tests.cli.test_run import POLICY, SPEC
+from tests.conftest import needs_sources
 
 pytestmark = needs_sources
 
 ROOT = Path(__file__).parents[1]
-ACTION: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8")) if (ROOT / "action.yml").is_file() else {}
-GITLAB: dict[str, Any] = yaml.safe_load((ROOT / "ci" / "gitlab.yml").read_text(encoding="utf-8")) if (ROOT / "ci").is_dir() else {}
+ACTION: dict[str, Any] = (
+    yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
+    if (ROOT / "action.yml").is_file()
+    else {}
+)
+GITLAB: dict[str, Any] = (
+    yaml.safe_load((ROOT / "ci" / "gitlab.yml").read_text(encoding="utf-8")) if (ROOT / "ci").is_dir() else {}
+)
 EXPRESSION = re.compile(r"\$\{\{ *([^}]*?) *\}\}")
 WAIVED = SPEC.replace(
     "{{name: A small audit}}",
@@ -41,13 +47,22 @@ def project(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
     y = rng.integers(0, 2, 400)
     score = np.clip(0.5 + (y - 0.5) * 0.6 + rng.normal(scale=0.2, size=400), 0, 1).round(3)
-    pd.DataFrame({"score": score, "y": y, "g": rng.choice(["a", "b"], 400)}).to_csv(folder / "rows.csv", index=False)
+    pd.DataFrame({"score": score, "y": y, "g": rng.choice(["a", "b"], 400)}).to_csv(
+        folder / "rows.csv", index=False
+    )
     for name, level in (("easy", 0.5), ("hard", 0.999), ("even", 0.93)):
         (folder / f"{name}.yaml").write_text(POLICY.format(level=level))
-    for name, policies in (("pass", "[easy.yaml]"), ("fail", "[hard.yaml]"), ("review", "[]"), ("open", "[even.yaml]")):
+    for name, policies in (
+        ("pass", "[easy.yaml]"),
+        ("fail", "[hard.yaml]"),
+        ("review", "[]"),
+        ("open", "[even.yaml]"),
+    ):
         (folder / f"{name}-audit.yaml").write_text(SPEC.format(policies=policies))
     (folder / "waived-audit.yaml").write_text(WAIVED.format(policies="[hard.yaml]"))
-    (folder / "bad-audit.yaml").write_text(SPEC.format(policies="[easy.yaml]").replace("accuracy", "acu::racy"))
+    (folder / "bad-audit.yaml").write_text(
+        SPEC.format(policies="[easy.yaml]").replace("accuracy", "acu::racy")
+    )
     return folder
 
 
@@ -128,7 +143,8 @@ def act(project: Path, **given: str) -> Job:
         assert step["shell"] == "bash"
         assert "${{" not in step["run"]
         environment = {
-            name: EXPRESSION.sub(lambda match: value(match.group(1)), text) for name, text in step.get("env", {}).items()
+            name: EXPRESSION.sub(lambda match: value(match.group(1)), text)
+            for name, text in step.get("env", {}).items()
         }
         done = subprocess.run(
             ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
@@ -171,7 +187,10 @@ def test_a_failing_audit_fails_the_build_with_the_summary_written(project: Path)
     assert "Accuracy is high enough (ONE-01)" in done.summary
     assert done.annotations == ["error"]
     line = (project / "fail-audit.yaml").read_text().splitlines().index("metrics: [accuracy, roc_auc]") + 1
-    assert f"::error file=fail-audit.yaml,line={line},col=11,title=ONE-01%3A Accuracy is high enough::" in done.log
+    assert (
+        f"::error file=fail-audit.yaml,line={line},col=11,title=ONE-01%3A Accuracy is high enough::"
+        in done.log
+    )
     (result,) = json.loads((project / done.outputs["sarif"]).read_text())["runs"][0]["results"]
     assert result["locations"][0]["physicalLocation"]["region"]["startLine"] == line
     report = JUnitXml.fromfile(str(project / done.outputs["junit"]))
@@ -221,7 +240,13 @@ def test_further_formats_and_keys(project: Path) -> None:
     done = act(project, spec="pass-audit.yaml", formats="badge, json sarif *", output="made/here/")
     assert done.code == 2
     assert "--format *: not available in this version" in done.log
-    done = act(project, spec="pass-audit.yaml", formats="badge, json sarif", output="made/here/", set="model.threshold=0.4\n")
+    done = act(
+        project,
+        spec="pass-audit.yaml",
+        formats="badge, json sarif",
+        output="made/here/",
+        set="model.threshold=0.4\n",
+    )
     assert done.code == 0, done.log
     assert {path.name for path in (project / "made" / "here-gate").iterdir()} == {
         "summary.md", "annotations.txt", "results.sarif", "junit.xml", "badge.svg", "verdict.json",
@@ -246,7 +271,9 @@ def test_uploads_come_when_the_audit_failed_and_hold_no_rows(project: Path) -> N
         "actions/upload-artifact", "github/codeql-action/upload-sarif",
     ]  # fmt: skip
     (upload,) = [step for step in ACTION["runs"]["steps"] if "upload-artifact" in step.get("uses", "")]
-    patterns = EXPRESSION.sub(lambda match: "out" if "inputs" in match[1] else "out-gate", upload["with"]["path"]).split()
+    patterns = EXPRESSION.sub(
+        lambda match: "out" if "inputs" in match[1] else "out-gate", upload["with"]["path"]
+    ).split()
     sent = {path.relative_to(project).as_posix() for pattern in patterns for path in project.glob(pattern)}
     assert "out/report.html" in sent
     assert "out-gate/junit.xml" in sent
@@ -260,14 +287,19 @@ CODE = "; touch PWNED; '; touch PWNED; $(touch PWNED) `touch PWNED` && touch PWN
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        *((name, CODE) for name in ("spec", "output", "policy", "set", "formats", "fail-on", "baseline", "extras")),
+        *(
+            (name, CODE)
+            for name in ("spec", "output", "policy", "set", "formats", "fail-on", "baseline", "extras")
+        ),
         *(("spec", text) for text in ("-h", "x\ny", "")),
         ("output", "x\ny"),
         ("extras", "a]b"),
     ],
 )
 def test_inputs_are_never_code(project: Path, name: str, text: str) -> None:
-    done = act(project, **{"spec": "pass-audit.yaml", "install": "this" if name == "extras" else "none", name: text})
+    done = act(
+        project, **{"spec": "pass-audit.yaml", "install": "this" if name == "extras" else "none", name: text}
+    )
     assert not [path for path in project.rglob("*") if path.name == "PWNED"]
     # A folder may be called anything but two lines; nothing else of these is a value that exists.
     assert (done.code == 0) == ((name, text) == ("output", CODE)), done.log
@@ -278,8 +310,10 @@ def test_names_are_no_workflow_commands(project: Path) -> None:
         SPEC.format(policies="[hard.yaml]").replace("A small audit", '"::add-mask::pass ::error::x"')
     )
     (project / "hard.yaml").write_text(
-        POLICY.format(level=0.999).replace("Accuracy is high enough", '"::warning::%0A::error::" '
-        + "\n    tip: '" + "word " * 30 + "::stop-commands::x'")
+        POLICY.format(level=0.999).replace(
+            "Accuracy is high enough",
+            '"::warning::%0A::error::" ' + "\n    tip: '" + "word " * 30 + "::stop-commands::x'",
+        )
     )
     done = act(project, spec="loud-audit.yaml")
     assert done.code == 1
@@ -314,8 +348,15 @@ def test_a_model_that_prints_commands_is_not_obeyed(project: Path) -> None:
 
 def test_without_the_program_the_install_step_says_so(project: Path) -> None:
     (step,) = [step for step in ACTION["runs"]["steps"] if step["name"] == "Install"]
-    environment = {**clean(project), "PATH": "/usr/bin:/bin", "GITHUB_ACTION_PATH": str(ROOT), "XAI_AUDIT_INSTALL": "none"}
-    done = subprocess.run(["bash", "-c", step["run"]], env=environment, capture_output=True, text=True, check=False)
+    environment = {
+        **clean(project),
+        "PATH": "/usr/bin:/bin",
+        "GITHUB_ACTION_PATH": str(ROOT),
+        "XAI_AUDIT_INSTALL": "none",
+    }
+    done = subprocess.run(
+        ["bash", "-c", step["run"]], env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 2
     assert "there is no xai-audit on the PATH" in done.stdout
 
@@ -335,7 +376,11 @@ def test_they_are_of_their_schema(name: str, content: dict[str, Any]) -> None:
 
 def test_what_is_used_is_pinned_and_every_input_is_read() -> None:
     text = (ROOT / "action.yml").read_text(encoding="utf-8")
-    assert all(re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", step["uses"]) for step in ACTION["runs"]["steps"] if "uses" in step)
+    assert all(
+        re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", step["uses"])
+        for step in ACTION["runs"]["steps"]
+        if "uses" in step
+    )
     assert {name for name in ACTION["inputs"] if f"inputs.{name}" in text} == set(ACTION["inputs"])
     # Every variable that the script reads is set by a step, and the other way round.
     script = (ROOT / "scripts" / "action.sh").read_text(encoding="utf-8")
@@ -374,11 +419,15 @@ def test_the_gitlab_job_exits_as_the_gate(project: Path, spec: str, code: int) -
     else:
         assert "bad-audit.yaml:5:11" in done.stderr or "gone-audit.yaml" in done.stderr
     assert job["artifacts"]["when"] == "always"
-    assert not [path for path in job["artifacts"]["paths"] if path.rstrip("/") in {"xai-audit", "xai-audit/evidence"}]
+    assert not [
+        path for path in job["artifacts"]["paths"] if path.rstrip("/") in {"xai-audit", "xai-audit/evidence"}
+    ]
 
 
 def test_the_gitlab_job_takes_another_policy_and_no_code(project: Path) -> None:
     assert gitlab(project, XAI_AUDIT_SPEC="pass-audit.yaml", XAI_AUDIT_POLICY="hard.yaml").returncode == 1
     assert gitlab(project, XAI_AUDIT_SPEC="$(touch PWNED)").returncode == 4
-    assert gitlab(project, XAI_AUDIT_SPEC="pass-audit.yaml", XAI_AUDIT_POLICY="a b; touch PWNED").returncode in {2, 4}
+    assert gitlab(
+        project, XAI_AUDIT_SPEC="pass-audit.yaml", XAI_AUDIT_POLICY="a b; touch PWNED"
+    ).returncode in {2, 4}
     assert not (project / "PWNED").exists()

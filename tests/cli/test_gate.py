@@ -86,7 +86,11 @@ def test_files_leave_the_summary_on_the_screen(
     ],
 )  # fmt: skip
 def test_what_cannot_be_done_is_a_usage_error_and_nothing_is_written(
-    arguments: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    arguments: list[str],
+    told: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     there = before()
@@ -119,7 +123,9 @@ def test_pipes_devices_and_links_are_written_through(tmp_path: Path, code: int) 
     assert json.loads(done.stdout)["exit_code"] == done.returncode == code
 
 
-def test_render_writes_the_formats_into_the_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_render_writes_the_formats_into_the_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     import shutil
 
     folder = tmp_path / "out"

@@ -618,13 +618,25 @@ ALL = {
 
 def located(made: Audit, path: str = "models/audit.yaml", **places: list[int]) -> Audit:
     """The same audit, made from a spec whose keys stand where they are said to; ``data__target`` is data.target."""
-    spec = {"path": path, "sha256": DIGEST, "places": {key.replace("__", "."): at for key, at in places.items()}}
+    spec = {
+        "path": path,
+        "sha256": DIGEST,
+        "places": {key.replace("__", "."): at for key, at in places.items()},
+    }
     return made.model_copy(update={"run": {**made.run, "spec": spec}})
 
 
 def named(text: str) -> Audit:
     """An audit in which everything that a person may name is called the same, blocking fail and open warning alike."""
-    said = {"title": text, "clause": text, "basis": "convention", "message": text, "tip": text, "why": text, "note": text}
+    said = {
+        "title": text,
+        "clause": text,
+        "basis": "convention",
+        "message": text,
+        "tip": text,
+        "why": text,
+        "note": text,
+    }
     told = [
         finding("ONE-01", "fail", **said, policy=text or "p", evidence=(identifier("recall", text or "c"),), threshold=text),
         finding("ONE-02", "fail", **said, policy=text or "p", waiver=Waiver(rule="ONE-02", reason=text, approver=text, expires=date(2027, 1, 1))),
@@ -636,7 +648,12 @@ def named(text: str) -> Audit:
     ]
     about = spec(text or "s", data={"sensitive": [{"column": text or "c"}]})
     made = audit(
-        told, pieces, "fail", spec=about, reasons=(text,), policies=({"id": text or "p", "version": text, "rules": []},)
+        told,
+        pieces,
+        "fail",
+        spec=about,
+        reasons=(text,),
+        policies=({"id": text or "p", "version": text, "rules": []},),
     )
     return located(made, text or "audit.yaml", policies=[3, 1])
 

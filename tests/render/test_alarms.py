@@ -36,7 +36,9 @@ WARNS = {"level": "warning", "blocking": False, "on_open": "warn"}
         (finding("informational"), None, False),
     ],
 )
-def test_how_loud_a_finding_is_and_whether_it_stops_the_gate(made: Finding, loud: str | None, stops: bool) -> None:
+def test_how_loud_a_finding_is_and_whether_it_stops_the_gate(
+    made: Finding, loud: str | None, stops: bool
+) -> None:
     assert alarms.loudness(made) == loud
     assert alarms.stops(made) is stops
 

@@ -15,7 +15,11 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 @pytest.mark.parametrize(
     ("make", "word", "mark"),
-    [(audits.failing, "failed", "path"), (audits.passing, "passed", "circle"), (audits.reviewed, "review", "path")],
+    [
+        (audits.failing, "failed", "path"),
+        (audits.passing, "passed", "circle"),
+        (audits.reviewed, "review", "path"),
+    ],
 )
 def test_the_outcome_is_a_word_and_a_shape(make, word: str, mark: str) -> None:
     root = ET.fromstring(renderers["badge"](make()))
@@ -45,7 +49,16 @@ def test_words_are_read_in_light_and_dark(ink: str) -> None:
 def test_nothing_comes_from_outside_and_no_name_is_markup(text: str) -> None:
     content = renderers["badge"](audits.named(text)).decode()
     root = ET.fromstring(content)
-    assert {one.tag.removeprefix(SVG) for one in root.iter()} == {"svg", "title", "style", "path", "g", "text"}
+    assert {one.tag.removeprefix(SVG) for one in root.iter()} == {
+        "svg",
+        "title",
+        "style",
+        "path",
+        "g",
+        "text",
+    }
     assert not [one for one in root.iter() for key in one.attrib if key.startswith("on") or "href" in key]
-    outside = re.sub(r"<title.*?</title>", "", content, flags=re.DOTALL).replace("http://www.w3.org/2000/svg", "")
+    outside = re.sub(r"<title.*?</title>", "", content, flags=re.DOTALL).replace(
+        "http://www.w3.org/2000/svg", ""
+    )
     assert not re.search(r"https?:|url\(|@import|@font-face", outside)

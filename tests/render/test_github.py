@@ -16,9 +16,9 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "v1"
 LINE = re.compile(r"::(error|warning|notice)(?: ([^:]*))?::(.*)")
 
 
-def unescaped(text: str, *, property: bool = False) -> str:
+def unescaped(text: str, *, inside: bool = False) -> str:
     """A value as the runner reads it."""
-    signs = {"%0D": "\r", "%0A": "\n", **({"%3A": ":", "%2C": ","} if property else {})}
+    signs = {"%0D": "\r", "%0A": "\n", **({"%3A": ":", "%2C": ","} if inside else {})}
     for escape, sign in signs.items():
         text = text.replace(escape, sign)
     return text.replace("%25", "%")
@@ -32,7 +32,9 @@ def read(made: Audit) -> list[tuple[str, dict[str, str], str]]:
         assert match, line
         kind, properties, message = match.groups()
         pairs = [pair.partition("=") for pair in (properties or "").split(",") if pair]
-        found.append((kind, {key: unescaped(value, property=True) for key, _, value in pairs}, unescaped(message)))
+        found.append(
+            (kind, {key: unescaped(value, inside=True) for key, _, value in pairs}, unescaped(message))
+        )
     return found
 
 
@@ -40,7 +42,7 @@ def test_each_alarm_is_an_annotation_at_its_line() -> None:
     made = audits.located(audits.failing(), policies=[20, 3])
     found = read(made)
     assert [kind for kind, _, _ in found] == ["error"] * 2 + ["notice"] * 6
-    kind, properties, message = found[0]
+    _, properties, message = found[0]
     assert properties == {
         "file": "models/audit.yaml", "line": "20", "col": "3",
         "title": "PER-01: The model reaches the declared level of accuracy",
@@ -61,7 +63,9 @@ def test_an_old_audit_has_no_file() -> None:
 
 def many(count: int, level: str) -> list[audits.Finding]:
     return [
-        audits.finding(f"{level[0].upper()}-{i}", "fail", "t", "c", "law", "m", level=level, blocking=level == "error")
+        audits.finding(
+            f"{level[0].upper()}-{i}", "fail", "t", "c", "law", "m", level=level, blocking=level == "error"
+        )
         for i in range(count)
     ]
 
@@ -87,7 +91,9 @@ def test_a_command_is_one_line_whatever_it_says() -> None:
 
 
 @settings(max_examples=80, deadline=None)
-@given(st.text(max_size=80) | st.sampled_from([*audits.HOSTILE, "::add-mask::a", "%0A::error::x", "a,line=1::b"]))
+@given(
+    st.text(max_size=80) | st.sampled_from([*audits.HOSTILE, "::add-mask::a", "%0A::error::x", "a,line=1::b"])
+)
 def test_no_name_ends_a_command_or_begins_one(text: str) -> None:
     found = read(audits.named(text))
     assert [kind for kind, _, _ in found] == ["error", "notice"]
@@ -100,11 +106,15 @@ def test_no_name_ends_a_command_or_begins_one(text: str) -> None:
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_escapes_come_back(message: str, title: str) -> None:
     match = LINE.fullmatch(github.command("error", message, title=title or "t"))
-    assert match or any(sign in message for sign in "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029") or "\n" not in message
+    assert (
+        match
+        or any(sign in message for sign in "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029")
+        or "\n" not in message
+    )
     line = github.command("error", message, title=title or "t")
     assert "\n" not in line
     assert "\r" not in line
     kind, _, rest = line[2:].partition(" ")
     properties, _, data = rest.partition("::")
     assert (kind, unescaped(data)) == ("error", message)
-    assert unescaped(properties.removeprefix("title="), property=True) == (title or "t")
+    assert unescaped(properties.removeprefix("title="), inside=True) == (title or "t")

@@ -31,7 +31,10 @@ def test_alarms_are_issues_at_their_lines() -> None:
     assert [(one["check_name"], one["severity"]) for one in found] == [
         ("xai-audit/PER-01", "blocker"),
         ("xai-audit/ROB-02", "blocker"),
-        *((f"xai-audit/{rule}", "info") for rule in ("FAI-01", "FAI-03", "XAI-03", "GOV-04", "GOV-05", "OVS-01")),
+        *(
+            (f"xai-audit/{rule}", "info")
+            for rule in ("FAI-01", "FAI-03", "XAI-03", "GOV-04", "GOV-05", "OVS-01")
+        ),
     ]
     assert found[0]["location"] == {"path": "models/audit.yaml", "lines": {"begin": 20}}
 

@@ -19,7 +19,12 @@ def test_one_line_says_what_a_program_asks() -> None:
     assert [one["rule"] for one in told["findings"]] == [one.rule for one in made.findings]
     first = told["findings"][0]
     assert first["place"] == {"path": "models/audit.yaml", "line": 20, "column": 3}
-    assert (first["kind"], first["state"], first["loudness"], first["stops"]) == ("fail", "fail", "error", True)
+    assert (first["kind"], first["state"], first["loudness"], first["stops"]) == (
+        "fail",
+        "fail",
+        "error",
+        True,
+    )
     states = {one["rule"]: one["state"] for one in told["findings"]}
     assert (states["FAI-02"], states["GOV-05"]) == ("waived", "absent")
     assert [one["rule"] for one in told["findings"] if one["stops"]] == ["PER-01", "ROB-02"]

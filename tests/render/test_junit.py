@@ -94,7 +94,12 @@ def test_a_case_says_where_and_what_to_do() -> None:
     assert (case._elem.get("file"), case._elem.get("line")) == ("models/audit.yaml", "20")
     (failure,) = case.result
     assert failure.message == "recall 0.67 [0.57, 0.75] is below the declared 0.80"
-    for words in ("Asked: at least 0.80", "Provision: Article 15(3)", "Next: Lower the flagging threshold", "blocks"):
+    for words in (
+        "Asked: at least 0.80",
+        "Provision: Article 15(3)",
+        "Next: Lower the flagging threshold",
+        "blocks",
+    ):
         assert words in failure.text
 
 

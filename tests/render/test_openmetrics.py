@@ -30,7 +30,11 @@ def test_the_verdict_and_the_numbers() -> None:
     assert found["xai_audit_rules", "passed"] == 5
     assert found["xai_audit_value", "recall", "estimate"] == 72 / 108
     assert found["xai_audit_n", "recall", "estimate"] == 108
-    assert found["xai_audit_low", "recall", "estimate"] < 72 / 108 < found["xai_audit_high", "recall", "estimate"]
+    assert (
+        found["xai_audit_low", "recall", "estimate"]
+        < 72 / 108
+        < found["xai_audit_high", "recall", "estimate"]
+    )
     assert found["xai_audit_value", "demographic_parity_ratio/sex", "ratio"] == (42 / 104) / (55 / 117)
     assert ("xai_audit_value", "abroca/sex", "estimate") not in found  # it was skipped
 
@@ -38,7 +42,9 @@ def test_the_verdict_and_the_numbers() -> None:
 def test_numbers_are_those_of_the_audit() -> None:
     made = audit.read(GOLDEN)
     found = samples(made)
-    values = {key[1]: value for key, value in found.items() if key[0] == "xai_audit_value" and key[2] == "estimate"}
+    values = {
+        key[1]: value for key, value in found.items() if key[0] == "xai_audit_value" and key[2] == "estimate"
+    }
     told = {
         piece.id: piece.observation.estimate.value
         for piece in made.evidence

@@ -122,7 +122,9 @@ def test_an_audit_of_the_first_version_says_no_spec(made: Audit) -> None:
     assert {places.place(old, finding) for finding in old.findings} == {places.ELSEWHERE}
 
 
-@pytest.mark.parametrize("kept", [None, [], {}, {"metrics.0": "x"}, {"metrics.0": [0, 0]}, {"metrics.0": [True]}])
+@pytest.mark.parametrize(
+    "kept", [None, [], {}, {"metrics.0": "x"}, {"metrics.0": [0, 0]}, {"metrics.0": [True]}]
+)
 def test_places_that_cannot_be_read_leave_the_file(made: Audit, kept: object) -> None:
     odd = made.model_copy(update={"run": {**made.run, "spec": {"path": "a.yaml", "places": kept}}})
     assert {places.place(odd, finding) for finding in odd.findings} == {places.Place("a.yaml")}

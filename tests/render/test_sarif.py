@@ -97,13 +97,18 @@ def test_a_waived_finding_is_suppressed_and_told_last() -> None:
     assert [one["ruleId"] for one in found if "suppressions" in one] == ["FAI-02"] == [found[-1]["ruleId"]]
     (suppression,) = found[-1]["suppressions"]
     assert (suppression["kind"], suppression["status"]) == ("external", "accepted")
-    assert suppression["justification"] == "Ewa Żółkiewska, until 2027-03-01: the groups differ in age-related risk"
+    assert (
+        suppression["justification"]
+        == "Ewa Żółkiewska, until 2027-03-01: the groups differ in age-related risk"
+    )
 
 
 def test_an_expired_waiver_suppresses_nothing() -> None:
     made = audits.failing()
     findings = tuple(
-        one.model_copy(update={"waiver": one.waiver.model_copy(update={"expired": True})}) if one.waiver else one
+        one.model_copy(update={"waiver": one.waiver.model_copy(update={"expired": True})})
+        if one.waiver
+        else one
         for one in made.findings
     )
     found = run(made.model_copy(update={"findings": findings}))["results"]
@@ -143,7 +148,9 @@ def test_fingerprints_hold_across_runs_and_lines_and_differ_between_rules() -> N
 
 def test_two_policies_that_share_a_rule() -> None:
     told = [
-        audits.finding("ONE-01", "fail", "t", "c", "law", "m", policy=policy, level=level, blocking=level == "error")
+        audits.finding(
+            "ONE-01", "fail", "t", "c", "law", "m", policy=policy, level=level, blocking=level == "error"
+        )
         for policy, level in (("a", "error"), ("b", "warning"))
     ]
     found = run(audits.audit(told, [], "fail"))
@@ -152,7 +159,10 @@ def test_two_policies_that_share_a_rule() -> None:
 
 
 def test_each_spec_has_a_category_of_its_own() -> None:
-    ids = [run(audits.located(audits.failing(), path))["automationDetails"]["id"] for path in ("a/x.yaml", "b/x.yaml")]
+    ids = [
+        run(audits.located(audits.failing(), path))["automationDetails"]["id"]
+        for path in ("a/x.yaml", "b/x.yaml")
+    ]
     assert ids == ["xai-audit/a/x.yaml/", "xai-audit/b/x.yaml/"]
 
 
@@ -169,10 +179,14 @@ def test_how_the_run_went() -> None:
 
 def test_what_is_left_out_is_said() -> None:
     told = [
-        audits.finding(f"R-{i}", "fail", "t", "c", "law", "m", level="warning" if i % 2 else "error", blocking=not i % 2)
+        audits.finding(
+            f"R-{i}", "fail", "t", "c", "law", "m", level="warning" if i % 2 else "error", blocking=not i % 2
+        )
         for i in range(sarif.RESULTS + 7)
     ]
-    (found,) = json.loads(renderers["sarif"](audits.audit(told, [], "fail")))["runs"]  # validating so many takes minutes
+    (found,) = json.loads(renderers["sarif"](audits.audit(told, [], "fail")))[
+        "runs"
+    ]  # validating so many takes minutes
     assert len(found["results"]) == sarif.RESULTS
     assert {one["level"] for one in found["results"][:2_000]} == {"error"}
     (note,) = found["invocations"][0]["toolExecutionNotifications"]

@@ -20,7 +20,8 @@ def test_names_are_text_in_markdown():
 
 def test_a_step_summary_stays_under_a_mebibyte_and_says_what_is_left_out():
     told = [
-        audits.finding(f"R-{i}", "fail", "t" * 5_000, "c" * 500, "law", "m" * 50_000, why="w" * 50_000) for i in range(3_000)
+        audits.finding(f"R-{i}", "fail", "t" * 5_000, "c" * 500, "law", "m" * 50_000, why="w" * 50_000)
+        for i in range(3_000)
     ]
     made = audits.audit(told, [], "fail", reasons=("r" * 2_000_000,) * 3)
     content = renderers["summary"](made)

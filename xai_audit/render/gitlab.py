@@ -19,7 +19,9 @@ Severity = Literal["info", "minor", "major", "critical", "blocker"]
 def render(audit: Audit) -> bytes:
     """The list of issues, the loudest first."""
     ids = alarms.identifiers(audit)
-    issues = [_issue(audit, finding, ids[finding.policy, finding.rule]) for _, finding in alarms.alarms(audit)]
+    issues = [
+        _issue(audit, finding, ids[finding.policy, finding.rule]) for _, finding in alarms.alarms(audit)
+    ]
     return (json.dumps(issues, ensure_ascii=False, sort_keys=True, indent=1) + "\n").encode()
 
 

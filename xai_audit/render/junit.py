@@ -39,9 +39,7 @@ def render(audit: Audit) -> bytes:
     made.append(_gate(audit))
     for policy in dict.fromkeys(finding.policy for finding in audit.findings):
         suite = TestSuite(name=name(policy))
-        suite.add_testcases(
-            [_case(audit, finding) for finding in audit.findings if finding.policy == policy]
-        )
+        suite.add_testcases([_case(audit, finding) for finding in audit.findings if finding.policy == policy])
         made.append(suite)
     made.update_statistics()
     root = ET.fromstring(made.tostring())  # noqa: S314 - it was written the line before

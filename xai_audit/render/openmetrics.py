@@ -29,7 +29,9 @@ def render(audit: Audit) -> bytes:
     """The families with their samples; what was not measured has no sample."""
     samples: dict[str, list[str]] = {family: [] for family, _ in FAMILIES}
     system = people.title(audit)
-    samples["xai_audit_exit_code"].append(_sample("xai_audit_exit_code", exit_code(audit.outcome), system=system))
+    samples["xai_audit_exit_code"].append(
+        _sample("xai_audit_exit_code", exit_code(audit.outcome), system=system)
+    )
     for state, count in audit.counts.model_dump(mode="json").items():
         samples["xai_audit_rules"].append(_sample("xai_audit_rules", count, state=state, system=system))
     for piece in audit.evidence:

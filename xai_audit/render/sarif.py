@@ -31,7 +31,7 @@ SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sar
 RESULTS = 5_000
 """Results in one file: code scanning keeps no more. What is left out is told as a notification."""
 FINGERPRINT = "xaiAuditRule/v1"
-"""The key of our own fingerprint, of policy and rule. ``primaryLocationLineHash`` is left to the upload, which computes it."""
+"""The key of our fingerprint, of policy and rule. ``primaryLocationLineHash`` is left to the upload, which computes it."""
 ROOT = "%SRCROOT%"
 
 
@@ -193,7 +193,10 @@ def _invocation(audit: Audit, *, left_out: int) -> dict[str, Any]:
         "exitCodeDescription": audit.outcome,
         "toolExecutionNotifications": notes,
     }
-    for key, moment in (("startTimeUtc", audit.run.get("started")), ("endTimeUtc", audit.run.get("finished"))):
+    for key, moment in (
+        ("startTimeUtc", audit.run.get("started")),
+        ("endTimeUtc", audit.run.get("finished")),
+    ):
         stamp = _utc(moment)
         if stamp:
             made[key] = stamp
@@ -217,7 +220,11 @@ def _about(audit: Audit) -> dict[str, Any]:
         "counts": audit.counts.model_dump(mode="json"),
         "system": people.title(audit),
         "policies": [
-            {"id": name(policy["id"]), "version": name(policy["version"]), "sha256": str(policy.get("sha256", ""))}
+            {
+                "id": name(policy["id"]),
+                "version": name(policy["version"]),
+                "sha256": str(policy.get("sha256", "")),
+            }
             for policy in audit.policies
         ],
     }

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 ROWS = 20
 """Rules in the table; the report tells the rest."""
 
+
 def render(audit: Audit) -> bytes:
     """The summary as Markdown, every name escaped."""
     found = front.states(audit)
