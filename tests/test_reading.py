@@ -268,7 +268,7 @@ run: {budget: 10m, jobs: 0}
             ({"policies": "[no-such]"}, "no policy named 'no-such'"),
             ({"policies": "[own.yaml]"}, "no such file: own.yaml"),
             ({"policies": "[eu-ai-act, eu-ai-act]"}, "stands here twice"),
-            ({"report": "{formats: [sarif]}"}, "report.formats: sarif: not available in this version"),
+            ({"report": "{formats: [docx]}"}, "report.formats: docx: not available in this version"),
             ({"report": "{formats: [htm]}"}, "did you mean 'html'?"),
             ({"report": "{language: fr}"}, "report.language: fr: not available in this version"),
             ({"report": "{min_cell: -1}"}, "'-1' is out of range; it is at least 0"),

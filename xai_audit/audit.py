@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
 SCHEMA = "xai-audit/audit/1"
-PUBLISHABLE = ("audit.json", "report.html", "report.pdf", "summary.md", "bom.cdx.json")
+PUBLISHABLE = (
+    "audit.json", "report.html", "report.pdf", "summary.md", "results.sarif", "junit.xml", "bom.cdx.json",
+    "annotations.txt", "gl-code-quality-report.json", "metrics.txt", "verdict.json", "badge.svg",
+)  # fmt: skip
 """Files without a person's row; evidence/ is restricted."""
 
 _OF_EVIDENCE = re.compile(r"rows\.parquet|pieces\.json|[0-9a-f]{64}\.[a-z]+")

@@ -285,8 +285,8 @@ class Use(Frozen):
 class ReportOptions(Frozen):
     """How the report is written."""
 
-    formats: tuple[str, ...] = ("html", "pdf")
-    """html, pdf, cyclonedx."""
+    formats: tuple[str, ...] = ("html", "pdf", "sarif", "junit")
+    """What is written beside audit.json and summary.md."""
     outline: Literal["annex-iv"] = "annex-iv"
     """The order of sections."""
     language: Literal["en"] = "en"

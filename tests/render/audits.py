@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from datetime import date
 from math import sqrt
 from typing import Any
@@ -613,3 +614,51 @@ def multiclass() -> Audit:
 ALL = {
     "failing": failing, "reviewed": reviewed, "passing": passing, "unmodelled": unmodelled, "hostile": hostile, "multiclass": multiclass,
 }  # fmt: skip
+
+
+def located(made: Audit, path: str = "models/audit.yaml", **places: list[int]) -> Audit:
+    """The same audit, made from a spec whose keys stand where they are said to; ``data__target`` is data.target."""
+    spec = {
+        "path": path,
+        "sha256": DIGEST,
+        "places": {key.replace("__", "."): at for key, at in places.items()},
+    }
+    return made.model_copy(update={"run": {**made.run, "spec": spec}})
+
+
+def named(text: str) -> Audit:
+    """An audit in which everything that a person may name is called the same, blocking fail and open warning alike."""
+    said = {
+        "title": text,
+        "clause": text,
+        "basis": "convention",
+        "message": text,
+        "tip": text,
+        "why": text,
+        "note": text,
+    }
+    told = [
+        finding("ONE-01", "fail", **said, policy=text or "p", evidence=(identifier("recall", text or "c"),), threshold=text),
+        finding("ONE-02", "fail", **said, policy=text or "p", waiver=Waiver(rule="ONE-02", reason=text, approver=text, expires=date(2027, 1, 1))),
+        finding("ONE-03", "open", **said, policy=text or "p", blocking=False, level="warning", missing=(f"oversight.{text}",)),
+    ]  # fmt: skip
+    pieces = [
+        scalar("recall", wilson(72, 108), text),
+        Evidence(id="lime", method="lime", kind="explainer", title=text, status="failed", reason=text or "r"),
+    ]
+    about = spec(text or "s", data={"sensitive": [{"column": text or "c"}]})
+    made = audit(
+        told,
+        pieces,
+        "fail",
+        spec=about,
+        reasons=(text,),
+        policies=({"id": text or "p", "version": text, "rules": []},),
+    )
+    return located(made, text or "audit.yaml", policies=[3, 1])
+
+
+def hidden(content: bytes) -> set[str]:
+    """Signs of a rendering that show nothing or turn the direction of writing, but for its own line ends."""
+    kinds = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+    return {sign for sign in content.decode() if unicodedata.category(sign) in kinds} - {"\n", "\u200d"}

@@ -16,3 +16,22 @@ def test_names_are_text_in_markdown():
     text = renderers["summary"](audits.hostile()).decode()
     assert "<script>" not in text.replace("\\<script\\>", "")
     assert all(line.count(" | ") == 4 for line in text.splitlines() if line.startswith("| ■"))
+
+
+def test_a_step_summary_stays_under_a_mebibyte_and_says_what_is_left_out():
+    told = [
+        audits.finding(f"R-{i}", "fail", "t" * 5_000, "c" * 500, "law", "m" * 50_000, why="w" * 50_000)
+        for i in range(3_000)
+    ]
+    made = audits.audit(told, [], "fail", reasons=("r" * 2_000_000,) * 3)
+    content = renderers["summary"](made)
+    assert len(content) < 1_048_576
+    assert "and 2980 more in report.html." in content.decode()
+    assert "(2,000,000 characters)" in content.decode()
+
+
+def test_a_name_calls_nobody():
+    text = renderers["summary"](audits.named("@octocat a@b.example")).decode()
+    assert "@octocat" not in text
+    assert "@<!-- -->octocat" in text
+    assert "a@b.example" in text

@@ -151,7 +151,7 @@ def draft(asked: Asked, columns: Sequence[Column]) -> str:
         *_data(asked, columns),
         *_methods(asked, columns),
         "",
-        "report: {formats: [html, pdf]}",
+        "report: {formats: [html, pdf, sarif, junit]}",
         "run: {seed: 0}",
         "",
     ]

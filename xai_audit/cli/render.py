@@ -14,7 +14,7 @@ import click
     "formats",
     multiple=True,
     metavar="FORMAT",
-    help="html, pdf, summary or cyclonedx; default: those of the spec.",
+    help="One of xai-audit list formats; may be repeated. Default: those of the spec.",
 )
 def command(folder: Path, formats: tuple[str, ...]) -> None:
     """Write the reports of a saved audit again, without its model."""

@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from xai_audit.source import Node
     from xai_audit.spec import Use
 
-REPORTS = ("html", "pdf", "cyclonedx")
+REPORTS = ("html", "pdf", "sarif", "junit", "github", "gitlab", "openmetrics", "json", "badge", "cyclonedx")
+"""What report.formats may name; summary.md is always written."""
 BACKENDS_LATER = ("dask", "ray")
 """Where workers may run in a later version."""
 
-REPORTS_LATER = ("sarif", "junit", "github", "gitlab", "json", "card", "letter", "docx", "oscal")
+REPORTS_LATER = ("card", "letter", "docx", "oscal")
 
 
 def report(node: Node, mistakes: list[Mistake]) -> ReportOptions | None:

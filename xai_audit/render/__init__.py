@@ -26,6 +26,13 @@ renderers: Mapping[str, Callable[[Audit], bytes]] = {
     "pdf": _lazy("pdf"),
     "summary": _lazy("summary"),
     "cyclonedx": _lazy("cyclonedx"),
+    "sarif": _lazy("sarif"),
+    "junit": _lazy("junit"),
+    "github": _lazy("github"),
+    "gitlab": _lazy("gitlab"),
+    "openmetrics": _lazy("openmetrics"),
+    "json": _lazy("json_"),
+    "badge": _lazy("badge"),
 }
 """A format by its name; each raises UnavailableError where a library it needs is missing."""
 
@@ -34,6 +41,13 @@ FILES: Mapping[str, str] = {
     "pdf": "report.pdf",
     "summary": "summary.md",
     "cyclonedx": "bom.cdx.json",
+    "sarif": "results.sarif",
+    "junit": "junit.xml",
+    "github": "annotations.txt",
+    "gitlab": "gl-code-quality-report.json",
+    "openmetrics": "metrics.txt",
+    "json": "verdict.json",
+    "badge": "badge.svg",
 }
 """What each format's file is called in the output folder."""
 

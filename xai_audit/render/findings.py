@@ -136,7 +136,7 @@ def judged(audit: Audit, finding: Finding) -> Judged:
         todo=sentence(prose(finding.tip or "")),
         applies=f"Applies from {numbers.day(finding.applies_from)}" if finding.applies_from else "",
         policy=finding.policy,
-        waiver=_waiver(finding),
+        waiver=waived_by(finding),
         evidence=evidence_notes(audit, finding.evidence),
         statements=tuple(asks(key) for key in finding.missing),
         parts=_parts(audit, finding),
@@ -245,7 +245,8 @@ def settle(audit: Audit, finding: Finding) -> str:
     return sentence(prose(finding.tip or "A person has to look at it"))
 
 
-def _waiver(finding: Finding) -> str:
+def waived_by(finding: Finding) -> str:
+    """Who waives a finding, until when and why; empty where nobody does."""
     waiver = finding.waiver
     if waiver is None:
         return ""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from xai_audit.render import findings as told
 from xai_audit.render import front, numbers, people
+from xai_audit.render.visible import markdown, prose
 
 if TYPE_CHECKING:
     from xai_audit.audit import Audit
@@ -14,24 +14,22 @@ if TYPE_CHECKING:
 ROWS = 20
 """Rules in the table; the report tells the rest."""
 
-_SIGNS = re.compile(r"([\\`*_\[\]<>#|~&])")
-
 
 def render(audit: Audit) -> bytes:
     """The summary as Markdown, every name escaped."""
     found = front.states(audit)
     page = front.page(audit)
     lines = [
-        f"# {_text(people.title(audit))}: {audit.outcome}",
+        f"# {markdown(people.title(audit))}: {audit.outcome}",
         "",
-        f"**{_text('; '.join(page.clauses))}.**",
+        f"**{markdown('; '.join(page.clauses))}.**",
         "",
-        _text(f"{page.tested} {page.sums}"),
+        markdown(f"{page.tested} {page.sums}"),
     ]
     if page.missing:
         lines[-1] += f" {numbers.some(page.missing, 'statement')} missing."
     if page.frozen:
-        lines[-1] += f" {_text(page.frozen)}"
+        lines[-1] += f" {markdown(page.frozen)}"
     lines += [""]
     telling = [finding for key in ("fail", "open", "review", "waived") for finding in found[key]]
     if telling:
@@ -46,23 +44,17 @@ def render(audit: Audit) -> bytes:
                 f"{one.observed}; {one.quantity}" if one.quantity else one.observed,
                 f"{one.threshold} ({one.basis}{effect})",
             )
-            lines.append("| " + " | ".join(_text(cell) for cell in cells) + " |")
+            lines.append("| " + " | ".join(markdown(cell) for cell in cells) + " |")
         if len(telling) > ROWS:
             lines.append(f"\nand {len(telling) - ROWS} more in report.html.")
         lines += [""]
     if page.changed:
-        lines += [_text(page.changed), ""]
+        lines += [markdown(page.changed), ""]
     for reason in audit.reasons:
-        lines.append(f"- {_text(reason)}")
+        lines.append(f"- {markdown(prose(reason))}")
     lines += [
         "",
         f"Evidence report of {numbers.day(audit.run.get('finished', ''))}, not a declaration of conformity.",
         "",
     ]
     return "\n".join(lines).encode("utf-8", "backslashreplace")
-
-
-def _text(text: str) -> str:
-    """Text that Markdown shows as it is."""
-    flat = " ".join(text.replace(numbers.NBSP, " ").split())
-    return _SIGNS.sub(r"\\\1", flat)
