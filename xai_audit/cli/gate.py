@@ -48,6 +48,8 @@ def command(
     if baseline:
         raise click.UsageError("--baseline: not available in this version")
     printed, written = _formats(formats, folder)
+    if as_json and printed:
+        raise click.UsageError(f"--json and --format {printed[0]} cannot both be printed; one is enough")
     pipeline.check_formats([*printed, *written])
     made = audit.read(folder)
     if names:
