@@ -88,8 +88,8 @@ outcome_of() {
 }
 
 audit() {
-  local spec=${XAI_AUDIT_SPEC:-} out=${XAI_AUDIT_OUT:-out} fail_on=${XAI_AUDIT_FAIL_ON:-review} line format gate outcome
-  local run=() judge=()
+  local spec=${XAI_AUDIT_SPEC:-} out=${XAI_AUDIT_OUT:-out} formats=${XAI_AUDIT_FORMATS:-} fail_on=${XAI_AUDIT_FAIL_ON:-review}
+  local line format gate outcome run=() judge=()
   [ -n "$spec" ] || refuse "spec: the path of a spec is asked"
   case "$spec$out" in *$'\n'*) refuse "spec and output are one path each" ;; esac
   case $fail_on in review | fail | never) ;; *) refuse "fail-on: review, fail or never is asked" ;; esac
@@ -103,7 +103,7 @@ audit() {
   # The verdict is printed once: by the run, or by the gate where it judges by something else.
   if [ ${#judge[@]} -eq 0 ]; then judge=(--quiet); else run+=(--quiet); fi
   set -f # names of formats, not patterns
-  for format in summary github sarif junit ${XAI_AUDIT_FORMATS//,/ }; do
+  for format in summary github sarif junit ${formats//,/ }; do
     case " ${judge[*]} " in *" $format=$gate/ "*) ;; *) judge+=(--format "$format=$gate/") ;; esac
   done
   set +f

@@ -346,6 +346,16 @@ def test_a_model_that_prints_commands_is_not_obeyed(project: Path) -> None:
     assert not [line for line in done.obeyed if "planted" in line or "add-mask" in line]
 
 
+def test_the_script_needs_nothing_but_the_spec(project: Path) -> None:
+    # As on a desk: no runner, no summary, no outputs.
+    command = ["bash", str(ROOT / "scripts" / "action.sh"), "audit"]
+    environment = clean(project, XAI_AUDIT_SPEC="fail-audit.yaml")
+    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert done.stderr == ""
+    assert "FAIL  A small audit" in done.stdout
+
+
 def test_without_the_program_the_install_step_says_so(project: Path) -> None:
     (step,) = [step for step in ACTION["runs"]["steps"] if step["name"] == "Install"]
     environment = {

@@ -130,6 +130,15 @@ def test_what_may_be_published_names_no_person(folder: Path) -> None:
             assert not [one for one in rows["digest"] if one.encode() in text]
 
 
+@pytest.mark.parametrize("name", [name for name in renderers if name not in {"html", "pdf"}])
+def test_every_format_says_the_same_again_and_names_no_person(folder: Path, made: Audit, name: str) -> None:
+    content = renderers[name](made)
+    assert content == renderers[name](audit.read(folder))
+    rows = pd.read_parquet(folder / "evidence" / "rows.parquet")
+    assert not [one for one in rows["id"] if one.encode() in content]
+    assert not [one for one in rows["digest"] if one.encode() in content]
+
+
 # ---------------------------------------------------------------------------------------------- numbers, had again
 def groups(made: Audit) -> list[tuple[Evidence, Group]]:
     found = [

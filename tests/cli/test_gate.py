@@ -79,6 +79,7 @@ def test_files_leave_the_summary_on_the_screen(
     [
         (["--format", "sariff"], "--format sariff: not available in this version; one of badge, github"),
         (["--format", "sarif", "--format", "junit"], "sarif and junit cannot both be printed; give files, as junit=junit.xml"),
+        (["--format", "sarif", "--json"], "--json and --format sarif cannot both be printed"),
         (["--format", "sarif="], "a file is asked, as sarif=results.sarif"),
         (["--format", "sarif=a", "--format", "sarif=b"], "two files are given for it"),
         (["--format", f"sarif={GOLDEN}/results.sarif"], "gate writes nothing into"),

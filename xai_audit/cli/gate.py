@@ -52,6 +52,8 @@ def command(
     from xai_audit.render import renderers, terminal
 
     printed, written = _formats(formats, folder)
+    if as_json and printed:
+        raise click.UsageError(f"--json and --format {printed[0]} cannot both be printed; one is enough")
     writing.check_formats([*printed, *written])
     made = audit.read(folder)
     if names:

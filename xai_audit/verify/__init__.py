@@ -49,7 +49,8 @@ def verify(
     """
     from xai_audit import audit as folders
     from xai_audit.errors import UnavailableError
-    from xai_audit.verify import files, findings, history, pages
+    from xai_audit.verify import changes, files, findings, history, pages, recount
+    from xai_audit.verify.explained import explanations
     from xai_audit.verify.signature import signature
 
     manifest = files.manifest(folder)
@@ -66,6 +67,9 @@ def verify(
     if made is None:
         return
     audit = made
+    yield _topic("numbers", lambda: recount.recount(audit, folder))
+    yield _topic("explanations", lambda: explanations.explained(audit, folder))
+    yield _topic("changes", lambda: changes.changed(audit, folder))
     yield _topic("rules", lambda: findings.findings(audit))
     yield _topic("policies", lambda: findings.policies(audit, policies or {}))
     yield _topic("pages", lambda: pages.pages(folder, audit))

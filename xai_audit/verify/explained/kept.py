@@ -20,6 +20,7 @@ from xai_audit.evidence import Evidence
 
 _NAMED = re.compile(r"[0-9a-f]{64}\.(npz|json)")
 ROWS = "rows.parquet"
+PIECES = "pieces.json"
 
 
 class ContradictionError(Exception):
@@ -74,7 +75,8 @@ class Kept:
         """Files of evidence/ that audit.json names nowhere."""
         named = {file for piece in self._made.evidence for file in piece.arrays.values()}
         there = sorted(path.name for path in self._folder.iterdir()) if self._folder.is_dir() else []
-        return [name for name in there if name not in named and name != ROWS and not name.startswith(".")]
+        own = (ROWS, PIECES)
+        return [name for name in there if name not in named and name not in own and not name.startswith(".")]
 
     @cached_property
     def rows(self) -> Rows:
