@@ -33,6 +33,22 @@ TOLD = 20
     "--log", "log_file", type=click.Path(path_type=Path), metavar="FILE",
     help="The project's log, audit-log.jsonl beside its spec.",
 )  # fmt: skip
+@click.option(
+    "--model", metavar="M", default=None,
+    help="The model file or folder that the audit must be of; its digest is compared.",
+)  # fmt: skip
+@click.option(
+    "--rerun", "pieces", type=click.IntRange(min=1), default=None, metavar="N",
+    help="Let the model answer again for all rows and for N pieces of the explanations, drawn at random.",
+)  # fmt: skip
+@click.option(
+    "--spec", "spec_file", type=click.Path(path_type=Path), default=None, metavar="SPEC",
+    help="The spec, beside which --rerun looks for data and model; default: the current folder.",
+)  # fmt: skip
+@click.option(
+    "--rerun-seed", "seed", type=click.IntRange(min=0), default=None, metavar="S",
+    help="Draw the pieces that an earlier --rerun drew; it prints its seed.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print every check as JSON.")
 @click.option("--quiet", is_flag=True, help="Print nothing; the exit code tells.")
 @click.pass_context
@@ -42,6 +58,10 @@ def command(
     keys: tuple[Path, ...],
     names: tuple[str, ...],
     log_file: Path | None,
+    model: str | None,
+    pieces: int | None,
+    spec_file: Path | None,
+    seed: int | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -51,17 +71,42 @@ def command(
     """
     from xai_audit import audit, signing, verify
 
-    known = _policies(names)
-    topics = list(
-        verify.verify(folder, keys=[signing.public_key(key) for key in keys], policies=known, log=log_file)
-    )
-    made = None if any(topic.name == "rules" for topic in topics) is False else audit.read(folder)
+    public, known = [signing.public_key(key) for key in keys], _policies(names)
+    topics = list(verify.verify(folder, keys=public, policies=known, log=log_file))
+    # Where audit.json cannot be read, that has been told, and nothing more can be asked of it.
+    made = audit.read(folder) if any(topic.name == "rules" for topic in topics) else None
+    if made is not None and pieces is not None:
+        topics.append(_rerun(made, folder, pieces, seed, spec_file, model))
+    elif made is not None and model is not None:
+        topics.append(_model(made, model))
     if as_json:
         click.echo(_json(topics))
     elif not quiet:
-        for line in _lines(folder, topics, made, keys=keys, log=log_file):
+        for line in _lines(folder, topics, made, keys=keys, log=log_file, model=model or pieces):
             click.echo(line)
     context.exit(verify.exit_code(topics))
+
+
+def _model(made: Audit, model: str) -> Topic:
+    """The digest of the model given, held to the audited one; the file is not opened."""
+    from xai_audit import rerun
+    from xai_audit.verify import Topic
+
+    return Topic("model", (rerun.model_is(made, model),))
+
+
+def _rerun(
+    made: Audit, folder: Path, pieces: int, seed: int | None, spec_file: Path | None, model: str | None
+) -> Topic:
+    """The model's answers again; the seed of the draw is told, so that it can be repeated."""
+    from xai_audit import rerun
+    from xai_audit.verify import Topic
+    from xai_audit.verify.checks import Check
+
+    drawn = rerun.fresh_seed() if seed is None else seed
+    checks = rerun.rerun(made, folder, pieces, seed=drawn, spec_path=spec_file, model=model)
+    told = Check("holds", "draw", f"the pieces were drawn with --rerun-seed {drawn}")
+    return Topic("rerun", (told, *checks))
 
 
 def _policies(names: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -95,6 +140,7 @@ def _lines(
     *,
     keys: Sequence[Path],
     log: Path | None,
+    model: object,
 ) -> Iterator[str]:
     from xai_audit import verify
     from xai_audit.render.visible import visible
@@ -112,10 +158,10 @@ def _lines(
         yield f"  {topic.name:<13} {counts}"
         for kind in ("broken", "unchecked"):
             yield from _some([one for one in topic.checks if one.kind == kind])
-        if topic.name in ("signature", "log", "freeze"):
+        if topic.name in ("signature", "log", "freeze", "model", "rerun"):
             yield from _some([one for one in topic.checks if one.kind == "holds"])
     yield f"  Recomputing shares with the program that made it: {verify.SHARED}."
-    yield from _untold(made, keys=keys, log=log)
+    yield from _untold(made, keys=keys, log=log, model=model)
 
 
 def _some(checks: Sequence[Check]) -> Iterator[str]:
@@ -127,13 +173,14 @@ def _some(checks: Sequence[Check]) -> Iterator[str]:
         yield f"    and {len(checks) - TOLD:,} more; --json tells all"
 
 
-def _untold(made: Audit | None, *, keys: Sequence[Path], log: Path | None) -> Iterator[str]:
+def _untold(made: Audit | None, *, keys: Sequence[Path], log: Path | None, model: object) -> Iterator[str]:
     """What nobody can know from the folder alone."""
     if made is None:
         return
     if not keys:
         yield "  Without --key, whoever can write the folder could have written another whole one."
-    yield "  Without --model, a whole audit of another model cannot be told from this one."
+    if not model:
+        yield "  Without --model, a whole audit of another model cannot be told from this one."
     kept = made.run.get("log")
     if log is None and kept:
         yield f"  The project's log was not looked at: --log {kept.get('path')}."

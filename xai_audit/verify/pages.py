@@ -33,14 +33,10 @@ def pages(folder: Path, audit: Audit) -> Iterator[Check]:
         if name == "pdf":
             yield from _pdf(path, audit, same=same)
             continue
-        if not same:
-            what = f"drawn by another build of the program ({_build(audit)}), so it was not drawn again; its digest holds"
-            yield Check("unchecked", file, what)
-            continue
-        yield _drawn(name, path, audit)
+        yield _drawn(name, path, audit, same=same)
 
 
-def _drawn(name: str, path: Path, audit: Audit) -> Check:
+def _drawn(name: str, path: Path, audit: Audit, *, same: bool) -> Check:
     reason = missing_for(name)
     if reason is not None:
         return Check("unchecked", path.name, f"it cannot be drawn here: {reason}")
@@ -84,16 +80,13 @@ def _pdf(path: Path, audit: Audit, *, same: bool) -> Iterator[Check]:
         yield Check("broken", path.name, "the audit.json inside it is not the one beside it")
         return
     yield Check("holds", path.name, "the audit.json inside it is the one beside it")
-    if not same:
-        what = f"drawn by another build of the program ({_build(audit)}), so its text was not drawn again"
-        yield Check("unchecked", path.name, what)
-    elif pdf.missing() is not None:
+    if pdf.missing() is not None:
         yield Check("unchecked", path.name, f"its text could not be drawn again: {pdf.missing()}")
     else:
-        yield _drawn_again(path.name, found, audit)
+        yield _drawn_again(path.name, found, audit, same=same)
 
 
-def _drawn_again(name: str, found: bytes, audit: Audit) -> Check:
+def _drawn_again(name: str, found: bytes, audit: Audit, *, same: bool) -> Check:
     from xai_audit.render import pdf
 
     try:
@@ -102,6 +95,9 @@ def _drawn_again(name: str, found: bytes, audit: Audit) -> Check:
         return Check("unchecked", name, f"it could not be drawn again: {error}")
     if made == found:
         return Check("holds", name, "drawn again, byte for byte")
+    if not same:
+        what = f"this build draws another page than the one that drew it ({_build(audit)}); its digest holds"
+        return Check("unchecked", name, what)
     recorded, here = audit.run.get("drawn") or {}, pdf.drawn_with()
     differs = ", ".join(key for key in sorted(here) if recorded.get(key) != here[key])
     if not differs:
