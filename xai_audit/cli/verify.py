@@ -90,9 +90,15 @@ def command(
 def _model(made: Audit, model: str) -> Topic:
     """The digest of the model given, held to the audited one; the file is not opened."""
     from xai_audit import rerun
+    from xai_audit.errors import UnavailableError
     from xai_audit.verify import Topic
+    from xai_audit.verify.checks import Check
 
-    return Topic("model", (rerun.model_is(made, model),))
+    try:
+        found = rerun.model_is(made, model)
+    except UnavailableError as error:
+        found = Check("unchecked", "model", str(error))
+    return Topic("model", (found,))
 
 
 def _rerun(
@@ -100,13 +106,18 @@ def _rerun(
 ) -> Topic:
     """The model's answers again; the seed of the draw is told, so that it can be repeated."""
     from xai_audit import rerun
+    from xai_audit.errors import AuditError
     from xai_audit.verify import Topic
     from xai_audit.verify.checks import Check
 
     drawn = rerun.fresh_seed() if seed is None else seed
-    checks = rerun.rerun(made, folder, pieces, seed=drawn, spec_path=spec_file, model=model)
-    told = Check("holds", "draw", f"the pieces were drawn with --rerun-seed {drawn}")
-    return Topic("rerun", (told, *checks))
+    checks = [Check("holds", "draw", f"the pieces were drawn with --rerun-seed {drawn}")]
+    try:
+        checks.extend(rerun.rerun(made, folder, pieces, seed=drawn, spec_path=spec_file, model=model))
+    except AuditError as error:
+        # What was found until then is told all the same.
+        checks.append(Check("unchecked", "rerun", str(error)))
+    return Topic("rerun", tuple(checks))
 
 
 def _policies(names: Sequence[str]) -> dict[str, dict[str, Any]]:
