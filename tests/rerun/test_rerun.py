@@ -192,7 +192,7 @@ def test_a_network_on_pictures(tmp_path: Path):
     whole = {check.subject for check in checks if "as a whole" in check.what}
     assert {"integrated_gradients", "gradient_shap", "occlusion", "prototypes"} <= whole
     # A piece of the second map alone: the first is run for it.
-    everything = units(out, "prototypes", "artefact_safety", "unusual_input_failures")
+    everything = units(out, "prototypes", *CHECKS)
     later = steps.Unit("integrated_gradients", 1, 0)
     seed = next(seed for seed in range(500) if steps.drawn(everything, 1, seed) == [later])
     told = again(out, 1, seed=seed, model=str(weights))
