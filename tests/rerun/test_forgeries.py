@@ -105,6 +105,19 @@ def test_a_forged_number_of_an_explanation_is_found_when_its_step_is_run_as_a_wh
     assert "estimate.value" in wrong[0][1]
 
 
+def test_evidence_that_is_said_to_be_skipped_or_is_left_out_is_found(copy: Path):
+    def edit(content: dict) -> None:
+        content["evidence"] = [one for one in content["evidence"] if not one["id"].startswith("lime")]
+        for piece in content["evidence"]:
+            if piece["id"].startswith("shap"):
+                piece.update(status="skipped", reason="it needs a table", observation=None)
+
+    rewritten(copy, edit)
+    with_record(copy, lambda record: {**record, "maps": record["maps"][2:]})
+    found = {subject.partition("/")[0] for subject, _ in broken(again(copy))}
+    assert found == {"shap", "lime"}
+
+
 def test_evidence_that_nobody_asked_for_is_found(copy: Path):
     def edit(content: dict) -> None:
         piece = next(one for one in content["evidence"] if one["id"] == "shap/additivity")

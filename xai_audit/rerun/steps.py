@@ -69,7 +69,7 @@ def asks(step: Step) -> bool:
     return step.method.kind == "explainer" or bool({"model", "network"} & set(step.method.needs))
 
 
-def units(run: Again, steps: Sequence[Step], record: Record) -> list[Unit]:
+def units(steps: Sequence[Step], record: Record) -> list[Unit]:
     """Everything that can be drawn: each recorded piece, and each step that may ask the model."""
     found = []
     for step in steps:
@@ -79,7 +79,8 @@ def units(run: Again, steps: Sequence[Step], record: Record) -> list[Unit]:
             for place, one in enumerate(maps)
             for index in range(len(one.pieces))
         ]
-        if (maps or asks(step)) and any(piece.status == "measured" for piece in run.evidence(step)):
+        # Whatever its status: that a step was skipped is as easily said as any number.
+        if maps or asks(step):
             found.append(Unit(step.name))
     return found
 
@@ -105,7 +106,7 @@ def compared(
         # What changed since an earlier audit rests on that audit, not on the model alone.
         if piece.kind != "record" and piece.id.partition("/")[0] not in (*known, CHANGE):
             yield Check("broken", piece.id, "the audited spec and its policies ask for no such evidence")
-    everything = units(run, steps, record or Record())
+    everything = units(steps, record or Record())
     chosen = drawn(everything, n, seed)
     for name in dict.fromkeys(unit.step for unit in chosen):
         recorded = None if record is None else record.of(name)
@@ -285,6 +286,10 @@ def _whole(
     """All evidence of a step, as it would be published, beside what the audit holds."""
     files = dict(arrays)
     there = {piece.id: piece for piece in run.evidence(step)}
+    reason = next((piece.reason for piece in evidence if piece.status == "failed"), None)
+    if reason is not None and not any(piece.status == "failed" for piece in there.values()):
+        yield Check("unchecked", step.name, f"the step cannot be run here: {shown(reason)}")
+        return
     here = {piece.id: piece for piece in (publishable(piece, run.spec, files) for piece in evidence)}
     good = 0
     for identifier in sorted({*there, *here}):
