@@ -222,7 +222,9 @@ def _locked(folder: Path) -> Iterator[None]:
         except OSError as error:
             lock.close()
             busy = error.errno in (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
-            why = "another run is writing here; wait for it" if busy else f"cannot be locked: {error.strerror}"
+            why = (
+                "another run is writing here; wait for it" if busy else f"cannot be locked: {error.strerror}"
+            )
             message = f"{folder}: {why}, or give another folder with -o"
             raise UnavailableError(message) from None
         # Whoever held it may have removed the file after it was opened here; then it locks nothing.

@@ -375,7 +375,9 @@ class _Workers:
                 with os.fdopen(handle, "wb") as stream:
                     cloudpickle.dump(self._subject, stream)
             except OSError as error:
-                message = f"{error.filename or self._file or work}: cannot be written: {error.strerror or error}"
+                message = (
+                    f"{error.filename or self._file or work}: cannot be written: {error.strerror or error}"
+                )
                 raise UnwrittenError(message) from None
         return self._file
 
