@@ -278,25 +278,27 @@ def kills(made: Bed, count: int, rng: random.Random, told: Told) -> Counter[tupl
 def mounted(place: Path, kind: str, size: int, options: str = "") -> Iterator[Path | None]:
     """A file system of its own: ``tmpfs``, or ``ext4`` in a file; None where it cannot be mounted here."""
     place.mkdir(exist_ok=True)
-    command = ["mount", "-t", "tmpfs", "-o", f"size={size}{options}", "tmpfs", str(place)]
     image = place.with_suffix(".img")
     try:
         if kind == "ext4":
             with image.open("wb") as stream:
                 stream.truncate(size)
-            subprocess.run(
-                ["mkfs.ext4", "-q", "-m", "0", "-b", "1024", str(image)], check=True, capture_output=True
-            )
-            command = ["mount", "-o", "loop", str(image), str(place)]
-        subprocess.run(command, check=True, capture_output=True)
+            _done("mkfs.ext4", "-q", "-m", "0", "-b", "1024", image)
+            _done("mount", "-o", "loop", image, place)
+        else:
+            _done("mount", "-t", "tmpfs", "-o", f"size={size}{options}", "tmpfs", place)
     except (OSError, subprocess.CalledProcessError):
         yield None
         return
     try:
         yield place
     finally:
-        subprocess.run(["umount", str(place)], check=True)
+        _done("umount", place)
         image.unlink(missing_ok=True)
+
+
+def _done(*command: str | Path) -> None:
+    subprocess.run([str(part) for part in command], check=True, capture_output=True)  # noqa: S603
 
 
 def fill(place: Path, free: int) -> None:
@@ -434,7 +436,7 @@ def closed(made: Bed, told: Told) -> list[str]:
             lines.append("read-only file system: not run: none can be mounted here (are you root?)")
         else:
             shutil.copytree(made.old, place / "out")
-            subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
+            _done("mount", "-o", "remount,ro", place)
             for arguments in (
                 ("run", "seed0.yaml", "-o", place / "out", "--quiet"),
                 ("render", place / "out"),

@@ -79,7 +79,7 @@ def test_while_a_journal_stands_nothing_is_read(tmp_path: Path) -> None:
     (tmp_path / "audit.json").write_bytes(b"{}")
     (tmp_path / ".work").mkdir()
     (tmp_path / audit.JOURNAL).write_bytes(b"{}")
-    with pytest.raises(UnavailableError, match="a write was interrupted .* xai-audit render .* finishes it"):
+    with pytest.raises(UnavailableError, match=r"a write was interrupted .* xai-audit render .* finishes it"):
         audit.read(tmp_path)
     # One that is under way is waited for.
     timer = threading.Timer(0.2, (tmp_path / audit.JOURNAL).unlink)

@@ -34,7 +34,6 @@ def command(
     import datetime
 
     from xai_audit import audit, judge, pipeline
-    from xai_audit.errors import Mistake, SpecError
     from xai_audit.reading import read_policies
     from xai_audit.render import terminal
 
@@ -45,13 +44,8 @@ def command(
     if names:
         policies = read_policies(names, Path())
     else:
-        try:
-            kept = [str(rules["sha256"]) for rules in made.policies]
-            policies = list(zip(pipeline.policies_of(made), kept, strict=True))
-        except ValueError as error:
-            raise SpecError(
-                [Mistake(str(folder / "audit.json"), 0, 0, f"its policies cannot be read: {error}")]
-            ) from None
+        kept = [str(rules["sha256"]) for rules in made.policies]
+        policies = list(zip(pipeline.policies_of(made), kept, strict=True))
     judged = pipeline.judge_again(made, policies, datetime.datetime.now(datetime.UTC).date())
     if as_json:
         click.echo(terminal.line(judged, str(folder)))
