@@ -384,7 +384,7 @@ def full(made: Bed, told: Told, steps: int) -> None:
                 counts: Counter[str] = Counter()
                 low, high = 0, need
                 sizes = [int(need * (step / (steps - 1)) ** 1.5) for step in range(steps)]
-                while sizes or high - low > 1024:
+                while sizes or high - low > max(1024, need >> steps):
                     free = sizes.pop() if sizes else (low + high) // 2
                     stage = "a fault"
                     with told.looked(f"{kind}, {command} over {over}, {free:,} bytes free"):
@@ -486,14 +486,17 @@ def main() -> int:
     """Print what kills, full disks and closed folders left; 1 where anything did not hold."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--disks", type=int, default=10, help="sizes of each full disk")
+    parser.add_argument("--jobs", type=int, nargs="+", default=[1, 2])
+    parser.add_argument(
+        "--disks", type=int, default=10, help="sizes of each full disk; 0: none, nor closed folders"
+    )
     parser.add_argument("--seed", type=int, default=None)
     asked = parser.parse_args()
     seed = secrets.randbelow(2**31) if asked.seed is None else asked.seed
     told = Told()
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
-        made = bed(Path(name).resolve())
+        made = bed(Path(name).resolve(), jobs=tuple(asked.jobs))
         print(f"seed {seed}; a run takes {made.seconds} s and {made.calls} calls by jobs", flush=True)
         table = kills(made, asked.kills, random.Random(seed), told)
         printed(table)
@@ -502,9 +505,10 @@ def main() -> int:
             f"with --resume; {time.monotonic() - start:.0f} s",
             flush=True,
         )
-        full(made, told, asked.disks)
-        for line in closed(made, told):
-            print(line, flush=True)
+        if asked.disks:
+            full(made, told, asked.disks)
+            for line in closed(made, told):
+                print(line, flush=True)
         os.chdir("/")
     print(f"{len(told.faults)} faults, {time.monotonic() - start:.0f} s")
     return 1 if told.faults else 0
