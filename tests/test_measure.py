@@ -8,6 +8,7 @@ import pytest
 
 from tests.methods import HALF, MEAN_DRAW, NEEDY, Params
 from tests.metrics.subjects import classifier
+from xai_audit.errors import UnwrittenError
 from xai_audit.evidence import Control, Scalar, exactly
 from xai_audit.measure import Settings, Step, exact_mean, measure
 from xai_audit.method import Measured
@@ -56,6 +57,34 @@ def test_a_finished_piece_is_never_computed_twice(subject, tmp_path: Path) -> No
     assert (resumed.resumed, len(computed), len(set(computed))) == (3, 7, 7)
     assert resumed.evidence == whole.evidence
     assert resumed.arrays == whole.arrays
+
+
+def test_a_kept_piece_that_is_broken_is_computed_again(subject, tmp_path: Path) -> None:
+    step, settings = Step(MEAN_DRAW, Params(), "mean_draw"), Settings(work=tmp_path)
+    whole = measure(subject, [step], settings)
+    kept = sorted((tmp_path / "pieces").glob("*.npz"))
+    rng = np.random.default_rng(5)
+    for number, path in enumerate(kept):
+        content = bytearray(path.read_bytes())
+        if number % 2:
+            del content[rng.integers(len(content)) :]
+        else:
+            content[:] = bytes(rng.integers(0, 256, len(content), dtype=np.uint8))
+        path.write_bytes(content)
+    again = measure(subject, [step], settings)
+    assert (again.resumed, again.evidence) == (0, whole.evidence)
+    assert measure(subject, [step], settings).resumed == len(kept) == 7
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_piece_that_cannot_be_kept_ends_the_run_and_is_no_evidence(
+    subject, tmp_path: Path, jobs: int
+) -> None:
+    (tmp_path / "work").write_text("in the way")
+    with pytest.raises(UnwrittenError, match="cannot be written"):
+        measure(
+            subject, [Step(MEAN_DRAW, Params(), "mean_draw")], Settings(work=tmp_path / "work", jobs=jobs)
+        )
 
 
 def test_the_sample_depends_on_content_and_seed_and_not_on_order(subject) -> None:

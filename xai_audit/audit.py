@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ConfigDict, Field, ValidationError
 
 from xai_audit import digest
-from xai_audit.errors import UnavailableError, UnwrittenError
+from xai_audit.described import Described
+from xai_audit.errors import UnavailableError, UnwrittenError, one_line
 from xai_audit.evidence import Evidence, Frozen
 from xai_audit.verdict import Counts, Finding, Outcome
 
@@ -90,7 +91,8 @@ def read(folder: Path) -> Audit:
     settled(folder)
     path = folder / "audit.json"
     try:
-        return Audit.model_validate_json(path.read_text(encoding="utf-8"))
+        made = Audit.model_validate_json(path.read_text(encoding="utf-8"))
+        Described.model_validate(made.model_dump(mode="json", include=set(Described.model_fields)))
     except FileNotFoundError:
         message = f"{path}: there is no audit here; xai-audit run writes one"
         raise UnavailableError(message) from None
@@ -100,8 +102,9 @@ def read(folder: Path) -> Audit:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        message = f"{path}: not an audit of schema {SCHEMA}: {where}: {first['msg']}"
+        message = one_line(f"{path}: not an audit of schema {SCHEMA}: {where}: {first['msg']}")
         raise UnavailableError(message) from None
+    return made
 
 
 def settled(folder: Path, patience: float = 1.0) -> None:

@@ -31,7 +31,14 @@ class Mistake:
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
-        return f"{place}: {self.what}"
+        return one_line(f"{place}: {self.what}")
+
+
+def one_line(text: str) -> str:
+    """A text with line ends, control signs and marks that turn the direction of writing as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
 
 
 class AuditError(Exception):

@@ -228,14 +228,14 @@ def _locked(folder: Path) -> Iterator[None]:
         if _same(lock.fileno(), path):
             break
         lock.close()
-    try:
-        yield
-    finally:
-        if sys.platform == "win32":
-            lock.close()  # an open file cannot be removed there; a file that is left locks nothing by itself
-        with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)
-        lock.close()
+    with lock:
+        try:
+            yield
+        finally:
+            if sys.platform == "win32":
+                lock.close()  # an open file cannot be removed there; one that is left locks nothing by itself
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
 
 
 def _lock(handle: int) -> None:

@@ -8,6 +8,8 @@ import math
 import os
 import pickle
 import time
+import zipfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -444,10 +446,10 @@ class _Workers:
 
 def _read(file: Path) -> Mapping[str, NDArray[Any]] | None:
     try:
-        with np.load(file, allow_pickle=False) as content:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as content:
             return {name: content[name] for name in content.files}
-    except (OSError, ValueError, EOFError):
-        return None  # absent, or cut off by a kill before it was whole: computed again
+    except (OSError, ValueError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+        return None  # absent, or no longer what was written: computed again
 
 
 @functools.lru_cache(maxsize=1)

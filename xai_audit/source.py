@@ -40,7 +40,7 @@ class Place:
 
     def mistake(self, what: str, *, missing: bool = False) -> Mistake:
         """A mistake at this place, on one line whatever names it holds."""
-        return Mistake(one_line(self.file), self.line, self.column, one_line(what), missing=missing)
+        return Mistake(self.file, self.line, self.column, what, missing=missing)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,13 +81,6 @@ class Node:
         if self.kind == "list":
             return [child.plain() for child in self.value]
         return self.raw if self.kind == "date" else self.value
-
-
-def one_line(text: str) -> str:
-    """A text with line ends, control signs and marks that turn the direction of writing as escapes."""
-    if text.isprintable():
-        return text
-    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
 
 
 def shown(value: object, width: int = 60) -> str:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks import durability
 from xai_audit import audit
 
 POLICY = """\
@@ -226,6 +228,7 @@ def test_ctrl_c_exits_130_and_resume_ends_in_the_same_audit(modelled: Path, monk
     _, error = started.communicate(timeout=60)
     assert started.returncode == 130
     assert "Traceback" not in error
+    assert "cut: no audit was written; --resume goes on with what is done" in error
     assert not (modelled / "cut" / "audit.json").exists()
     monkeypatch.delenv("SLOW")
     assert run("run", "slow.yaml", "-o", "cut", "--resume", cwd=modelled).returncode == 0
@@ -260,3 +263,93 @@ def test_without_pango_html_is_written_and_the_evidence_says_why_pdf_is_not(
     assert skipped.status == "skipped"
     assert "Pango" in skipped.reason
     assert run("doctor", cwd=folder).stdout.count("Pango") >= 1
+
+
+def whole(place: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
+
+
+def test_while_one_runs_another_run_and_a_render_are_refused(modelled: Path, monkeypatch) -> None:
+    assert run("run", "pass-audit.yaml", "-o", "out", cwd=modelled).returncode == 0
+    old = whole(modelled / "out")
+    monkeypatch.setenv("SLOW", "0.3")
+    first = subprocess.Popen(
+        [sys.executable, "-m", "xai_audit", "run", "slow.yaml", "-o", "out"], cwd=modelled, stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 60
+        while not (modelled / "out" / ".work" / "pieces").is_dir() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        for command in (("run", "pass-audit.yaml", "-o", "out"), ("render", "out")):
+            done = run(*command, cwd=modelled)
+            assert (done.returncode, done.stdout) == (4, "")
+            assert "out: another run is writing here" in done.stderr.splitlines()[-1]
+        # The old audit can be read all the while.
+        assert run("gate", "out", cwd=modelled).returncode == 0
+    finally:
+        first.kill()
+        first.wait()
+    assert {path: content for path, content in whole(modelled / "out").items() if path in old} == old
+    told = run("run", "pass-audit.yaml", "-o", "out", cwd=modelled)
+    assert (told.returncode, "--resume would have gone on" in told.stderr) == (0, True)
+
+
+@pytest.mark.parametrize("free", [0, 20_000, 150_000])
+def test_a_full_disk_leaves_the_old_audit_and_says_so(folder: Path, free: int) -> None:
+    assert run("run", "pass-audit.yaml", "-o", "out", cwd=folder).returncode == 0
+    with durability.mounted(folder / "disk", "tmpfs", 8 << 20) as disk:
+        if disk is None:
+            pytest.skip("no file system can be mounted here")
+        shutil.copytree(folder / "out", disk / "out")
+        old = whole(disk / "out")
+        durability.fill(disk, free)
+        for command in (("run", "fail-audit.yaml", "-o", "disk/out"), ("render", "disk/out")):
+            done = run(*command, cwd=folder)
+            assert (done.returncode, done.stdout) == (4, "")
+            (line,) = done.stderr.splitlines()
+            assert "No space left on device; the audit that was there is unchanged" in line
+            assert whole(disk / "out") == old
+        (disk / "ballast").unlink()
+        assert run("run", "fail-audit.yaml", "-o", "disk/out", cwd=folder).returncode == 1
+
+
+def test_a_read_only_disk_leaves_the_old_audit_and_says_so(folder: Path) -> None:
+    assert run("run", "pass-audit.yaml", "-o", "out", cwd=folder).returncode == 0
+    with durability.mounted(folder / "disk", "tmpfs", 8 << 20) as disk:
+        if disk is None:
+            pytest.skip("no file system can be mounted here")
+        shutil.copytree(folder / "out", disk / "out")
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        for command in (("run", "fail-audit.yaml", "-o", "disk/out"), ("render", "disk/out")):
+            done = run(*command, cwd=folder)
+            said = (
+                "disk/out: cannot be written: Read-only file system; the audit that was there is unchanged\n"
+            )
+            assert (done.returncode, done.stderr) == (4, said)
+        assert run("gate", "disk/out", cwd=folder).returncode == 0
+
+
+def test_what_a_user_keeps_in_the_folder_stays_and_stale_files_of_ours_go(folder: Path) -> None:
+    for name in (
+        "notes.txt",
+        "evidence/mine.csv",
+        "evidence/rows.parquet",
+        f"evidence/{'0' * 64}.npz",
+        "report.pdf",
+    ):
+        (folder / "out" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "out" / name).write_bytes(b"older")
+    assert run("run", "pass-audit.yaml", "-o", "out", cwd=folder).returncode == 0
+    assert (
+        (folder / "out" / "notes.txt").read_bytes()
+        == (folder / "out" / "evidence" / "mine.csv").read_bytes()
+        == b"older"
+    )
+    assert not (folder / "out" / "report.pdf").exists()
+    assert not (folder / "out" / "evidence" / f"{'0' * 64}.npz").exists()
+    told = json.loads((folder / "out" / "manifest.json").read_text())["files"]
+    there = {path.relative_to(folder / "out").as_posix() for path in whole(folder / "out")} - {
+        "manifest.json"
+    }
+    assert told.keys() == there

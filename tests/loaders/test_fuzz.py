@@ -1,4 +1,4 @@
-"""Sixty mangled data and model files load or are refused in located lines; `make proof` runs 500."""
+"""Sixty mangled data and model files load or are refused in located lines; `make proof` runs 2,000."""
 
 from __future__ import annotations
 

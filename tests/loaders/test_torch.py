@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import pickle
 import warnings
@@ -285,6 +286,29 @@ class TestStateDicts:
         assert error.exit_code == 4
         assert told in str(error)
         assert len(error.mistakes) == 1
+
+    def test_an_archive_that_is_not_whole_is_one_line(self, desk):
+        buffer = io.BytesIO()
+        torch.save(_net().state_dict(), buffer)
+        whole = buffer.getvalue()
+        # The list of its files is what zipfile reads first; its end still says that this is an archive.
+        at = whole.index(b"PK\x01\x02")
+        desk.write("w.pt", whole[:at] + b"XX" + whole[at + 2 :])
+        error = desk.refused({**use(desk), "path": "w.pt", "sha256": both(desk, "w.pt", "net.py")}, **DATA)
+        assert (error.exit_code, len(error.mistakes)) == (4, 1)
+        assert "w.pt is an archive that is not whole" in str(error)
+
+    @pytest.mark.parametrize("first", [0x80, 0x50])
+    def test_safetensors_are_told_by_more_than_their_first_byte(self, desk, first):
+        # The length of the header stands first, and one in 32 of them begins as a pickle does.
+        state, width = _net().state_dict(), 0
+        path = desk.folder / "v.safetensors"
+        while not path.exists() or path.read_bytes()[0] != first:
+            save_file(state, path, metadata={"of": "x" * width})
+            width += 8
+        found = {**use(desk), "path": path.name, "sha256": both(desk, path.name, "net.py")}
+        subject = desk.load(found, **DATA)
+        assert subject.model.format == "torch"
 
     def test_what_does_not_fit_is_told_by_name_and_shape(self, desk):
         state = _net().state_dict()

@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Any
 from xai_audit import digest
 from xai_audit.attach import identity
 from xai_audit.attach.binding import UNKNOWN
-from xai_audit.errors import UnavailableError
+from xai_audit.errors import UnavailableError, one_line
 from xai_audit.render import FILES
-from xai_audit.source import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

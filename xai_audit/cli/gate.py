@@ -47,7 +47,6 @@ def command(
     import datetime
 
     from xai_audit import applying, audit, judge, judged, pipeline, writing
-    from xai_audit.errors import Mistake, SpecError
     from xai_audit.reading import read_policies
     from xai_audit.render import renderers, terminal
 
@@ -59,13 +58,8 @@ def command(
     if names:
         policies = read_policies(names, Path())
     else:
-        try:
-            kept = [str(rules["sha256"]) for rules in made.policies]
-            policies = list(zip(judged.policies_of(made), kept, strict=True))
-        except ValueError as error:
-            raise SpecError(
-                [Mistake(str(folder / "audit.json"), 0, 0, f"its policies cannot be read: {error}")]
-            ) from None
+        kept = [str(rules["sha256"]) for rules in made.policies]
+        policies = list(zip(judged.policies_of(made), kept, strict=True))
     if baseline is not None:
         made = pipeline.against(made, folder, baseline)
         if not quiet and not any(applying.compares(policy) for policy, _ in policies):

@@ -6,6 +6,7 @@ import copy
 import io
 import re
 import zipfile
+import zlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,10 +26,13 @@ class UnreadableError(Exception):
 
 def kind_of(data: bytes) -> Kind:
     """What a file of PyTorch holds, by the names inside its archive."""
-    if not zipfile.is_zipfile(io.BytesIO(data)):
+    if _safetensors(data) or not zipfile.is_zipfile(io.BytesIO(data)):
         return "weights"
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        inside = [name.partition("/")[2] for name in archive.namelist()]
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            inside = [name.partition("/")[2] for name in archive.namelist()]
+    except _BROKEN:
+        return "weights"  # whoever reads it tells
     if any(name == "archive_format" or name.startswith("models/") for name in inside):
         return "export"
     return (
@@ -38,11 +42,30 @@ def kind_of(data: bytes) -> Kind:
     )
 
 
+def _safetensors(data: bytes) -> bool:
+    """Whether a file begins as safetensors do: the length of a header, then a header of that length."""
+    # The length alone can begin like a pickle (0x80) or an archive (PK).
+    return 0 < int.from_bytes(data[:8], "little") <= len(data) - 8 and data[8:9] == b"{"
+
+
+_BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    OSError,
+    ValueError,
+    EOFError,
+    KeyError,
+    NotImplementedError,
+    RuntimeError,
+)
+"""What zipfile raises of an archive that is not whole."""
+
+
 def weights(data: bytes) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
     """The tensors of safetensors, or of a state dict that torch reads without running code, and what was unwrapped."""
     import torch
 
-    if not data.startswith((b"PK", b"\x80")):
+    if _safetensors(data) or not data.startswith((b"PK", b"\x80")):
         from safetensors import SafetensorError
         from safetensors.torch import load
 
@@ -72,9 +95,12 @@ def _pickled(data: bytes, error: Exception) -> str:
     """Why a pickle is no state dict: the classes in it that are not of a state dict, else what torch says."""
     inner = data
     if zipfile.is_zipfile(io.BytesIO(data)):
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            names = [name for name in archive.namelist() if name.endswith("data.pkl")]
-            inner = archive.read(names[0]) if names else b""
+        try:
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                names = [name for name in archive.namelist() if name.endswith("data.pkl")]
+                inner = archive.read(names[0]) if names else b""
+        except _BROKEN as broken:
+            return f"is an archive that is not whole: {(str(broken).splitlines() or [''])[0][:150]}"
     strange = sorted(
         name
         for name in scan(inner).found

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from xai_audit import audit, digest, folder
+from xai_audit.cli import entry
+
+GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "v1"
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    shutil.copytree(GOLDEN, tmp_path / "out")
+    return tmp_path / "out"
+
+
+def test_pages_are_written_again_with_their_digests(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("report.html", "summary.md"):
+        (out / name).write_bytes(b"torn out")
+    assert entry(["render", str(out), "--format", "html", "--format", "summary"]) == 0
+    assert capsys.readouterr().out.splitlines() == [str(out / "report.html"), str(out / "summary.md")]
+    told = json.loads((out / "manifest.json").read_text())
+    assert told == audit.manifest(out)
+    assert b"torn out" not in (out / "report.html").read_bytes() + (out / "summary.md").read_bytes()
+    assert not list(out.rglob(".*"))
+
+
+def test_what_was_cut_off_is_finished_by_render_and_read_by_nobody_before(
+    out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # As a kill leaves it: a journal, one file in place already and one still to come.
+    page = b"the page that is still to come"
+    placed = digest.of_file(out / "audit.json")
+    audit.write(out / folder.NEW / "report.html", page)
+    journal = {"audit.json": placed, "report.html": digest.of_bytes(page)}
+    content = json.dumps({"schema": folder.SCHEMA, "files": journal, "stale": []})
+    audit.write(out / audit.JOURNAL, content.encode())
+    for command in (["gate", str(out)], ["view", str(out), "--print"]):
+        before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+        assert entry(command) == 4
+        (line,) = capsys.readouterr().err.splitlines()
+        assert (
+            f"a write was interrupted while its files were put in place; xai-audit render {out} finishes it"
+            in line
+        )
+        assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    assert entry(["render", str(out), "--format", "summary"]) == 0
+    assert (out / "report.html").read_bytes() == page
+    assert json.loads((out / "manifest.json").read_text()) == audit.manifest(out)
+
+
+def test_what_is_no_audit_is_refused_and_left_alone(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (out / "audit.json").write_bytes(b"{}")
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert entry(["render", str(out)]) == 4
+    assert "not an audit of schema" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
