@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from xai_audit.attach.entries import MARK, ours
-from xai_audit.source import one_line
+from xai_audit.errors import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
