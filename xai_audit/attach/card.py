@@ -91,7 +91,9 @@ def _entries(parts: metadata.Parts, made: Audit, bound: Binding) -> list[str]:
         return []
     of = {str(result["dataset"]["args"][entries.MARK]) for result in there} - {bound.audit_sha256}
     if of:
-        return [f"model-index is stale: it holds results of the audit.json {shown(', '.join(sorted(of)), 200)}"]
+        return [
+            f"model-index is stale: it holds results of the audit.json {shown(', '.join(sorted(of)), 200)}"
+        ]
     by_config = {str(result["dataset"].get("config")): result for result in there}
     told = []
     for result in wanted:
