@@ -9,6 +9,7 @@ from xai_audit import audit
 from xai_audit.attach import block, entries, metadata
 from xai_audit.attach.binding import UNKNOWN
 from xai_audit.errors import UnavailableError
+from xai_audit.source import shown
 
 if TYPE_CHECKING:
     import os
@@ -90,7 +91,9 @@ def _entries(parts: metadata.Parts, made: Audit, bound: Binding) -> list[str]:
         return []
     of = {str(result["dataset"]["args"][entries.MARK]) for result in there} - {bound.audit_sha256}
     if of:
-        return [f"model-index is stale: it holds results of the audit.json {', '.join(sorted(of))}"]
+        return [
+            f"model-index is stale: it holds results of the audit.json {shown(', '.join(sorted(of)), 200)}"
+        ]
     by_config = {str(result["dataset"].get("config")): result for result in there}
     told = []
     for result in wanted:

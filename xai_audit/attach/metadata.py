@@ -159,7 +159,7 @@ def _told(error: Exception, line: int) -> MetadataError:
 
 
 def _size(node: yaml.Node, known: dict[int, int], line: int) -> int:
-    """Values in a node with aliases expanded; a key given twice is refused, as the hub refuses it."""
+    """Values in a node with aliases expanded; a key given twice is refused, since readers differ in which one counts."""
     if isinstance(node, yaml.ScalarNode):
         return 1
     if id(node) in known:

@@ -33,7 +33,8 @@ EXPERIMENT = "xai-audit"
 """Where the run is made that holds the files of a version without a run."""
 UNCHECKED = "unchecked"
 
-_ABOUT_FILES = ("audit.json", "manifest.json", "attestation.json")
+_BESIDE_MANIFEST = ("manifest.json", "attestation.json")
+"""What manifest.json does not name: itself, and the signature."""
 _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -103,12 +104,12 @@ def publishable(folder: Path) -> dict[str, str]:
         )
         raise UnavailableError(message) from None
     found = {}
-    for name in dict.fromkeys((*_ABOUT_FILES, *FILES.values())):
+    for name in dict.fromkeys(("audit.json", *_BESIDE_MANIFEST, *FILES.values())):
         path = folder / name
         if not path.is_file():
             continue
         found[name] = digest.of_file(path)
-        if known.get(name, found[name]) != found[name]:
+        if name not in _BESIDE_MANIFEST and known.get(name) != found[name]:
             message = (
                 f"{path}: is not the file that manifest.json names; xai-audit render {folder} writes it again"
             )
@@ -165,10 +166,14 @@ def _version(client: Any, asked: Target) -> Any:
     return newest
 
 
-def _files(client: Any, version: Any, sha256: str | None, uri: str) -> str | None:
-    """Which files of a version are the audited model; ``unchecked: ...`` where it cannot be told, None where none is."""
+def _files(client: Any, version: Any, sha256: str | None, uri: str) -> tuple[str | None, str]:
+    """Which files of a version are the audited model, and what to say of it.
+
+    ``unchecked: ...`` where it cannot be told, None where none of them is.
+    """
     if sha256 is None:
-        return f"{UNCHECKED}: the audit saw no model file"
+        what = f"{UNCHECKED}: the audit saw no model file"
+        return what, f"the files are {what}"
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
@@ -177,10 +182,14 @@ def _files(client: Any, version: Any, sha256: str | None, uri: str) -> str | Non
             source = client.get_model_version_download_uri(version.name, version.version)
             got = Path(download_artifacts(artifact_uri=source, dst_path=place, tracking_uri=uri))
             if got.is_file():
-                return f"the file {got.name}" if digest.of_file(got) == sha256 else None
-            return identity.audited(got, sha256)
+                found = f"the file {got.name}" if digest.of_file(got) == sha256 else None
+            else:
+                found = identity.audited(got, sha256)
         except (MlflowException, ImportError, ValueError, OSError) as error:
-            return f"{UNCHECKED}: its files could not be had: {_reason(error)}"
+            # The reason may name a temporary folder; a tag must read the same the next time.
+            what = f"{UNCHECKED}: they could not be had"
+            return what, f"the files are {what}: {_reason(error)}"
+    return found, f"the audited model is {found}"
 
 
 def _aliased(client: Any, model: str) -> int | None:
@@ -200,7 +209,7 @@ def attach(folder: Path, bound: Binding, asked: Target, uri: str) -> Attached:
     with _client(uri, asked) as client:
         version = _version(client, asked)
         name, number = version.name, version.version
-        files = _files(client, version, bound.model_sha256, uri)
+        files, said = _files(client, version, bound.model_sha256, uri)
         if files is None:
             message = (
                 f"mlflow:{name}/{number}: none of its files is the audited model, sha256 {bound.model_sha256}; "
@@ -220,11 +229,7 @@ def attach(folder: Path, bound: Binding, asked: Target, uri: str) -> Attached:
         if passed and (current is None or current < int(number)):
             client.set_registered_model_alias(name, ALIAS, number)
             changes.append(f"the alias {ALIAS} was set")
-        notes = (
-            [f"the audited model is {files}"]
-            if not files.startswith(UNCHECKED)
-            else [f"the files are {files}"]
-        )
+        notes = [said]
         if passed and current is not None and current > int(number):
             notes.append(f"the alias {ALIAS} stays on version {current}, which is newer")
         if not passed:
@@ -264,8 +269,9 @@ def _tagged(client: Any, version: Any, wanted: Mapping[str, str]) -> list[str]:
     """Set the tags that differ and drop those of ours that say nothing any more."""
     name, number, there = version.name, version.version, version.tags
     changed = [key for key, value in wanted.items() if there.get(key) != value]
-    # The outcome last: until it stands, the version reads as it did before or as not audited.
-    for key in sorted(changed, key=lambda key: key == f"{PREFIX}outcome"):
+    # A pass is said last and anything else first, so that no other audit's pass is read beside what is new.
+    outcome = f"{PREFIX}outcome"
+    for key in sorted(changed, key=lambda key: (key == outcome) == (wanted[outcome] == "pass")):
         client.set_model_version_tag(name, number, key, wanted[key])
     stale = [key for key in there if key.startswith(PREFIX) and key not in wanted]
     for key in stale:
@@ -279,7 +285,7 @@ def check(folder: Path, bound: Binding, asked: Target, uri: str) -> tuple[str, l
     sending = publishable(folder)
     with _client(uri, asked) as client:
         version = _version(client, asked)
-        files = _files(client, version, bound.model_sha256, uri)
+        files, _ = _files(client, version, bound.model_sha256, uri)
         told = []
         if files is None:
             told.append(f"none of its files is the audited model, sha256 {bound.model_sha256}")

@@ -61,6 +61,7 @@ EXTRAS = (
     ("safetensors", "safetensors", "torch", "weights of networks, read without running code"),
     ("tokenizers", "tokenizers", "torch", "networks that read texts"),
     ("transformers", "transformers", "transformers", "Hugging Face folders"),
+    ("mlflow", "mlflow-skinny", "mlflow", "audits on a model registry"),
 )
 """Libraries some runs need: module, distribution, extra, and what for."""
 
