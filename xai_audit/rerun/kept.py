@@ -7,6 +7,8 @@ a method keeps answers for every row, this compares them.
 from __future__ import annotations
 
 import io
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,7 @@ import numpy as np
 
 from xai_audit.explainers.attributions import attributed
 from xai_audit.loaders.mistakes import shown
+from xai_audit.rerun.machine import NEAR
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +28,6 @@ if TYPE_CHECKING:
     from xai_audit.method import Piece
     from xai_audit.subject import Subject
 
-NEAR = 1e-6
 COARSE = 1e-3
 """How far kept attributions may be from answers of another machine: they are kept with four digits."""
 
@@ -105,7 +107,7 @@ def _arrays(audit: Audit, folder: Path, step: str) -> Mapping[str, NDArray[Any]]
             content = (folder / "evidence" / name).read_bytes()
             with np.load(io.BytesIO(content), allow_pickle=False) as held:
                 found = {key: held[key] for key in held.files}
-        except (OSError, ValueError, KeyError, EOFError):
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
             return None
         rows = found.get("row_sha256")
         fits = rows is not None and rows.ndim == 2 and rows.dtype == np.uint8
@@ -153,10 +155,8 @@ def _apart(
         ]
         answers = [np.asarray(one[at]) for one in given]
         finite = [one for one in answers if np.isfinite(one).all()]
-        if not finite:
-            continue
-        if not entries:
-            return f"array {name} lacks row {int(row)}"
+        if not finite or not entries:
+            continue  # a row without a finite explanation is kept in no array
         if not any(_same(name, entry, answer, near=near) for entry in entries for answer in answers):
             pair = f"{_number(entries[0])} there and {_number(finite[0])} here"
             return f"array {name} holds another answer for row {int(row)}: {pair}"
@@ -165,7 +165,7 @@ def _apart(
 
 def _same(name: str, entry: Any, answer: Any, *, near: bool) -> bool:
     entry = np.asarray(entry)
-    if entry.shape != answer.shape:
+    if entry.shape != answer.shape or entry.dtype.kind not in "biuf":
         return False
     if name == "values":
         answer = attributed.quantised(answer)
@@ -179,7 +179,7 @@ def _same(name: str, entry: Any, answer: Any, *, near: bool) -> bool:
 def _number(values: Any) -> str:
     """The entry of the largest size, as what stands for an array."""
     flat = np.ravel(np.asarray(values))
-    if not flat.size:
-        return "nothing"
+    if not flat.size or flat.dtype.kind not in "biuf":
+        return "no number"
     value = float(flat[int(np.argmax(np.abs(np.nan_to_num(flat))))])
     return shown(f"{value:.6g}")[1:-1]

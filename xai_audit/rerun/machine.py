@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from xai_audit.audit import Audit
     from xai_audit.subject import Subject
 
+NEAR = 1e-6
+"""How far numbers may be from those of another machine, as a share of the larger or largest."""
 SHOWN = 4
 """Differences that are named in one message."""
 

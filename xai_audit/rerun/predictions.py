@@ -9,7 +9,7 @@ import numpy as np
 
 from xai_audit import card
 from xai_audit.loaders.mistakes import shown
-from xai_audit.rerun.machine import said
+from xai_audit.rerun.machine import NEAR, said
 from xai_audit.verify.checks import Check
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from xai_audit.subject import Subject
 
 ROWS = "evidence/rows.parquet"
-NEAR = 1e-6
-"""How far scores may be from those of another machine, as a share of the largest score."""
 
 
 def compared(folder: Path, subject: Subject, different: tuple[str, ...]) -> Iterator[Check]:

@@ -15,7 +15,7 @@ from xai_audit.pieces import FILE, Answered, Mapped, Record, name_of, of_arrays
 from xai_audit.pipeline import publishable
 from xai_audit.rerun import kept
 from xai_audit.rerun.facts import apart
-from xai_audit.rerun.machine import said
+from xai_audit.rerun.machine import NEAR, said
 from xai_audit.verify.checks import Check
 
 if TYPE_CHECKING:
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from xai_audit.method import Piece
     from xai_audit.spec import Spec
     from xai_audit.subject import Subject
-
-NEAR = 1e-6
-"""How far numbers of evidence may be from another machine's, as a share of the larger."""
 
 
 @dataclass(frozen=True, order=True)
