@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import copy
 import json
+import secrets
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks import fuzz_audits
 from xai_audit import audit
 from xai_audit.cli import entry
 from xai_audit.errors import UnavailableError
@@ -63,3 +65,11 @@ def test_keys_of_later_versions_are_let_be(tmp_path: Path) -> None:
         part["later"] = {"any": [1]}
     (tmp_path / "audit.json").write_text(json.dumps(content), encoding="utf-8")
     assert audit.read(tmp_path).subject["later"] == {"any": [1]}
+
+
+def test_mangled_folders_are_read_or_refused_in_lines() -> None:
+    # `make proof` mangles 2,000.
+    told: list[str] = []
+    counts = fuzz_audits.run(secrets.randbelow(2**31), range(25), told.append)
+    assert told == []
+    assert counts["read"] + counts["refused"] == 25

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from xai_audit.evidence import Estimate, Evidence, Group, encoded, exactly, identifier
+from xai_audit.evidence import Estimate, Evidence, Group, Groups, Matrix, encoded, exactly, identifier
 
 
 def test_identifiers_of_the_contract() -> None:
@@ -38,3 +38,22 @@ def test_no_number_is_nan_and_no_group_is_a_silent_zero() -> None:
 def test_absence_has_a_reason() -> None:
     with pytest.raises(ValidationError, match="says why"):
         Evidence(id="x", method="x", kind="metric", title="x", status="skipped")
+
+
+def test_groups_have_the_keys_they_are_by_and_a_matrix_is_whole() -> None:
+    group = Group(key={"g": "a"}, n=3, status="measured", estimate=exactly(0, 3))
+    Groups(by=("g",), groups=(group,))
+    with pytest.raises(ValidationError, match="a key for each of g, h"):
+        Groups(by=("g", "h"), groups=(group,))
+    with pytest.raises(ValidationError):
+        Groups(by=(), groups=())
+    Matrix(rows=("a",), columns=("b", "c"), values=((1, None),))
+    for values in ((), ((1,),), ((1, 2), (3, 4))):
+        with pytest.raises(ValidationError, match="a value for each row and column"):
+            Matrix(rows=("a",), columns=("b", "c"), values=values)
+
+
+@pytest.mark.parametrize("n", [-1, 2**53, 10**300])
+def test_a_count_is_one_that_can_be_counted(n: int) -> None:
+    with pytest.raises(ValidationError):
+        exactly(0, n)

@@ -152,6 +152,18 @@ def test_what_cannot_be_renamed_into_is_found_before_anything_changes(
     assert files(place) == before
 
 
+@pytest.mark.parametrize("name", [".work", ".work/new", ".work/pieces"])
+def test_nothing_is_cleared_away_through_a_link(place: Path, tmp_path: Path, name: str) -> None:
+    for file in ("new/a", "pieces/.b", "c", ".d"):
+        audit.write(tmp_path / "home" / file, b"precious")
+    (place / name).parent.mkdir(exist_ok=True)
+    (place / name).symlink_to(tmp_path / "home")
+    with pytest.raises(UnwrittenError, match=r"\.work.* it is a link; the audit that was there is unchanged"):
+        put(place)
+    assert set(files(tmp_path / "home").values()) == {b"precious"}
+    assert len(files(tmp_path / "home")) == 4
+
+
 JOURNALS = {
     "../outside": "not a place in this folder",
     "/etc/outside": "not a place in this folder",

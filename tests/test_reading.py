@@ -4,13 +4,14 @@ import datetime as dt
 import hashlib
 import json
 import random
+import secrets
 import sys
 from pathlib import Path
 
 import jsonschema
 import pytest
 
-from benchmarks.fuzz_specs import VALID, mangled, mutated, written
+from benchmarks.fuzz_specs import KINDS, VALID, bed, cases, mangled, mutated, read_through, written
 from xai_audit.catalog import methods
 from xai_audit.errors import Mistake, SpecError
 from xai_audit.reading import (
@@ -784,3 +785,27 @@ class TestFuzz:
                 found = error.mistakes
             assert all(len(str(mistake).splitlines()) == 1 for mistake in found)
         assert accepted > 5
+
+    def test_specs_of_every_kind_are_refused_in_lines_or_read_planned_and_kept(
+        self, monkeypatch, tmp_path
+    ) -> None:
+        # Pictures, texts, servers, extends, policies of one's own, --set; `make proof` reads 200,000.
+        seed = secrets.randbelow(2**31)
+        monkeypatch.setenv("TOKEN", "secret")
+        Path("bed").mkdir()
+        bed(Path("bed"))
+        monkeypatch.chdir("bed")
+        counts, _ = cases(seed, range(300), Path(), tmp_path)
+        assert not counts["other"], f"seed {seed}"
+        assert counts["accepted"] > 5
+        assert counts["refused"] > 50
+
+    @pytest.mark.parametrize("number", range(3))
+    def test_each_kind_of_spec_that_is_mangled_is_accepted_as_it_is(self, number: int, monkeypatch) -> None:
+        monkeypatch.setenv("TOKEN", "secret")
+        Path("bed").mkdir()
+        bed(Path("bed"))
+        monkeypatch.chdir("bed")
+        Path("audit.yaml").write_text(KINDS[number])
+        read_spec("audit.yaml")
+        assert read_through(Path("audit.yaml"), []) == "accepted"

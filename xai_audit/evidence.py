@@ -18,6 +18,10 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+Count = Annotated[int, Field(ge=0, lt=2**53)]
+"""How many rows: a number that a float holds exactly."""
+
+
 class Estimate(Frozen):
     """One number with its interval and the number of rows it rests on.
 
@@ -28,7 +32,7 @@ class Estimate(Frozen):
     value: float
     low: float | None
     high: float | None
-    n: int
+    n: Count
     limits: dict[str, tuple[float | None, float | None]] | None = None
 
     @property
@@ -59,12 +63,12 @@ class Group(Frozen):
     """One group's row: its key, its size and what could be said of it."""
 
     key: dict[str, str]
-    n: int | None
+    n: Count | None
     status: CellStatus
     reason: str | None = None
     """Why there is no number, in words: ``no positives``, ``n < 10``, ``withheld``."""
     estimate: Estimate | None = None
-    count: int | None = None
+    count: Count | None = None
     """Rows in the rate's denominator, where that is not n (positives for recall)."""
     contrasts: dict[Literal["best", "worst", "overall"], Contrast] = Field(default_factory=dict)
     missing: bool = False
@@ -123,10 +127,17 @@ class Groups(Frozen):
     """A rate by group, each with contrasts, and a summary over all pairs."""
 
     shape: Literal["groups"] = "groups"
-    by: tuple[str, ...]
+    by: tuple[str, ...] = Field(min_length=1)
     groups: tuple[Group, ...]
     summary: Summary | None = None
     overall: Estimate | None = None
+
+    @model_validator(mode="after")
+    def _keyed(self) -> Groups:
+        if not all(group.key.keys() >= set(self.by) for group in self.groups):
+            message = f"every group has a key for each of {', '.join(self.by)}"
+            raise ValueError(message)
+        return self
 
 
 class Point(Frozen):
@@ -161,6 +172,13 @@ class Matrix(Frozen):
     values: tuple[tuple[float | None, ...], ...]
     row_title: str | None = None
     column_title: str | None = None
+
+    @model_validator(mode="after")
+    def _rectangular(self) -> Matrix:
+        if [len(values) for values in self.values] != [len(self.columns)] * len(self.rows):
+            message = "a matrix has a value for each row and column"
+            raise ValueError(message)
+        return self
 
 
 class Cases(Frozen):
@@ -243,8 +261,8 @@ class Selftest(Frozen):
 class Sampling(Frozen):
     """Which part of the data was used, and how it was chosen."""
 
-    available: int
-    used: int
+    available: Count
+    used: Count
     how: str
 
 

@@ -37,10 +37,15 @@ def alone(folder: Path) -> Iterator[None]:
     """Hold a folder for one command that writes, what a killed one left put in place or cleared away first.
 
     Raises:
-        UnwrittenError: where another command holds it or it cannot be written; also in place of one raised within,
-            saying what became of the audit that was there.
+        UnavailableError: where another command holds it, or what a killed one left cannot be finished.
+        UnwrittenError: where it cannot be written; also in place of one raised within, saying what became of the
+            audit that was there.
     """
     try:
+        for name in (WORK, NEW, PIECES):
+            if (folder / name).is_symlink():
+                # What is cleared away there would be cleared away elsewhere.
+                raise _unwritten(folder / name, OSError("it is a link"))
         with _locked(folder):
             if (folder / JOURNAL).exists():
                 _finish(folder)
@@ -122,7 +127,7 @@ def _stage(folder: Path, files: Mapping[str, bytes], parents: Sequence[Path]) ->
         # Room for the names, and proof that files can be renamed from here to there; both fail now or never.
         write(folder / NEW / RESERVE, bytes(RESERVED))
         (folder / NEW / RESERVE).replace(parent / RESERVE)
-    for level in (folder / WORK, folder, folder.resolve().parent):
+    for level in (folder / NEW, folder / WORK, folder, folder.resolve().parent):
         sync(level)
 
 

@@ -549,6 +549,15 @@ class TestOnnx:
             again.scores(subject.test.frame), subject.model.scores(subject.test.frame)
         )
 
+    def test_a_broken_graph_is_one_line_and_prints_nothing(self, desk, table, capsys):
+        self.graph(desk.folder / "m.onnx")
+        path = desk.folder / "m.onnx"
+        path.write_bytes(path.read_bytes().replace(b"LinearClassifier", b"LinearClass\xaffier"))
+        error = desk.refused({"path": "m.onnx"}, test="t.csv", target="y", features=NUMBERS)
+        assert len(error.mistakes) == 1
+        # onnxruntime's own fallback would print on stdout.
+        assert capsys.readouterr() == ("", "")
+
     def test_class_names_of_a_zipmap(self, desk, table):
         self.graph(desk.folder / "m.onnx", zipmap=True, names=("no", "yes"))
         desk.csv("t.csv", table.assign(y=np.where(table.y, "yes", "no")))

@@ -69,3 +69,9 @@ def test_the_table_holds_the_largest_of_the_whole_text_and_says_what_is_left():
 def test_a_word_that_would_print_as_0_is_not_named():
     found = [{"text": "good", "phi": 0.42}, {"text": "is", "phi": -0.00001}]
     assert marked.leading(found, ("against kind", "for kind")) == "Most for kind: “good”\u00a0+0.42."
+
+
+def test_limits_that_are_no_numbers_are_none() -> None:
+    token = {"text": "a", "phi": 0.5, "low": "0.1", "high": [1]}
+    assert marked.sure(token)
+    assert [one.way for one in marked.marked([token])] == ["for"]

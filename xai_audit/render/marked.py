@@ -35,13 +35,16 @@ def pieces(case: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def phi(token: Mapping[str, Any]) -> float | None:
     """A token's contribution; None for a gap."""
-    value = token.get("phi")
+    return _number(token.get("phi"))
+
+
+def _number(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def sure(token: Mapping[str, Any]) -> bool:
     """Whether the interval, where there is one, leaves out 0."""
-    low, high = token.get("low"), token.get("high")
+    low, high = _number(token.get("low")), _number(token.get("high"))
     return low is None or high is None or low > 0 or high < 0
 
 
@@ -111,7 +114,7 @@ def leading(tokens: Sequence[Mapping[str, Any]], ways: tuple[str, str]) -> str:
 
 
 def _interval(token: Mapping[str, Any], places: int) -> str:
-    low, high = token.get("low"), token.get("high")
+    low, high = _number(token.get("low")), _number(token.get("high"))
     if low is None or high is None or low == high:
         return ""
     return f"{numbers.NBSP}[{numbers.plain(low, places)},{numbers.NBSP}{numbers.plain(high, places)}]"
