@@ -38,8 +38,8 @@ TOLD = 20
     help="The model file or folder that the audit must be of; its digest is compared.",
 )  # fmt: skip
 @click.option(
-    "--rerun", "pieces", type=click.IntRange(min=1), default=None, metavar="N",
-    help="Let the model answer again for all rows and for N pieces of the explanations, drawn at random.",
+    "--rerun", "pieces", default=None, metavar="N",
+    help="Let the model answer again for all rows, and for N pieces and steps drawn at random (or: all).",
 )  # fmt: skip
 @click.option(
     "--spec", "spec_file", type=click.Path(path_type=Path), default=None, metavar="SPEC",
@@ -59,7 +59,7 @@ def command(
     names: tuple[str, ...],
     log_file: Path | None,
     model: str | None,
-    pieces: int | None,
+    pieces: str | None,
     spec_file: Path | None,
     seed: int | None,
     as_json: bool,
@@ -71,12 +71,15 @@ def command(
     """
     from xai_audit import audit, signing, verify
 
+    if pieces is not None and pieces != "all" and not (pieces.isascii() and pieces.isdigit() and int(pieces)):
+        raise click.UsageError(f"--rerun {pieces}: a number of pieces is asked, or all")
     public, known = [signing.public_key(key) for key in keys], _policies(names)
     topics = list(verify.verify(folder, keys=public, policies=known, log=log_file))
     # Where audit.json cannot be read, that has been told, and nothing more can be asked of it.
     made = audit.read(folder) if any(topic.name == "rules" for topic in topics) else None
     if made is not None and pieces is not None:
-        topics.append(_rerun(made, folder, pieces, seed, spec_file, model))
+        count = None if pieces == "all" else int(pieces)
+        topics.append(_rerun(made, folder, count, seed, spec_file, model))
     elif made is not None and model is not None:
         topics.append(_model(made, model))
     if as_json:
@@ -102,7 +105,7 @@ def _model(made: Audit, model: str) -> Topic:
 
 
 def _rerun(
-    made: Audit, folder: Path, pieces: int, seed: int | None, spec_file: Path | None, model: str | None
+    made: Audit, folder: Path, pieces: int | None, seed: int | None, spec_file: Path | None, model: str | None
 ) -> Topic:
     """The model's answers again; the seed of the draw is told, so that it can be repeated."""
     from xai_audit import rerun

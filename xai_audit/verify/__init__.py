@@ -60,6 +60,7 @@ def verify(
         checks.append(files.canonical(folder / "audit.json"))
         try:
             made = folders.read(folder)
+            checks.extend(files.recorded(folder, made))
         except UnavailableError as error:
             checks.append(Check("broken", "audit.json", str(error)))
     yield Topic("files", tuple(checks))

@@ -13,6 +13,8 @@ from xai_audit.verify.checks import Check
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from xai_audit.audit import Audit
+
 MANIFEST = "manifest.json"
 _KEYS = {"schema", "signed", "files"}
 _SCHEMA = "xai-audit/manifest/1"
@@ -54,6 +56,20 @@ def canonical(path: Path) -> Check:
     if _written(said) != content:
         return _broken(path.name, "it is not written in canonical form")
     return Check("holds", path.name, "written in canonical form")
+
+
+def recorded(folder: Path, audit: Audit) -> Iterator[Check]:
+    """Files of evidence/ that are not named by their digest, held to what audit.json says of them."""
+    for key, name in (("rows", "rows.parquet"), ("pieces", "pieces.json")):
+        said, path = audit.run.get(key), folder / "evidence" / name
+        if said is None:
+            continue  # an earlier version recorded none
+        found = digest.of_file(path) if path.is_file() else None
+        if found == said:
+            yield Check("holds", f"evidence/{name}", "it is the file that audit.json records")
+        else:
+            what = f"its sha256 is {found}" if found else "it is not there"
+            yield _broken(f"evidence/{name}", f"{what}, and audit.json records {said}")
 
 
 def _shape(said: Any, content: bytes) -> str:
