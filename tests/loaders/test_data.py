@@ -270,6 +270,13 @@ class TestFeatures:
         both = people[190:200].merge(people[:200]).drop_duplicates()
         assert subject.facts["train_test_overlap"]["count"] >= len(both) == 10
         assert subject.facts["train_test_overlap"]["rows"] == 120
+        assert subject.in_training.sum() == subject.facts["train_test_overlap"]["count"]
+        # Known rows are among the training rows, and none of the planted ones is taken for new.
+        shared = subject.test.frame.columns.tolist()
+        of_training = {tuple(row) for row in people[:200][shared].astype(str).to_numpy()}
+        flagged = [tuple(row) for row in subject.test.frame.astype(str).to_numpy()[subject.in_training]]
+        assert len(flagged) >= 10
+        assert set(flagged) <= of_training
         assert subject.facts["duplicate_rows"]["test"] >= 10
         gaps = int(frame.income.isna().sum())
         assert subject.facts["missing"]["income"] == {"count": gaps, "rows": 120}
@@ -282,7 +289,9 @@ class TestFeatures:
         assert subject.train.target is None
         assert any("train.csv has no column 'y'" in note for note in subject.notes)
         desk.csv("t.csv", people[["y"]].assign(s=0.5))
-        assert desk.load(SCORED, test="t.csv", train="t.csv", target="y").facts["train_test_overlap"] is None
+        alone = desk.load(SCORED, test="t.csv", train="t.csv", target="y")
+        assert alone.facts["train_test_overlap"] is None
+        assert alone.in_training is None
 
     def test_wrong_names_are_all_told_at_once(self, desk):
         desk.csv("t.csv", pd.DataFrame({"s": [0.1], "age": [3], "y": [0]}))

@@ -24,7 +24,7 @@ from xai_audit.verify.checks import Check
 from xai_audit.verify.recounts import RECOUNTS
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "v1"
-ROUNDS = 8
+ROUNDS = 4
 """Each round changes one thing in each piece of evidence."""
 TOLD = ("observation", "params", "controls", "inference")
 WORDS = ("how", "detail")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from xai_audit.policy import Policy
     from xai_audit.spec import Spec
     from xai_audit.verify.recounts.bench import Need
-    from xai_audit.verify.table import Subject
+    from xai_audit.verify.stated import Subject
 
 DEFAULT = {
     "classification": ("accuracy", "balanced_accuracy", "recall", "precision", "roc_auc"),

@@ -14,7 +14,7 @@ from xai_audit.applying import CHANGE
 from xai_audit.evidence import Evidence, identifier
 from xai_audit.policy import Policy
 from xai_audit.spec import Spec
-from xai_audit.verify import asked, compared, kept, table
+from xai_audit.verify import agreeing, asked, compared, kept, stated, table
 from xai_audit.verify.checks import Check
 from xai_audit.verify.groups import Minima
 from xai_audit.verify.recounts import RECOUNTS
@@ -81,12 +81,15 @@ def again(audit: Audit, folder: Path) -> Again:
         first = error.errors()[0]
         where = ".".join((error.title.lower(), *map(str, first["loc"])))
         return Again((Check("broken", "audit.json", f"{where} cannot be read: {first['msg']}"),))
-    subject = table.subject_of(audit)
+    subject = stated.subject_of(audit)
     if isinstance(subject, Check):
         return Again((subject,))
     rows, checks = table.read(audit, subject, spec, folder)
     if rows is None:
         return Again(tuple(checks))
+    checks += agreeing.disagreements(rows, subject, spec)
+    if not checks:
+        checks = [Check("holds", table.FILE, f"{rows.n:,} rows, as audit.json tells of them")]
     minima = Minima(
         confidence=spec.run.confidence,
         min_n=max((policy.min_n for policy in policies), default=30),
@@ -233,9 +236,9 @@ def _differences(one: Made, item: Seen | Skip, piece: Evidence) -> Iterator[str]
     if isinstance(item, Seen) and piece.status != "measured":
         yield f"it is skipped: {piece.reason}; from the rows it can be had"
         return
-    for name, stated, right in (("method", piece.method, one.asked.method), ("seed", piece.seed, one.seed)):
-        if stated != right:
-            yield f"{name} is {stated!r}; by the spec it is {right!r}"
+    for name, told, right in (("method", piece.method, one.asked.method), ("seed", piece.seed, one.seed)):
+        if told != right:
+            yield f"{name} is {told!r}; by the spec it is {right!r}"
     if isinstance(item, Skip):
         if piece.observation or piece.sampling or piece.controls or piece.inference or piece.rung:
             yield "it is skipped and tells of something seen"

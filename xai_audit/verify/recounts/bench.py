@@ -14,7 +14,8 @@ from xai_audit.spec import Spec
 from xai_audit.verify import limits_rows
 from xai_audit.verify.groups import Cell, Minima, rate_at
 from xai_audit.verify.limits import Counts
-from xai_audit.verify.table import Grouping, Mask, Subject, Table
+from xai_audit.verify.stated import Subject
+from xai_audit.verify.table import Grouping, Mask, Table
 
 Need = Literal[
     "model", "labels", "scores", "probabilities", "groups", "binary", "classification", "regression", "train",
