@@ -102,6 +102,7 @@ def checked(piece: Evidence, made: Audit, kept: Kept) -> Check:
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore", RuntimeWarning)
+            kept.arrays(piece)
             if piece.method not in AGAIN:
                 open_ = f"there is no recomputation of {piece.method}"
             elif piece.status == "failed":
