@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from xai_audit.evidence import Frozen
     from xai_audit.mechanistic.sites import Site
-    from xai_audit.method import Need
+    from xai_audit.method import Measured, Need
     from xai_audit.subject import Rows, Subject
 
 Work = "Callable[[Subject, Any, Piece, int], Mapping[str, NDArray[Any]]]"
@@ -143,7 +143,7 @@ def _observed(
                 params={**step.params.model_dump(mode="json"), **found.params},
                 limits=(*step.method.limits, *found.limits),
                 versions=dict(found.versions),
-                arrays=_stored(found.arrays, outcome),
+                arrays={**_stored(found.arrays, outcome), **_stored(_case_digests(found), outcome)},
                 observation=found.observation,
                 sampling=found.sampling,
                 controls=controls,
@@ -226,6 +226,14 @@ def _check_needs(subject: Subject, needs: Sequence[Need]) -> None:
 
 
 _WORDS = {"table": "cells of a table", "image": "images", "text": "texts"}
+
+
+def _case_digests(found: Measured) -> dict[str, NDArray[np.uint8]]:
+    """The sha256 of every single row that is shown, (cases, 32): cells, words and pictures stand in no other array."""
+    if found.observation.shape != "cases" or not found.observation.cases:
+        return {}
+    told = b"".join(bytes.fromhex(digest.of_value(case)) for case in found.observation.cases)
+    return {"case_sha256": np.frombuffer(told, dtype=np.uint8).reshape(-1, 32)}
 
 
 def _stored(arrays: Mapping[str, NDArray[Any]], outcome: Outcome) -> dict[str, str]:

@@ -164,6 +164,9 @@ def networks(kind: str, examples: bool = True) -> tuple[Audit, Path]:
         uses += [("shap", {"rows": 5, "method": "partition", "evaluations": 60}, "owen")]
     elif kind == "texts":
         made = beds.text_subject(n=60)
+        uses = [
+            (name, {**params, "method": "permutation"} if name == "shap" else params) for name, params in uses
+        ]
         uses += [("shap", {"rows": 5, "method": "partition", "evaluations": 40}, "owen")]
     else:
         made, uses = beds.table_subject(), list(NETWORKS.items())

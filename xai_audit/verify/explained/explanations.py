@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xai_audit import digest
 from xai_audit.verify.checks import Check
 from xai_audit.verify.explained import (
     asked,
@@ -102,6 +103,7 @@ def checked(piece: Evidence, made: Audit, kept: Kept) -> Check:
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore", RuntimeWarning)
+            kept.arrays(piece)
             if piece.method not in AGAIN:
                 open_ = f"there is no recomputation of {piece.method}"
             elif piece.status == "failed":
@@ -168,6 +170,24 @@ def _compared(piece: Evidence, kept: Kept, again: Made) -> Iterator[Told]:
             yield Told("broken", f"{name} is there; nothing gives it")
     for name, value in (again.get("params") or {}).items():
         yield from compared(published["params"].get(name), value, f"params.{name}", _size(value))
+    yield from _cases(published["observation"], kept.arrays(piece))
+
+
+def _cases(observation: Any, arrays: Mapping[str, Any]) -> Iterator[Told]:
+    """Single rows that are not those whose digests are kept."""
+    if "case_sha256" not in arrays or not isinstance(observation, dict):
+        return
+    kept = [bytes(one).hex() for one in arrays["case_sha256"]]
+    told = observation.get("cases") or []
+    if len(kept) != len(told):
+        yield Told("broken", f"observation.cases shows {len(told)} single rows; {len(kept)} were kept")
+        return
+    for place, (case, own) in enumerate(zip(told, kept, strict=True)):
+        if digest.of_value(case) != own:
+            yield Told(
+                "broken",
+                f"observation.cases[{place}] is not the single row that was kept: its sha256 is another",
+            )
 
 
 def _size(expected: Any) -> float:

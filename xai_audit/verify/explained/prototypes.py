@@ -137,9 +137,9 @@ def _covered(piece: Piece, rows: NDArray[np.int64]) -> tuple[Flags, float]:
 
 
 def _coverage(piece: Piece, rows: NDArray[np.int64]) -> Made:
-    if piece.evidence.status == "skipped":
-        if piece.params.get("examples_held_out", 0) or _some_held(piece):
-            raise LackingError(f"skipped by the run: {piece.evidence.reason}")
+    if not piece.has("held_distance"):
+        if _some_held(piece):
+            raise LackingError("how far held-out examples lie is not kept")
         return {"skipped": "too few examples of each class to hold some out"}
     covered, radius = _covered(piece, rows)
     return {

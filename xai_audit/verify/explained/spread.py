@@ -212,7 +212,9 @@ def _score_low(x1: float, n1: float, x2: float, n2: float, level: float) -> floa
         p2 = _constrained(x1, n1, x2, n2, d)
         p1 = min(max(p2 + d, 0.0), 1.0)
         variance = p1 * (1 - p1) / n1 + p2 * (1 - p2) / n2
-        return (seen - d) / math.sqrt(variance) - target if variance > 0 else math.inf
+        if variance <= 0:
+            return math.inf if seen > d else -target
+        return (seen - d) / math.sqrt(variance) - target
 
     start = -1 + 1e-12
     if excess(start) < 0:

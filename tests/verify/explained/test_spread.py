@@ -1,0 +1,94 @@
+"""What verifying computes of its own is what the run computed: to nine digits, for any numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xai_audit import intervals, intervals_rows
+from xai_audit.explainers.attributions.attributed import mean_over_both
+from xai_audit.verify.explained import spread
+
+LEVELS = spread.levels_of(0.95)
+COUNTS = st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
+FEW = settings(max_examples=60, deadline=None)
+
+
+def close(ours, theirs):
+    for one, other in zip(ours, theirs, strict=True):
+        for a, b in zip(one, other, strict=True):
+            assert a == b or a == pytest.approx(b, rel=1e-9, abs=1e-11)
+
+
+@given(st.floats(0.5001, 0.999999), st.floats(1, 1e6))
+@FEW
+def test_student_s_quantile(level, df):
+    assert spread.student(level, df) == pytest.approx(intervals_rows.t_quantile(level, df), rel=1e-9)
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60))
+@FEW
+def test_means(values):
+    value, pairs = intervals_rows.mean(values, LEVELS)
+    found = spread.mean(values, LEVELS)
+    assert (found["value"], found["n"]) == (value, len(values))
+    size = max(map(abs, values))
+    for (low, high), ours in zip(
+        pairs, [(found["low"], found["high"]), *found["limits"].values()], strict=True
+    ):
+        assert list(ours) == [low, high] or list(ours) == pytest.approx(
+            [low, high], rel=1e-9, abs=1e-9 * size
+        )
+
+
+@given(st.integers(1, 12), st.integers(1, 5), st.integers(0, 2**32 - 1))
+@FEW
+def test_means_over_rows_and_draws(rows, draws, seed):
+    class Context:
+        levels = LEVELS
+
+        @staticmethod
+        def estimate(value, pairs, n):
+            return spread.estimate(value, pairs, n)
+
+    values = np.random.default_rng(seed).normal(size=(rows, draws))
+    theirs, ours = mean_over_both(values, Context, -1.0, 1.0), spread.mean_of_both(values, LEVELS, -1.0, 1.0)
+    assert ours["value"] == pytest.approx(theirs["value"], rel=1e-12)
+    close(list(ours["limits"].values()), list(theirs["limits"].values()))
+
+
+@given(COUNTS, st.floats(0.05, 1))
+@FEW
+def test_rates_of_whole_and_of_effective_counts(count, share):
+    x, n = count
+    close(spread.wilson(x, n, LEVELS), intervals.rate(x, n, LEVELS))
+    close(spread.wilson(x * share, n * share, LEVELS), intervals.rate(x * share, n * share, LEVELS))
+
+
+@given(st.lists(COUNTS, min_size=2, max_size=4))
+@settings(max_examples=25, deadline=None)
+def test_the_largest_difference_of_rates(counts):
+    xs, ns = [float(x) for x, _ in counts], [float(n) for _, n in counts]
+    close(spread.widest(xs, ns, LEVELS), intervals.largest_difference(xs, ns, LEVELS))
+
+
+@given(
+    st.integers(2, 60), st.sampled_from([0.0, 0.1, 0.5, 1.0]), st.integers(0, 20), st.integers(0, 2**32 - 1)
+)
+@FEW
+def test_weights_and_clusters(rows, share, clusters, seed):
+    rng = np.random.default_rng(seed)
+    y = (rng.random(rows) < share).astype(float)
+    weights = None if seed % 2 else rng.choice([0.0, 1.0, 2.5], rows, p=[0.1, 0.5, 0.4])
+    if weights is not None and not weights.any():
+        return
+    groups = None if not clusters else rng.integers(0, clusters, rows).tolist()
+    assert spread.effective(y, weights, groups) == pytest.approx(
+        intervals_rows.effective(y, weights, groups), rel=1e-9
+    )
+    value, pairs = intervals_rows.clustered_mean(y, weights, groups, LEVELS)
+    ours, limits = spread.clustered(y, weights, groups, LEVELS)
+    assert ours == pytest.approx(value, rel=1e-12)
+    close(limits, pairs)
