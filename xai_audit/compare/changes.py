@@ -220,14 +220,13 @@ def _cell(
     masks = []
     for rows, estimate in ((pairs.old, old), (pairs.new, new)):
         mask = rows.inside(where)
-        if mask is None:
-            return "the rows of this group are not kept"
-        try:
-            value = measure.value(rows.at(mask), label)
-        except UndefinedError as error:
-            return str(error)
-        if not math.isclose(value, estimate.value, rel_tol=1e-9, abs_tol=1e-12):
-            return "the rows kept do not give the number that the audit tells"
+        reason = (
+            "the rows of this group are not kept"
+            if mask is None
+            else _unlike(measure, rows.at(mask), label, estimate)
+        )
+        if mask is None or reason:
+            return reason
         masks.append(mask)
     inside = both.before.inside(where), both.after.inside(where)
     assert inside[0] is not None
@@ -242,6 +241,16 @@ def _cell(
     if n < ENOUGH * min(int(np.count_nonzero(mask)) for mask in masks):
         return "too few people of it are in both audits"
     return both.before.at(mine), both.after.at(mine)
+
+
+def _unlike(measure: Number, rows: Rows, label: str, estimate: Estimate) -> str:
+    """Why the rows kept do not stand for an audit's number; empty where they give it again."""
+    try:
+        value = measure.value(rows, label)
+    except UndefinedError as error:
+        return str(error)
+    same = math.isclose(value, estimate.value, rel_tol=1e-9, abs_tol=1e-12)
+    return "" if same else "the rows kept do not give the number that the audit tells"
 
 
 def _grouped(both: Both, piece: Evidence, old: Groups, new: Groups) -> Iterator[Change]:
