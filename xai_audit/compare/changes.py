@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
@@ -18,13 +18,15 @@ from xai_audit.evidence import Groups, Scalar, exactly
 from xai_audit.intervals_gaps import GroupChange, gap_change, smallest_ratio_change
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from xai_audit.compare.measures import Number
     from xai_audit.compare.rows import Pairs, Rows
     from xai_audit.evidence import Estimate, Evidence, Group
+    from xai_audit.intervals import Interval
+    from xai_audit.intervals_rows import Measured
 
 CLASS, RATE = "class", "rate"
 
@@ -62,6 +64,17 @@ class Both:
         cut = pairs.any and pairs.old is not None and pairs.new is not None
         object.__setattr__(self, "before", pairs.old.at(pairs.old_places) if cut and pairs.old else None)
         object.__setattr__(self, "after", pairs.new.at(pairs.new_places) if cut and pairs.new else None)
+
+    @property
+    def over_all(self) -> tuple[Rows, Rows]:
+        """The pairs that stand for all rows: some are left out where the few rows in one audit alone must stay hidden.
+
+        Rows are in the order of their digests, which says nothing of them.
+        """
+        assert self.before is not None
+        assert self.after is not None
+        used = slice(self.pairs.left_out, None)
+        return self.before.at(used), self.after.at(used)
 
     @property
     def confidences(self) -> tuple[float, float]:
@@ -171,9 +184,10 @@ def number(
             if both.same:
                 return told(update={"change": exactly(0, measure.counted(after, label)), "how": "same"})
             try:
-                moved = measure.change(before, after, label, estimates.levels(both.confidence))
+                levels = estimates.levels(both.confidence) if stored else (both.confidence,)
+                moved = measure.change(before, after, label, levels)
                 change = estimates.made(moved, measure.counted(after, label))
-                return told(update={"change": change if stored else estimates.shown(change), "how": "paired"})
+                return told(update={"change": change, "how": "paired"})
             except UndefinedError as error:
                 reason = str(error)
     elif measure is None and both.pairs.any:
@@ -206,26 +220,37 @@ def _cell(
     masks = []
     for rows, estimate in ((pairs.old, old), (pairs.new, new)):
         mask = rows.inside(where)
-        if mask is None:
-            return "the rows of this group are not kept"
-        try:
-            value = measure.value(rows.at(mask), label)
-        except UndefinedError as error:
-            return str(error)
-        if not math.isclose(value, estimate.value, rel_tol=1e-9, abs_tol=1e-12):
-            return "the rows kept do not give the number that the audit tells"
+        reason = (
+            "the rows of this group are not kept"
+            if mask is None
+            else _unlike(measure, rows.at(mask), label, estimate)
+        )
+        if mask is None or reason:
+            return reason
         masks.append(mask)
     inside = both.before.inside(where), both.after.inside(where)
     assert inside[0] is not None
     assert inside[1] is not None
     mine = inside[0] & inside[1]
     n = int(np.count_nonzero(mine))
+    if not where:
+        return both.over_all
     alone = [int(np.count_nonzero(mask)) - n for mask in masks]
     if n < max(both.min_cell, 1) or any(0 < left < both.min_cell for left in alone):
         return f"fewer than {both.min_cell} people of it are in both audits, or in one alone"
-    if where and n < ENOUGH * min(int(np.count_nonzero(mask)) for mask in masks):
+    if n < ENOUGH * min(int(np.count_nonzero(mask)) for mask in masks):
         return "too few people of it are in both audits"
     return both.before.at(mine), both.after.at(mine)
+
+
+def _unlike(measure: Number, rows: Rows, label: str, estimate: Estimate) -> str:
+    """Why the rows kept do not stand for an audit's number; empty where they give it again."""
+    try:
+        value = measure.value(rows, label)
+    except UndefinedError as error:
+        return str(error)
+    same = math.isclose(value, estimate.value, rel_tol=1e-9, abs_tol=1e-12)
+    return "" if same else "the rows kept do not give the number that the audit tells"
 
 
 def _grouped(both: Both, piece: Evidence, old: Groups, new: Groups) -> Iterator[Change]:
@@ -294,9 +319,7 @@ def _key(group: Group) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(group.key.items()))
 
 
-def _moved(
-    both: Both, piece: Evidence, keys: list[dict[str, str]], part: str
-) -> tuple[float, list[tuple[float | None, float | None]]] | None:
+def _moved(both: Both, piece: Evidence, keys: list[dict[str, str]], part: str) -> Measured | None:
     groups = []
     for key in keys:
         measure = _measure(piece.method, key)
@@ -317,9 +340,9 @@ def _moved(
                 family=f"{key.get(CLASS, '')}/{key.get(RATE, '')}",
                 old=measure.value(before, label),
                 new=measure.value(after, label),
-                old_at=partial(measure.at, before, label),
-                new_at=partial(measure.at, after, label),
-                change_at=partial(_change_at, measure, before, after, label),
+                old_at=_once(partial(measure.at, before, label)),
+                new_at=_once(partial(measure.at, after, label)),
+                change_at=_once(partial(_limits, measure, before, after, label)),
                 cells=cells,
             )
         )
@@ -329,7 +352,13 @@ def _moved(
         return None
 
 
-def _change_at(
+def _once(at: Callable[[tuple[float, ...]], list[Interval]]) -> Callable[[Sequence[float]], list[Interval]]:
+    """The same, computed once for each list of levels: a group is compared with many others."""
+    kept = cache(at)
+    return lambda levels: kept(tuple(levels))
+
+
+def _limits(
     measure: Number, before: Rows, after: Rows, label: str, levels: tuple[float, ...]
-) -> list[tuple[float | None, float | None]]:
+) -> list[Interval]:
     return measure.change(before, after, label, levels)[1]

@@ -127,8 +127,8 @@ def _shown(classes: tuple[str, ...], positive: list[Any]) -> tuple[str, ...]:
 def _answers(both: Both, old: Rows, new: Rows) -> Iterator[Drift]:
     if old.task != new.task:
         return
-    if both.before is not None and both.after is not None:
-        yield from _decided(both, both.before, both.after)
+    if both.pairs.any:
+        yield from _decided(both, *both.over_all)
     elif new.task == "classification" and old.prediction is not None and new.prediction is not None:
         for label in _shown(new.classes, [both.new.subject.get("positive")]):
             a, b = (int(np.count_nonzero(rows.prediction == label)) for rows in (old, new))

@@ -270,11 +270,12 @@ def _relative(
     if change.how == "same":
         return change, change.change
     if change.how == "paired" and both.before is not None and both.after is not None:
-        inside = both.before.inside(key), both.after.inside(key)
-        assert inside[0] is not None
-        assert inside[1] is not None
-        mine = inside[0] & inside[1]
-        before, after = both.before.at(mine), both.after.at(mine)
+        before, after = both.over_all
+        if key:
+            inside = both.before.inside(key), both.after.inside(key)
+            assert inside[0] is not None
+            assert inside[1] is not None
+            before, after = (rows.at(inside[0] & inside[1]) for rows in (both.before, both.after))
         try:
             moved = measures.relative(change.method, before, after, estimates.levels(both.confidence))
             return change, turned(estimates.made(moved, change.change.n))

@@ -53,7 +53,7 @@ class Rows:
         """Whether every row counts alike and by itself."""
         return self.weight is None and self.cluster is None
 
-    def at(self, places: NDArray[Any]) -> Rows:
+    def at(self, places: NDArray[Any] | slice) -> Rows:
         """Some of the rows, by position or by mask."""
 
         def cut(values: NDArray[Any] | None) -> NDArray[Any] | None:
@@ -168,10 +168,16 @@ class Pairs:
 
     matched: Matched
     old_places: NDArray[np.int64]
+    """Every row that both hold; the first ``left_out`` of them are not used where all rows are meant."""
     new_places: NDArray[np.int64]
     old: Rows | None
     new: Rows | None
     """All rows of either audit."""
+
+    @property
+    def left_out(self) -> int:
+        """Pairs that are not used where all rows are meant."""
+        return self.matched.common - self.matched.used if self.matched.used else 0
 
     @property
     def any(self) -> bool:
@@ -216,11 +222,10 @@ def paired(old: Rows | None, new: Rows | None, min_cell: int) -> Pairs:
     left_out = (
         f"{drop} pairs are left out, so that the few rows in one audit alone cannot be told by subtraction"
     )
-    kept = slice(drop, None)  # rows are in the order of their digests, which says nothing of them
     matched = Matched.model_validate(
         {"by": by, "reason": left_out if drop else None, "used": common - drop, **sizes}
     )
-    return Pairs(matched, a[kept], b[kept], old, new)
+    return Pairs(matched, a, b, old, new)
 
 
 def _occurrences(old: NDArray[Any], new: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
