@@ -12,9 +12,7 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import lru_cache
 from itertools import combinations
-
-from scipy import special
-from scipy.optimize import brentq
+from typing import Any
 
 Limit = tuple[float | None, float | None]
 Both = tuple[float, float]
@@ -33,7 +31,7 @@ FEW = 5
 @lru_cache(maxsize=4096)
 def z(level: float) -> float:
     """Half-width of a two-sided normal interval, in standard errors."""
-    return -float(special.ndtri((1 - level) / 2))
+    return -float(_special().ndtri((1 - level) / 2))
 
 
 def shared(level: float, m: int) -> float:
@@ -43,7 +41,7 @@ def shared(level: float, m: int) -> float:
 
 def root(f: Callable[[float], float], low: float, high: float) -> float:
     """Where ``f`` changes its sign between two ends, to the last digits."""
-    return float(brentq(f, low, high, xtol=1e-18, rtol=1e-14, maxiter=500))
+    return float(_optimize().brentq(f, low, high, xtol=1e-18, rtol=1e-14, maxiter=500))
 
 
 @lru_cache(maxsize=65536)
@@ -66,7 +64,7 @@ def exact_low(x: float, n: float, level: float) -> float:
     tail = (1 - level) / 2
 
     def beyond(log_rate: float) -> float:
-        return float(special.betainc(x, n - x + 1, math.exp(log_rate))) - tail
+        return float(_special().betainc(x, n - x + 1, math.exp(log_rate))) - tail
 
     # On the logarithm, since limits of few successes are small; what lies below e-100 is no limit.
     floor = -100 * math.log(10)
@@ -210,7 +208,7 @@ def equal_p(x1: float, n1: float, x2: float, n2: float) -> float:
     if not 0 < share < 1 or total <= 1:
         return 1.0
     square = (x1 / n1 - x2 / n2) ** 2 * (total - 1) / total / (share * (1 - share) * (1 / n1 + 1 / n2))
-    return float(special.chdtrc(1, square))
+    return float(_special().chdtrc(1, square))
 
 
 def widest(counts: Sequence[Counts], level: float) -> Both:
@@ -285,3 +283,15 @@ def mantel_haenszel(strata: Sequence[tuple[int, int, int, int]], level: float) -
     q = sum((x1 * (n0 - x0) + x0 * (n1 - x1)) / (2 * n) for x1, n1, x0, n0, n in used)
     reach = z(level) * math.sqrt(max((value * p + q) / weight**2, 0.0))
     return value, (max(value - reach, -1.0), min(value + reach, 1.0))
+
+
+def _special() -> Any:
+    from scipy import special
+
+    return special
+
+
+def _optimize() -> Any:
+    from scipy import optimize
+
+    return optimize

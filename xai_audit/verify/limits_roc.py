@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from xai_audit.verify.limits import Both, Found, root, z
 from xai_audit.verify.limits_rows import Floats, t
@@ -27,7 +26,7 @@ def auc(sides: Sides) -> Found:
     Limits are Newcombe's, and beyond them DeLong's on the logit with the t of the smaller class.
     """
     m, n = len(sides[0]), len(sides[1])
-    ranks = rankdata(np.concatenate(sides), method="average")
+    ranks = _stats().rankdata(np.concatenate(sides), method="average")
     # Half pairs in order, from the rank sum of the positives (Mann and Whitney): a whole number.
     won, pairs = round(2 * math.fsum(ranks[:m])) - m * (m + 1), 2 * m * n
     value, missed = won / pairs, (pairs - won) / pairs
@@ -55,7 +54,7 @@ def _delong(sides: Sides, ranks: Floats) -> float:
         return 0.0
     total = 0.0
     for mine, of, others in ((ranks[:m], sides[0], n), (ranks[m:], sides[1], m)):
-        placed = mine - rankdata(of, method="average")
+        placed = mine - _stats().rankdata(of, method="average")
         if np.ptp(placed) > 0:  # halves of whole numbers, so that equal ones are equal to the bit
             total += float(np.var(placed / others, ddof=1)) / len(of)
     return total
@@ -144,3 +143,9 @@ def abroca_limits(one: Sides, other: Sides, distances: tuple[Floats, Floats]) ->
         return max(value - reach, 0.0), min(value + reach, 1.0)
 
     return at
+
+
+def _stats() -> Any:
+    from scipy import stats
+
+    return stats

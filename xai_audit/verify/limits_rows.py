@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
 
 from xai_audit.verify.limits import Counts, Found, Limit, root, shared, z
 
@@ -23,7 +23,7 @@ BINS = 15
 @lru_cache(maxsize=4096)
 def t(level: float, df: float) -> float:
     """Half-width of a two-sided t interval, in standard errors."""
-    return -float(stats.t.ppf((1 - level) / 2, df))
+    return -float(_stats().t.ppf((1 - level) / 2, df))
 
 
 def within(around: Around, level: float) -> Limit:
@@ -130,7 +130,7 @@ def r2(truth: Floats, predicted: Floats) -> Found:
 
 def _bins(scores: Floats, labels: Floats) -> list[tuple[int, float, int, float]]:
     """Rows, mean score, positives and mean s(1-s) of each bin; equal scores share their middle rank, and so a bin."""
-    doubled = np.rint(2 * stats.rankdata(scores, method="average")).astype(np.int64) - 1
+    doubled = np.rint(2 * _stats().rankdata(scores, method="average")).astype(np.int64) - 1
     place = BINS * doubled // (2 * len(scores))
     found = []
     for one in np.unique(place):
@@ -175,7 +175,7 @@ def perfect_calibration_error(scores: Floats) -> float:
         if not 0 < score < 1:
             continue
         outcomes = np.arange(size + 1)
-        deviation = math.fsum(np.abs(outcomes - size * score) * stats.binom.pmf(outcomes, size, score))
+        deviation = math.fsum(np.abs(outcomes - size * score) * _stats().binom.pmf(outcomes, size, score))
         found.append(deviation * math.sqrt(min(spread / (score * (1 - score)), 1.0)))
     return math.fsum(found) / len(scores)
 
@@ -210,13 +210,25 @@ def _pondered(by: Sequence[float], values: Sequence[float]) -> float:
 
 def _centre(seen: float, df: float, wanted: float) -> float:
     """The noncentrality at which a chi-square lies at or under ``seen`` with a chance of ``wanted``."""
-    if special.chdtr(df, seen) <= wanted:
+    if _special().chdtr(df, seen) <= wanted:
         return 0.0
 
     def gap(noncentrality: float) -> float:
-        return float(stats.ncx2.cdf(seen, df, noncentrality)) - wanted
+        return float(_stats().ncx2.cdf(seen, df, noncentrality)) - wanted
 
     far = max(seen, 1.0)
     while gap(far) > 0:
         far *= 2
     return root(gap, 0.0, far)
+
+
+def _special() -> Any:
+    from scipy import special
+
+    return special
+
+
+def _stats() -> Any:
+    from scipy import stats
+
+    return stats

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ Floats = NDArray[np.float64]
 _SAME = "the concept's examples and the random ones have the same mean here"
 MOST_SETS = 100_000
 """Random sets that a run may ask for."""
-DETECTED = spread.normal(0.95) + spread.normal(0.6)
+DETECTED = NormalDist().inv_cdf(0.975) + NormalDist().inv_cdf(0.8)
 """Standard errors of an effect that is found with probability 0.8 at a two-sided 0.05."""
 
 

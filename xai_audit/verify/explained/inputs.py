@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from xai_audit.verify.explained import orders, single_rows, spread
 from xai_audit.verify.explained.agreement import Among, Open, Stated
@@ -330,10 +329,10 @@ def _influences(
 
 def _placements(scores: NDArray[np.float64], own: NDArray[np.bool_]) -> NDArray[np.float64]:
     """The share of the other class each row is rightly ranked against, from ranks among all and among its own."""
-    ranks = stats.rankdata(scores)
+    ranks = _stats().rankdata(scores)
     found = np.empty(len(scores))
-    found[own] = (ranks[own] - stats.rankdata(scores[own])) / (~own).sum()
-    found[~own] = 1 - (ranks[~own] - stats.rankdata(scores[~own])) / own.sum()
+    found[own] = (ranks[own] - _stats().rankdata(scores[own])) / (~own).sum()
+    found[~own] = 1 - (ranks[~own] - _stats().rankdata(scores[~own])) / own.sum()
     return found
 
 
@@ -369,3 +368,9 @@ def partial_dependence(piece: Piece) -> Made:
     ]
     curve = {"shape": "curve", "x": piece.part, "y": unit, "series": series}
     return {"observation": curve, "sampling": sampling, "params": {"output_explained": unit}}
+
+
+def _stats() -> Any:
+    from scipy import stats
+
+    return stats

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from xai_audit.evidence import Control, Group, Groups, Inference, Sampling, Scalar, Summary
 from xai_audit.verify import limits_rows
@@ -186,7 +185,7 @@ def _beyond(
 
     estimate = bench.minima.read(largest, at, n)
     passed = estimate.low is not None and estimate.low > 0
-    p = 2 * float(stats.t.sf(largest / error, m - 1)) if error else float(largest == 0)
+    p = 2 * float(_stats().t.sf(largest / error, m - 1)) if error else float(largest == 0)
     return (
         Control(
             name="a term's effect beyond a neutral word's",
@@ -271,3 +270,9 @@ RECOUNTS: dict[str, Recount] = {
         defaults={"primary": False, "terms": {}, "neutral": [], "rows": 500},
     )
 }
+
+
+def _stats() -> Any:
+    from scipy import stats
+
+    return stats
