@@ -107,8 +107,8 @@ def _apart(
         _protect(tabled)
         reasons.update(tabled.reasons())
     note = (
-        f"every crossing is withheld: {size:,} combinations of groups, labels and predictions are more than the "
-        f"{LIMIT:,} up to which it is worked out what tables give away together; name fewer sensitive columns, or crossings: none"
+        f"every crossing is withheld: {size:,} combinations of groups, labels and predictions are more than the {LIMIT:,} "
+        "up to which it is worked out what tables give away together; name fewer sensitive columns, or crossings: none"
     )
     return Withholding(reasons, note)
 
@@ -125,6 +125,8 @@ class _Tables:
     """Groups by combinations, 1 where the combination is in the group; sparse."""
     holds: Any
     """Groups by groups, 1 where the first holds the second; sparse."""
+    lines: list[tuple[int | None, list[int]]]
+    """Each group, or None for everybody, with the groups of one column more that it is made of."""
     truth: NDArray[np.int64]
     """People of each combination by outcome."""
     statistics: NDArray[np.int64]
@@ -177,7 +179,8 @@ class _Tables:
         counts = np.rint(member @ truth @ statistics).astype(np.int64)
         why = [f"n < {minimum}" if count < minimum else "" for count in counts[:, 0]]
         return cls(
-            tables=tables, table=table, keys=keys, member=member, holds=shared, truth=truth, statistics=statistics,
+            tables=tables, table=table, keys=keys, member=member, holds=shared, lines=_made_of(tables, table, keys),
+            truth=truth, statistics=statistics,
             minimum=minimum, why=why, counts=counts, low=counts.copy(), high=counts.copy(),
         )  # fmt: skip
 
@@ -195,6 +198,21 @@ class _Tables:
         counts = np.rint(self.member @ np.rint(people) @ self.statistics).astype(np.int64)
         np.minimum(self.low, counts, out=self.low)
         np.maximum(self.high, counts, out=self.high)
+
+
+def _made_of(
+    tables: Sequence[tuple[str, ...]], table: Sequence[int], keys: Sequence[Key]
+) -> list[tuple[int | None, list[int]]]:
+    """Each group with the parts of it that one more column makes, where both tables are there."""
+    place = {(tables[number], key): group for group, (number, key) in enumerate(zip(table, keys, strict=True))}
+    found: dict[tuple[int | None, int, int], list[int]] = {}
+    for group, (number, key) in enumerate(zip(table, keys, strict=True)):
+        for gone in range(len(key)):
+            rest = tables[number][:gone] + tables[number][gone + 1 :]
+            whole = place.get((rest, key[:gone] + key[gone + 1 :]))
+            if whole is not None or not rest:
+                found.setdefault((whole, number, gone), []).append(group)
+    return [(whole, parts) for (whole, _, _), parts in found.items()]
 
 
 def _statistics(outcomes: Sequence[Outcome]) -> NDArray[np.int64]:
@@ -226,11 +244,11 @@ class _Aim:
 def _protect(tabled: _Tables) -> None:
     """Withhold more groups until no number of a hidden one can be had from the shown ones."""
     hopeless: set[tuple[int, int]] = set()
-    _wander(tabled)
     changed = True
     while changed:
-        changed = False
-        benches = _Benches(tabled)
+        _lines(tabled)
+        changed, benches = False, _Benches(tabled)
+        _wander(tabled, benches)
         for group, statistic in _open(tabled):
             while (group, statistic) not in hopeless and not _reached(tabled, benches, group, statistic):
                 more = _cheapest(tabled, benches, group, statistic)
@@ -240,6 +258,25 @@ def _protect(tabled: _Tables) -> None:
                     tabled.why[place] = WITHHELD
                 if more:
                     changed, benches = True, _Benches(tabled)
+
+
+def _lines(tabled: _Tables) -> None:
+    """Withhold the next smallest of a line, until no shown group, nor everybody, holds a few hidden people in all.
+
+    What is left of a group when the shown parts of it are taken away is known as if it were shown.
+    """
+    again = True
+    while again:
+        again = False
+        for whole, parts in tabled.lines:
+            covered = [part for part in parts if tabled.why[part]]
+            few = 0 < sum(int(tabled.counts[part, 0]) for part in covered) < tabled.minimum
+            if few and (whole is None or not tabled.why[whole]):
+                shown = [part for part in parts if not tabled.why[part]] or ([] if whole is None else [whole])
+                if shown:
+                    next_ = min(shown, key=lambda part: (int(tabled.counts[part, 0]), part))
+                    tabled.why[next_] = WITHHELD
+                    again = True
 
 
 def _hidden(tabled: _Tables) -> list[int]:
@@ -296,14 +333,19 @@ def _aims(tabled: _Tables, group: int, statistic: int) -> list[_Aim]:
 
 @dataclass(frozen=True, eq=False)
 class _Bench:
-    """The tables of people that agree with what is shown, as rows of a linear program, those of other outcomes as they are."""
+    """The tables of people that agree with what is shown, as rows of a program; people of other outcomes stay as they are."""
 
     free: NDArray[np.int64]
     """Combinations whose people are not known."""
     outcomes: NDArray[np.int64]
     """Outcomes whose people may be others."""
     rows: Any
+    """What must stay as it is, then the sizes of hidden groups."""
+    fixed: NDArray[np.float64]
+    covered: Any
+    """Hidden groups by combinations."""
     low: NDArray[np.float64]
+    """The least that the reasons let the sizes of hidden groups be, and the most."""
     high: NDArray[np.float64]
 
     @classmethod
@@ -322,11 +364,12 @@ class _Bench:
         equal = sparse.vstack([part[np.flatnonzero(shown)], np.ones((1, len(free)))]).tocsr()
         equal = equal[np.flatnonzero(np.diff(equal.indptr))]
         fixed = (equal @ tabled.truth[np.ix_(free, some)]).ravel()
-        moving = part[covered] @ tabled.truth[np.ix_(free, some)].sum(axis=1)
-        low, high = (bound - tabled.counts[covered, 0] + moving for bound in _bounds(tabled, covered))
         sums = np.ones((1, len(some)))
-        rows = sparse.vstack([sparse.kron(equal, sparse.eye_array(len(some))), sparse.kron(part[covered], sums)])
-        return cls(free, some, rows.tocsr(), np.concatenate([fixed, low]), np.concatenate([fixed, high]))
+        rows = sparse.vstack(
+            [sparse.kron(equal, sparse.eye_array(len(some))), sparse.kron(part[covered], sums)]
+        )
+        low, high = _bounds(tabled, covered)
+        return cls(free, some, rows.tocsr(), fixed, tabled.member[covered], low, high)
 
 
 def _bounds(tabled: _Tables, groups: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -339,48 +382,60 @@ def _bounds(tabled: _Tables, groups: Sequence[int]) -> tuple[NDArray[np.float64]
     return low.astype(float), np.where(small, tabled.minimum - 1.0, np.inf)
 
 
-def _solved(tabled: _Tables, bench: _Bench, wanted: NDArray[np.float64]) -> None:
-    """Look for whole people with as much as possible of what is wanted, combinations by outcomes."""
+def _solved(
+    tabled: _Tables, bench: _Bench, people: NDArray[np.int64], wanted: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """The table of whole people with as much as possible of what is wanted, from one that agrees with what is shown."""
     import numpy as np
     from scipy.optimize import Bounds, LinearConstraint, milp
 
     place = np.ix_(bench.free, bench.outcomes)
     if not len(bench.free) or not wanted[place].any():
-        return
+        return people
+    rest = people.copy()
+    rest[place] = 0
+    others = bench.covered @ rest.sum(axis=1)
+    low, high = (np.concatenate([bench.fixed, bound - others]) for bound in (bench.low, bench.high))
     found = milp(
         -wanted[place].ravel(),
         integrality=np.ones(wanted[place].size),
         bounds=Bounds(0, np.inf),
-        constraints=LinearConstraint(bench.rows, bench.low, bench.high),
+        constraints=LinearConstraint(bench.rows, low, high),
         options={"node_limit": _NODES},
     )
     if found.x is None:
-        return
-    people = tabled.truth.astype(float)
-    people[place] = found.x.reshape(len(bench.free), -1)
-    tabled.possible(people)
+        return people
+    rest[place] = np.rint(found.x).astype(np.int64).reshape(len(bench.free), -1)
+    tabled.possible(rest)
+    return rest
 
 
-def _wander(tabled: _Tables) -> None:
+def _commonest(tabled: _Tables) -> list[int]:
+    """Outcomes, those of most people first."""
+    import numpy as np
+
+    return [int(outcome) for outcome in np.argsort(-tabled.truth.sum(axis=0), kind="stable")]
+
+
+def _wander(tabled: _Tables, benches: _Benches) -> None:
     """Tables of people far from the true one in many numbers at once: a few of them show most numbers to be open."""
     import numpy as np
 
     draws = np.random.default_rng(0)
-    for outcome in np.argsort(-tabled.truth.sum(axis=0), kind="stable").tolist():
-        bench = _Bench.of(tabled, [outcome])
-        for _ in range(6):
-            left = [aims for aims in (_aims(tabled, *place) for place in _open(tabled)) if aims]
-            left = [aims for aims in left if tabled.statistics[outcome, aims[0].statistic]]
-            if len(left) < 3:
-                break
-            wanted = np.zeros(tabled.truth.shape)
-            for aims in left:
-                aim = aims[int(draws.integers(len(aims)))]
-                wanted[tabled.member[[aim.group]].indices, outcome] += 1.0 if aim.up else -1.0
-            before = tabled.low.sum(), tabled.high.sum()
-            _solved(tabled, bench, wanted)
-            if before == (tabled.low.sum(), tabled.high.sum()):
-                break
+    for _ in range(8):
+        people, before = tabled.truth, (tabled.low.sum(), tabled.high.sum())
+        aimed = [aims for aims in (_aims(tabled, *place) for place in _open(tabled)) if aims]
+        if len(aimed) < 3:
+            return
+        wanted = np.zeros(tabled.truth.shape)
+        for aims in aimed:
+            aim = aims[int(draws.integers(len(aims)))]
+            inside = tabled.member[[aim.group]].indices
+            wanted[inside] += (1.0 if aim.up else -1.0) * tabled.statistics[:, aim.statistic]
+        for outcome in _commonest(tabled):
+            people = _solved(tabled, benches.of([outcome]), people, wanted)
+        if before == (tabled.low.sum(), tabled.high.sum()):
+            return
 
 
 @dataclass(frozen=True, eq=False)
@@ -398,30 +453,27 @@ class _Benches:
         return self.made[some]
 
 
-def _tried(tabled: _Tables, bench: _Bench, aims: Sequence[_Aim]) -> bool:
-    """Whether one of the aims is met by others of the bench's people; what was found on the way is remembered."""
+def _tried(tabled: _Tables, benches: Sequence[_Bench], aims: Sequence[_Aim]) -> bool:
+    """Whether one of the aims is met by others of each bench's people in turn; what is found is remembered."""
     import numpy as np
 
     for aim in aims:
         wanted = np.zeros(tabled.truth.shape)
         inside = tabled.member[[aim.group]].indices
         wanted[inside] += (1.0 if aim.up else -1.0) * tabled.statistics[:, aim.statistic]
-        _solved(tabled, bench, wanted)
-        if not _aims(tabled, aim.group, aim.statistic):
-            return True
+        people = tabled.truth
+        for bench in benches:
+            people = _solved(tabled, bench, people, wanted)
+            if not _aims(tabled, aim.group, aim.statistic):
+                return True
     return False
 
 
 def _reached(tabled: _Tables, benches: _Benches, group: int, statistic: int) -> bool:
-    """Whether a number can be another, by people of one outcome alone; the commonest that count are tried."""
-    import numpy as np
-
+    """Whether a number can be another, by people of one outcome after the other."""
     aims = _aims(tabled, group, statistic)
-    if not aims:
-        return True
-    counted = np.flatnonzero(tabled.statistics[:, statistic])
-    commonest = counted[np.argsort(-tabled.truth.sum(axis=0)[counted], kind="stable")][:3]
-    return any(_tried(tabled, benches.of([int(outcome)]), aims) for outcome in commonest)
+    counting = [outcome for outcome in _commonest(tabled) if tabled.statistics[outcome, statistic]]
+    return not aims or _tried(tabled, [benches.of([outcome]) for outcome in counting], aims)
 
 
 def _cheapest(tabled: _Tables, benches: _Benches, group: int, statistic: int) -> list[int] | None:
@@ -432,14 +484,17 @@ def _cheapest(tabled: _Tables, benches: _Benches, group: int, statistic: int) ->
     aims = _aims(tabled, group, statistic)
     counting = tabled.statistics[:, statistic]
     # First as if other people did not matter: what must give way for these alone must give way in any case.
-    for people, inside in (((tabled.truth @ counting)[:, None], np.ones(1)), (tabled.truth, counting.astype(float))):
+    for people, inside in (
+        ((tabled.truth @ counting)[:, None], np.ones(1)),
+        (tabled.truth, counting.astype(float)),
+    ):
         ways = [way for way in (_giving_way(tabled, aim, shown, people, inside) for aim in aims) if way]
         if not ways:
             return None
         groups = min(ways, key=lambda way: (way[0], way[1]))[1]
         if groups:
             return groups
-        if _tried(tabled, benches.of(range(tabled.truth.shape[1])), aims):
+        if _tried(tabled, [benches.of(range(tabled.truth.shape[1]))], aims):
             return []
     if not shown:
         return None
@@ -458,6 +513,8 @@ def _giving_way(
     """The cost and the groups whose numbers would have to be others; None where even all of them do not do."""
     import numpy as np
 
+    if not shown:
+        return None
     weigh = _weights(tabled)[list(shown)]
     program = _Program.of(tabled, aim, shown, weigh, people, inside)
     moved = program.moved(np.ones(len(shown), dtype=bool))
@@ -541,7 +598,9 @@ class _Program:
                 np.repeat(weigh / room, outcomes),
             ]
         )
-        return cls(cost, equal.tocsr(), fixed, most, np.concatenate(above), len(shown), combinations * outcomes)
+        return cls(
+            cost, equal.tocsr(), fixed, most, np.concatenate(above), len(shown), combinations * outcomes
+        )
 
     def moved(self, allowed: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
         """Which of the allowed groups give way at the least cost; None where that is not enough."""

@@ -11,6 +11,7 @@ import numpy as np
 from xai_audit.evidence import Matrix
 from xai_audit.explainers.rows import plain
 from xai_audit.method import Measured
+from xai_audit.withholding import withhold
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,8 +77,10 @@ def case(
     return {"why": why, "base": base, "score": score, "threshold": threshold, "items": items}
 
 
-def thirds(column: pd.Series[Any]) -> list[tuple[str, NDArray[np.bool_]]]:
-    """Rows of a column by the third its value is in; one part where it is no number or has too few values."""
+def thirds(column: pd.Series[Any], min_cell: int) -> list[tuple[str, NDArray[np.bool_]]]:
+    """Rows of a column by the third its value is in; one part where it is no number, has too few values, or a part
+    would hold fewer than ``min_cell`` people: what is said of the others and of everybody would tell of these.
+    """
     import pandas as pd
 
     whole = [("", np.ones(len(column), dtype=bool))]
@@ -94,15 +97,16 @@ def thirds(column: pd.Series[Any]) -> list[tuple[str, NDArray[np.bool_]]]:
         ("high values", np.isfinite(values) & (values > high)),
         ("missing", ~np.isfinite(values)),
     ]
-    return [(name, inside) for name, inside in parts if inside.any()]
+    parts = [(name, inside) for name, inside in parts if inside.any()]
+    return whole if any(inside.sum() < min_cell for _, inside in parts) else parts
 
 
 def by_third(column: pd.Series[Any], contributions: NDArray[np.float64], min_cell: int) -> dict[str, float]:
-    """Mean contribution of the rows with low, middle and high values; parts with too few people are left out."""
+    """Mean contribution of the rows with low, middle and high values; none where a part has too few people."""
     return {
         name: math.fsum(contributions[inside].tolist()) / int(inside.sum())
-        for name, inside in thirds(column)
-        if name and inside.sum() >= max(min_cell, 1)
+        for name, inside in thirds(column, min_cell)
+        if name
     }
 
 
@@ -121,7 +125,9 @@ def swarm(
         parts = [
             (str(frame.columns[j]), name, j, inside)
             for j in order
-            for name, inside in (thirds(frame.iloc[:, j]) if cut else [("", np.ones(len(frame), dtype=bool))])
+            for name, inside in (
+                thirds(frame.iloc[:, j], min_cell) if cut else [("", np.ones(len(frame), dtype=bool))]
+            )
         ]
         edges = _edges(contributions, bins)
         counts = np.stack(
@@ -167,11 +173,9 @@ def _edges(contributions: NDArray[np.float64], bins: int) -> NDArray[np.float64]
 
 def _covered(counts: NDArray[np.float64], min_cell: int) -> tuple[NDArray[np.float64], int]:
     shown = counts.copy()
-    for row, line in zip(shown, counts, strict=True):
-        small = (line > 0) & (line < min_cell)
-        if small.sum() == 1:
-            rest = np.where(small | (line == 0), np.inf, line)
-            if np.isfinite(rest).any():
-                small[np.argmin(rest)] = True
-        row[small] = np.nan
+    for row, line in zip(shown, counts.astype(int).tolist(), strict=True):
+        people = {((f"{place:04d}",), (None, None)): count for place, count in enumerate(line) if count}
+        for (place,), why in withhold(["bin"], people, [["bin"]], min_cell).reasons[("bin",)].items():
+            if why:
+                row[int(place)] = np.nan
     return shown, int(counts[np.isnan(shown)].sum())
