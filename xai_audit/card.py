@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from xai_audit import __version__, applying, digest, resources
 from xai_audit.loaders.cells import digest_of
-from xai_audit.metrics.grouped import hidden, sizes
+from xai_audit.metrics.grouped import sizes
 
 if TYPE_CHECKING:
     from xai_audit.evidence import Evidence
@@ -44,7 +44,7 @@ def describe(subject: Subject, spec: Spec) -> dict[str, Any]:
     minimum = spec.report.min_cell
     groupings = []
     for grouping in subject.groupings:
-        covered = hidden(grouping, minimum)
+        covered = subject.hidden(grouping, minimum)
         groupings.append(
             {
                 "columns": list(grouping.columns),

@@ -11,6 +11,7 @@ AuditError                 told in one line, never as a traceback
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -74,3 +75,15 @@ class MethodError(AuditError):
 
 class UnmetNeedError(MethodError):
     """A method lacks something it needs; the evidence is skipped with this reason."""
+
+
+_QUOTED = re.compile(
+    r"""(?<!\w)'[^']*'(?!\w) | "[^"]*" | `[^`]*` | \[[^\]]*\]   # words and lists
+      | (?<![\w.])~?(?:/[\w.@+~-]+){2,} | \b[A-Za-z]:\\\S+      # paths of this machine""",
+    re.VERBOSE,
+)
+
+
+def said(error: BaseException) -> str:
+    """A library's message in one line without what it quotes, which may be a cell of somebody's row or a path."""
+    return _QUOTED.sub("...", " ".join(str(error).split())) or "no message"

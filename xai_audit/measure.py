@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import numpy as np
 
 from xai_audit import audit, digest
-from xai_audit.errors import MethodError, UnmetNeedError, UnwrittenError
+from xai_audit.errors import MethodError, UnmetNeedError, UnwrittenError, said
 from xai_audit.evidence import LEVELS, Estimate, Evidence, Sampling, identifier
 from xai_audit.method import PIECE, Method, Piece, Skipped
 from xai_audit.pieces import Mapped, mapped
@@ -191,8 +191,7 @@ def _part(step: str, name: str) -> str:
 def _reason(error: Exception) -> str:
     if isinstance(error, MethodError):
         return str(error)
-    text = " ".join(str(error).split()) or "no message"
-    return f"{type(error).__name__}: {text[:300]}"
+    return f"{type(error).__name__}: {said(error)[:300]}"
 
 
 def _check_needs(subject: Subject, needs: Sequence[Need]) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
+from weakref import WeakKeyDictionary
 
 import numpy as np
+
+from xai_audit.withholding import Withholding, withhold
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -180,6 +184,18 @@ class Subject:
                 return grouping
         raise KeyError(columns)
 
+    def withholding(self, minimum: int) -> Withholding:
+        """Which groups of all tables together may not be shown, worked out once for each minimum."""
+        known = _WITHHOLDING.setdefault(self, {})
+        if minimum not in known:
+            known[minimum] = _withheld(self, minimum)
+        return known[minimum]
+
+    def hidden(self, grouping: Grouping, minimum: int) -> list[str]:
+        """Why each group may not be shown, or ``""``: ``n < 10``, or ``withheld`` where a small one would follow from it."""
+        known = self.withholding(minimum)
+        return [known.of(key) for key in grouping.keys]
+
     def positive_score(self) -> NDArray[np.float64] | None:
         """Score of the positive class for each test row; None where there is no score."""
         if self.scores is None:
@@ -202,6 +218,36 @@ class Subject:
         """The one number explained, for each row: the positive class's score or margin, or the prediction."""
         values = self.evaluate(frame, output)
         return values[:, self.positive] if values.shape[1] > 1 else values[:, 0]
+
+
+_WITHHOLDING: WeakKeyDictionary[Subject, dict[int, Withholding]] = WeakKeyDictionary()
+
+
+def _withheld(subject: Subject, minimum: int) -> Withholding:
+    """The rule of `withholding` for a subject's groupings, and for the crossings within explanatory columns."""
+    levels: dict[str, list[str]] = {}
+    for grouping in sorted(subject.groupings, key=lambda one: len(one.columns)):
+        for column in grouping.columns:
+            if column not in levels:
+                own = [key[column] for key in grouping.keys]
+                levels[column] = [own[code] for code in grouping.codes.tolist()]
+    columns = sorted(levels)
+    labels, predictions = _words(subject, subject.test.target), _words(subject, subject.prediction)
+    keys = zip(*(levels[column] for column in columns), strict=True) if columns else ()
+    people = Counter(zip(keys, zip(labels, predictions, strict=True), strict=False))
+    tables = {tuple(sorted(grouping.columns)) for grouping in subject.groupings}
+    singles = [grouping for grouping in subject.groupings if len(grouping.columns) == 1]
+    within = [grouping.columns[0] for grouping in singles if grouping.explanatory]
+    tables |= {(min(one, other), max(one, other)) for one in levels for other in within if one != other}
+    return withhold(columns, people, tables, minimum)
+
+
+def _words(subject: Subject, classes: NDArray[Any] | None) -> list[str | None]:
+    """Labels or predictions as words; None where there are none, or numbers."""
+    if classes is None or subject.task == "regression":
+        return [None] * subject.test.n
+    names = [str(label) for label in subject.classes]
+    return [None if code < 0 else names[int(code)] for code in classes.tolist()]
 
 
 def filled(model: Model) -> int:

@@ -33,13 +33,20 @@ def test_without_a_minimum_all_people_are_counted():
 
 def test_thirds_of_numbers_and_none_of_words():
     column = pd.Series([1.0, 2, 3, 4, 5, 6, np.nan])
-    assert [(name, int(inside.sum())) for name, inside in thirds(column)] == [
+    assert [(name, int(inside.sum())) for name, inside in thirds(column, 1)] == [
         ("low values", 2), ("middle values", 2), ("high values", 2), ("missing", 1),
     ]  # fmt: skip
-    assert [name for name, _ in thirds(pd.Series(["a", "b", "c"]))] == [""]
-    assert [name for name, _ in thirds(pd.Series([1.0, 1.0, 2.0]))] == [""]
-    assert by_third(column, np.arange(7.0), 2) == {
+    assert [name for name, _ in thirds(pd.Series(["a", "b", "c"]), 1)] == [""]
+    assert [name for name, _ in thirds(pd.Series([1.0, 1.0, 2.0]), 1)] == [""]
+    complete = column[:6]
+    assert by_third(complete, np.arange(6.0), 2) == {
         "low values": 0.5,
         "middle values": 2.5,
         "high values": 4.5,
     }
+
+
+def test_a_part_of_few_people_is_not_had_by_subtracting_the_others_from_all():
+    column = pd.Series([1.0, 2, 3, 4, 5, 6, np.nan])
+    assert [name for name, _ in thirds(column, 2)] == [""]
+    assert by_third(column, np.arange(7.0), 2) == {}

@@ -90,13 +90,13 @@ def test_small_and_one_sided_groups_decide_nothing():
     rng = np.random.default_rng(0)
     true = rng.integers(0, 2, 400)
     groups = np.full(400, "most", dtype=object)
-    groups[:25], groups[25:85], groups[85:88], groups[88:90] = "small", "fine", "tiny", "two"
+    groups[:25], groups[25:85], groups[85:90], groups[90:96] = "small", "fine", "tiny", "few"
     true[25:85] = 0
     found = observed(of(true, rng.random(400), groups), *AREAS)
     cells = {name: {g.key["g"]: g for g in found[f"{name}/g"].observation.groups} for name in AREAS}
     for name in AREAS:
         assert cells[name]["small"].status == "insufficient"
-        assert cells[name]["tiny"].status == cells[name]["two"].status == "suppressed"
+        assert cells[name]["tiny"].status == cells[name]["few"].status == "suppressed"
         assert found[f"{name}/g"].observation.summary.insufficient == 1
     assert cells["subgroup_auc"]["fine"].reason == "no positives"
     assert cells["bnsp_auc"]["fine"].reason == "no positives"

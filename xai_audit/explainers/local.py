@@ -11,6 +11,7 @@ import numpy as np
 from xai_audit.evidence import Matrix
 from xai_audit.explainers.rows import plain
 from xai_audit.method import Measured
+from xai_audit.withholding import withhold
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,8 +79,10 @@ def case(
     return {"why": why, "base": base, "score": score, "threshold": threshold, "items": items}
 
 
-def thirds(column: pd.Series[Any]) -> list[tuple[str, NDArray[np.bool_]]]:
-    """Rows of a column by the third its value is in; one part where it is no number or has too few values."""
+def thirds(column: pd.Series[Any], min_cell: int) -> list[tuple[str, NDArray[np.bool_]]]:
+    """Rows of a column by the third its value is in; one part where it is no number, has too few values, or a part
+    would hold fewer than ``min_cell`` people: what is said of the others and of everybody would tell of these.
+    """
     import pandas as pd
 
     whole = [("", np.ones(len(column), dtype=bool))]
@@ -96,24 +99,25 @@ def thirds(column: pd.Series[Any]) -> list[tuple[str, NDArray[np.bool_]]]:
         np.isfinite(values) & (values > high),
         ~np.isfinite(values),
     ]
-    return [(name, inside) for name, inside in zip(PARTS, parts, strict=True) if inside.any()]
+    named = [(name, inside) for name, inside in zip(PARTS, parts, strict=True) if inside.any()]
+    return whole if any(inside.sum() < min_cell for _, inside in named) else named
 
 
-def third_of(column: pd.Series[Any]) -> NDArray[np.int8]:
+def third_of(column: pd.Series[Any], min_cell: int) -> NDArray[np.int8]:
     """Of each row the part of PARTS it is in; -1 where the column has one part only."""
     found = np.full(len(column), -1, dtype=np.int8)
-    for name, inside in thirds(column):
+    for name, inside in thirds(column, min_cell):
         if name:
             found[inside] = PARTS.index(name)
     return found
 
 
 def by_third(column: pd.Series[Any], contributions: NDArray[np.float64], min_cell: int) -> dict[str, float]:
-    """Mean contribution of the rows with low, middle and high values; parts with too few people are left out."""
+    """Mean contribution of the rows with low, middle and high values; none where a part has too few people."""
     return {
         name: math.fsum(contributions[inside].tolist()) / int(inside.sum())
-        for name, inside in thirds(column)
-        if name and inside.sum() >= max(min_cell, 1)
+        for name, inside in thirds(column, min_cell)
+        if name
     }
 
 
@@ -132,7 +136,9 @@ def swarm(
         parts = [
             (str(frame.columns[j]), name, j, inside)
             for j in order
-            for name, inside in (thirds(frame.iloc[:, j]) if cut else [("", np.ones(len(frame), dtype=bool))])
+            for name, inside in (
+                thirds(frame.iloc[:, j], min_cell) if cut else [("", np.ones(len(frame), dtype=bool))]
+            )
         ]
         edges = _edges(contributions, bins)
         counts = np.stack(
@@ -153,7 +159,9 @@ def swarm(
         name="beeswarm",
         title="How contributions are spread over people",
         observation=observation,
-        arrays={"third": np.stack([third_of(frame.iloc[:, j]) for j in range(frame.shape[1])], axis=1)},
+        arrays={
+            "third": np.stack([third_of(frame.iloc[:, j], min_cell) for j in range(frame.shape[1])], axis=1)
+        },
         limits=(said,) if withheld else (),
         params={
             "edges": edges.tolist(),
@@ -179,11 +187,9 @@ def _edges(contributions: NDArray[np.float64], bins: int) -> NDArray[np.float64]
 
 def _covered(counts: NDArray[np.float64], min_cell: int) -> tuple[NDArray[np.float64], int]:
     shown = counts.copy()
-    for row, line in zip(shown, counts, strict=True):
-        small = (line > 0) & (line < min_cell)
-        if small.sum() == 1:
-            rest = np.where(small | (line == 0), np.inf, line)
-            if np.isfinite(rest).any():
-                small[np.argmin(rest)] = True
-        row[small] = np.nan
+    for row, line in zip(shown, counts.astype(int).tolist(), strict=True):
+        people = {((f"{place:04d}",), (None, None)): count for place, count in enumerate(line) if count}
+        for (place,), why in withhold(["bin"], people, [["bin"]], min_cell).reasons[("bin",)].items():
+            if why:
+                row[int(place)] = np.nan
     return shown, int(counts[np.isnan(shown)].sum())

@@ -286,7 +286,13 @@ def unseen(case: Case) -> list[dict[str, Any]]:
         strange = sorted(set(distinct(column.tables[0])) - known, key=natural)
         if strange:
             cells = words(column.tables[0])
-            rows = int(np.isin(cells.astype(str), strange).sum())
-            shown_ = [level[:60] for level in strange[:5]]
+            words_, counts = np.unique(cells.astype(str), return_counts=True)
+            of = dict(zip(words_.tolist(), counts.tolist(), strict=True))
+            spec = case.mistakes.spec
+            sensitive = name in {item.column for item in spec.data.sensitive if item.file is None}
+            # What few rows hold may tell who they are; of a sensitive column it is told with its groups, or not at all.
+            often = [level for level in strange if of[level] >= spec.report.min_cell and not sensitive]
+            rows = None if sensitive else sum(of[level] for level in strange)
+            shown_ = [level[:60] for level in often[:5]]
             found.append({"column": name, "rows": rows, "count": len(strange), "levels": shown_})
     return found

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -72,9 +73,14 @@ def coded(column: Typed, classes: Sequence[Any]) -> tuple[NDArray[np.int64], lis
     return codes, unknown, ambiguous
 
 
-def invalid(column: Typed, codes: NDArray[np.int64]) -> dict[str, Any]:
-    """How many rows have no valid label, and examples of such labels (never of rows)."""
+def invalid(column: Typed, codes: NDArray[np.int64], least: int) -> dict[str, Any]:
+    """How many rows have no valid label, and examples of such labels that at least so many rows share (never of rows)."""
     bad = codes < 0
     cells = words(column.take(np.flatnonzero(bad)))
-    examples = sorted({"missing" if cell is None else str(cell)[:60] for cell in cells})[:EXAMPLES]
-    return {"count": int(bad.sum()), "examples": examples}
+    return {"count": int(bad.sum()), "examples": examples(cells.tolist(), least)}
+
+
+def examples(cells: Iterable[str | None], least: int) -> list[str]:
+    """Some of the words that stand in at least so many cells: what fewer people's cells say may tell who they are."""
+    counts = Counter("missing" if cell is None else str(cell)[:60] for cell in cells)
+    return sorted(word for word, count in counts.items() if word == "missing" or count >= least)[:EXAMPLES]

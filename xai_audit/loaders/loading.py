@@ -174,6 +174,7 @@ def _facts(
 ) -> dict[str, Any]:
     """What the checks of records read."""
     names, medium = case.chosen.names, case.medium
+    sensitive = _sensitive_inputs(case)
     gone = (
         {}
         if medium is None or not medium.missing
@@ -192,7 +193,11 @@ def _facts(
         "leak": _leaks(case),
         "artefact": dict(artefact),
         "invalid_labels": invalid,
-        "missing": {**facts.missing({name: columns[name] for name in names}), **gone},
+        # How many people a sensitive column says nothing of is told with its groups, or not at all.
+        "missing": {
+            **facts.missing({name: columns[name] for name in names if name not in sensitive}),
+            **gone,
+        },
         "unseen_levels": unseen,
         "base_rates": rates,
     }
@@ -224,18 +229,19 @@ def _noticed(
     truths: Mapping[int, tuple[NDArray[Any], Mapping[str, Any]]],
 ) -> Sequence[str]:
     """What is true of the records and must be known to read the report."""
-    notes = [
-        f"{item['rows']:,} test rows have a level of {item['column']!r} that was not seen in training "
-        f"({', '.join(map(repr, item['levels']))}{', ...' if item['count'] > len(item['levels']) else ''})"
-        for item in unseen
-    ]
+    notes = []
+    for item in unseen:
+        levels = [*map(repr, item["levels"]), *(["..."] if item["count"] > len(item["levels"]) else [])]
+        rows = "some" if item["rows"] is None else f"{item['rows']:,}"
+        notes.append(
+            f"{rows} test rows have a level of {item['column']!r} that was not seen in training ({', '.join(levels)})"
+        )
     for place, (_, found) in truths.items():
         if found["count"]:
             examples = ", ".join(map(repr, found["examples"]))
             path = case.decided.tables[place].path
-            notes.append(
-                f"{found['count']:,} rows of {path} have no valid label ({examples}) and count in no rate"
-            )
+            which = f" ({examples})" if examples else ""
+            notes.append(f"{found['count']:,} rows of {path} have no valid label{which} and count in no rate")
     if truths and len(case.decided.tables) > 1 and 1 not in truths:
         path = case.decided.tables[1].path
         notes.append(f"{path} has no column {case.mistakes.spec.data.target!r}: its labels are not known")

@@ -179,9 +179,10 @@ def truth(mistakes: Mistakes, done: Outcome, column: Typed, path: str) -> tuple[
         bad = int(np.isnan(values).sum())
         return values, {
             "count": bad,
-            "examples": sorted(
-                {column.text(int(row)) or "missing" for row in np.flatnonzero(np.isnan(values))[:100]}
-            )[: labels.EXAMPLES],
+            "examples": labels.examples(
+                (column.text(int(row)) or None for row in np.flatnonzero(np.isnan(values))),
+                mistakes.spec.report.min_cell,
+            ),
         }
     codes, _, ambiguous = labels.coded(column, done.classes)
     for label in ambiguous:
@@ -189,7 +190,7 @@ def truth(mistakes: Mistakes, done: Outcome, column: Typed, path: str) -> tuple[
             "data.target",
             f"the label {shown(label)} in {path} may mean more than one of {_listed(done.classes)}",
         )
-    return codes, labels.invalid(column, codes)
+    return codes, labels.invalid(column, codes, mistakes.spec.report.min_cell)
 
 
 def target_columns(mistakes: Mistakes, decided: Decided) -> dict[int, Typed]:

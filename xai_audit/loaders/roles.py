@@ -70,8 +70,9 @@ def groupings(
         else:
             column, gone = _joined(mistakes, item, decided, key)
             if gone:
+                # How many is told with the groups, or not at all.
                 notes.append(
-                    f"{gone:,} test rows have no {item.column!r} in {item.file}: the group is missing"
+                    f"test rows without {item.column!r} in {item.file} are the group of missing values"
                 )
         grouping = None if column is None else groups.grouping(item, column.take(rows), key, mistakes)
         if grouping is not None:

@@ -12,7 +12,6 @@ import numpy as np
 from xai_audit import intervals as iv
 from xai_audit.evidence import Group, Groups, Summary
 from xai_audit.method import Context, Measured, Method, MetricParams, Skipped
-from xai_audit.metrics.grouped import hidden
 from xai_audit.metrics.labelled import stated, unweighted
 from xai_audit.subject import Grouping
 
@@ -57,17 +56,20 @@ def _run(subject: Subject, _: MetricParams, context: Context) -> Iterator[Measur
     for grouping in singles:
         if grouping.explanatory:
             continue
-        pair = _extremes(grouping, selected, context)
+        pair = _extremes(subject, grouping, selected, context)
         for within in explanatory:
             columns = (*grouping.columns, *within.columns)
             if pair is None:
                 yield Skipped(reason="fewer than two groups are large enough to compare", columns=columns)
                 continue
-            yield replace(_compared(grouping, within, selected, pair, context), limits=unweighted(subject))
+            compared = _compared(subject, grouping, within, selected, pair, context)
+            yield replace(compared, limits=(*compared.limits, *unweighted(subject)))
 
 
-def _extremes(grouping: Grouping, selected: NDArray[np.bool_], context: Context) -> tuple[int, int] | None:
-    covered = hidden(grouping, context.min_cell)
+def _extremes(
+    subject: Subject, grouping: Grouping, selected: NDArray[np.bool_], context: Context
+) -> tuple[int, int] | None:
+    covered = subject.hidden(grouping, context.min_cell)
     able = [
         code
         for code in range(len(grouping.keys))
@@ -84,14 +86,20 @@ def _extremes(grouping: Grouping, selected: NDArray[np.bool_], context: Context)
 
 
 def _compared(
-    grouping: Grouping, within: Grouping, selected: NDArray[np.bool_], pair: tuple[int, int], context: Context
+    subject: Subject,
+    grouping: Grouping,
+    within: Grouping,
+    selected: NDArray[np.bool_],
+    pair: tuple[int, int],
+    context: Context,
 ) -> Measured:
     labels = grouping.labels()
-    covered = _covered(grouping, within, pair, context)
+    covered = _covered(subject, grouping, within, pair, context)
     groups, strata = [], []
     for code, key in enumerate(within.keys):
         counts = _stratum(grouping, within.codes == code, selected, pair)
-        strata.append(counts)
+        if not covered[code]:  # a pooled difference over all levels but one would give that one away
+            strata.append(counts)
         groups.append(_group(dict(key), counts, context, covered[code], missing=within.missing[code]))
     levels = context.levels
     summary = None
@@ -106,10 +114,13 @@ def _compared(
         columns=(*grouping.columns, *within.columns),
         title=f"Selection rate of {low} minus that of {high}, within each {within.columns[0]}",
         params={**stated(context), "pooled": "Mantel-Haenszel, interval by Sato"},
+        limits=("Levels that are not shown are not pooled.",) if any(covered) else (),
     )
 
 
-def _covered(grouping: Grouping, within: Grouping, pair: tuple[int, int], context: Context) -> list[str]:
+def _covered(
+    subject: Subject, grouping: Grouping, within: Grouping, pair: tuple[int, int], context: Context
+) -> list[str]:
     """Why each level may not be shown, or ``""``: the crossing of both columns withholds one of the two groups in it."""
     width = len(within.keys)
     found, codes = np.unique(grouping.codes * width + within.codes, return_inverse=True)
@@ -121,7 +132,7 @@ def _covered(grouping: Grouping, within: Grouping, pair: tuple[int, int], contex
         missing=(False,) * len(cells),
     )
     covered = [""] * width
-    for (one, level), reason in zip(cells, hidden(crossing, context.min_cell), strict=True):
+    for (one, level), reason in zip(cells, subject.hidden(crossing, context.min_cell), strict=True):
         if one in pair and reason and not covered[level].startswith("n <"):
             covered[level] = reason
     return covered

@@ -138,9 +138,22 @@ def _run(subject: Subject, params: TokenParams, context: Context) -> Iterator[Me
     if not any(len(slot.rows) for slot in identity):
         yield Skipped(reason="no text holds a word of the lists")
         return
-    gap, rows = _by_text(identity)
+    # Lists that few texts hold a word of stand in no number: with the other lists' it would give them away.
+    few = [slot for slot in slots if 0 < len(slot.rows) < context.min_cell]
+    told = [slot for slot in identity if slot not in few and len(slot.rows)]
+    neutral = next((slot for slot in slots if slot.name == NEUTRAL and slot not in few), None)
+    used = np.unique(_joined([slot.rows for slot in slots if slot not in few], np.int64))
+    sampling = sampling.model_copy(update={"used": len(used)})
+    terms = _terms(subject, identity, context)
+    if not told:
+        yield Skipped(reason=f"fewer than {context.min_cell} texts hold a word of any list")
+        yield Measured(
+            name="terms", title=_TITLE, observation=terms, sampling=sampling, params=stated(context)
+        )
+        return
+    gap, rows = _by_text(told)
     mean, limits = _mean(subject, gap, rows, context.levels)
-    neutral = next((slot for slot in slots if slot.name == NEUTRAL), None)
+    lacking = f"Lists that fewer than {context.min_cell} texts hold a word of are left out: "
     yield Measured(
         observation=Scalar(estimate=context.estimate(mean, limits, len(rows)), unit="score"),
         sampling=sampling,
@@ -152,7 +165,8 @@ def _run(subject: Subject, params: TokenParams, context: Context) -> Iterator[Me
                 for kind in ("rows", "held", "scores")
             },
         },
-        params={"texts": {slot.name: len(slot.rows) for slot in slots}},
+        params={"texts": {slot.name: None if slot in few else len(slot.rows) for slot in slots}},
+        limits=(f"{lacking}{', '.join(slot.name for slot in few)}.",) if few else (),
     )
     if neutral is not None and len(neutral.rows):
         mean, limits = _mean(subject, neutral.gaps, neutral.rows, context.levels)
@@ -162,11 +176,11 @@ def _run(subject: Subject, params: TokenParams, context: Context) -> Iterator[Me
             observation=Scalar(estimate=context.estimate(mean, limits, len(neutral.rows)), unit="score"),
             sampling=sampling,
         )
-    controls, inference, said = _beyond(identity, neutral, context)
+    controls, inference, said = _beyond(told, neutral, context)
     yield Measured(
         name="terms",
-        title="Score with each identity term in the same texts",
-        observation=_terms(subject, identity, context),
+        title=_TITLE,
+        observation=terms,
         sampling=sampling,
         controls=controls,
         inference=inference,
@@ -176,13 +190,16 @@ def _run(subject: Subject, params: TokenParams, context: Context) -> Iterator[Me
     if not subject.binary:
         yield Skipped(name="flips", reason="it is defined for two classes")
         return
-    share, limits = _flipped(subject, identity, rows, context.levels)
+    share, limits = _flipped(subject, told, rows, context.levels)
     yield Measured(
         name="flips",
         title="Texts whose decision changes with an identity term",
         observation=Scalar(estimate=context.estimate(share, limits, len(rows))),
         sampling=sampling,
     )
+
+
+_TITLE = "Score with each identity term in the same texts"
 
 
 def _slots(subject: Subject, params: TokenParams, context: Context) -> tuple[list[Slots], Sampling]:
@@ -270,7 +287,7 @@ def _beyond(
             None,
             ("No neutral words were given: how far any replaced word moves a score is not known.",),
         )
-    effects = _mean_effects(neutral) if len(neutral.rows) >= context.min_cell else []
+    effects = _mean_effects(neutral) if len(neutral.rows) else []
     if len(effects) < FEWEST:
         what = (
             f"texts with at least {FEWEST} neutral words" if len(effects) else "neutral words in texts enough"

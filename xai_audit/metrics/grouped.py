@@ -62,36 +62,6 @@ def sizes(grouping: Grouping) -> NDArray[np.int64]:
     return np.bincount(grouping.codes, minlength=len(grouping.keys))
 
 
-def hidden(grouping: Grouping, min_cell: int) -> list[str]:
-    """Why each group may not be shown, or ``""``: too small, or the one that would give a small one away.
-
-    A margin's total is printed, so a lone small cell could be had by subtraction; the next smallest of its
-    margin is withheld with it, again and again until no margin has exactly one hidden cell.
-    """
-    counts = sizes(grouping)
-    reasons = [f"n < {min_cell}" if count < min_cell else "" for count in counts]
-    margins = _margins(grouping)
-    again = True
-    while again:
-        again = False
-        for margin in margins:
-            covered = [cell for cell in margin if reasons[cell]]
-            shown = sorted((int(counts[cell]), cell) for cell in margin if not reasons[cell])
-            if len(covered) == 1 and shown:
-                reasons[shown[0][1]] = "withheld"
-                again = True
-    return reasons
-
-
-def _margins(grouping: Grouping) -> list[list[int]]:
-    margins: dict[tuple[Any, ...], list[int]] = {}
-    for column in grouping.columns:
-        for cell, key in enumerate(grouping.keys):
-            rest = tuple(key[other] for other in grouping.columns if other != column)
-            margins.setdefault((column, rest), []).append(cell)
-    return list(margins.values())
-
-
 def table(
     context: Context,
     by: tuple[str, ...],

@@ -100,11 +100,15 @@ def _run(area: Area) -> Callable[[Subject, IdentityParams, Context], Iterator[Me
         whole = _overall(subject, context, valid)
         sampling = labelled_sampling(subject)
         for grouping in subject.groupings:
-            # Who has no value may belong to the group: such rows are in no other group's background.
-            unknown = np.isin(grouping.codes, np.flatnonzero(grouping.missing))
+            # Who has no value may belong to the group: such rows are in no other group's background, unless they may
+            # not be shown: by what a background lacks they could be counted.
+            shown = [not why for why in subject.hidden(grouping, context.min_cell)]
+            unknown = np.isin(
+                grouping.codes, np.flatnonzero(np.asarray(grouping.missing) & np.asarray(shown))
+            )
             cells = [
                 _cell(subject, area, key, inside & valid, valid & ~inside & ~(unknown & (not missing)), missing, covered)
-                for key, inside, missing, covered in each_group(grouping, context)
+                for key, inside, missing, covered in each_group(subject, grouping, context)
             ]  # fmt: skip
             yield Measured(
                 observation=grouped.table(context, grouping.columns, cells, better="higher", overall=whole),

@@ -10,7 +10,7 @@ import numpy as np
 
 from xai_audit import intervals as iv
 from xai_audit import intervals_rows as from_rows
-from xai_audit.metrics.grouped import CLASS, Cell, Limits, hidden
+from xai_audit.metrics.grouped import CLASS, Cell, Limits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -132,10 +132,10 @@ def _weight(subject: Subject, mask: NDArray[np.bool_]) -> float:
 
 
 def each_group(
-    grouping: Grouping, context: Context
+    subject: Subject, grouping: Grouping, context: Context
 ) -> Iterator[tuple[dict[str, str], NDArray[np.bool_], bool, str]]:
     """For each group its key, its rows, whether it is the missing one, and why it may not be shown."""
-    covered = hidden(grouping, context.min_cell)
+    covered = subject.hidden(grouping, context.min_cell)
     for index, key in enumerate(grouping.keys):
         yield dict(key), grouping.codes == index, grouping.missing[index], covered[index]
 

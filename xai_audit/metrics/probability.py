@@ -172,16 +172,14 @@ def _calibration_curve(subject: Subject, _: NoParams, context: Context) -> Itera
     scores, labels = _score(subject, rows, subject.positive), _true(subject, rows, subject.positive)
     order = np.lexsort((labels, scores))
     points = []
-    for part in cut(scores[order], 10):
-        if len(part) < context.min_cell:
-            continue
+    for part in merged(cut(scores[order], 10), context.min_cell):
         chosen = order[part]
         successes = int(np.count_nonzero(labels[chosen]))
         low_high = iv.rate(successes, len(chosen), context.levels[:1])
         x = math.fsum(scores[chosen]) / len(chosen)
         points.append(Point(x=x, estimate=context.estimate(successes / len(chosen), low_high, len(chosen))))
     if not points:
-        yield Skipped(reason=f"fewer than {context.min_cell} rows in every bin")
+        yield Skipped(reason=f"fewer than {context.min_cell} rows")
         return
     yield Measured(
         observation=Curve(
@@ -206,6 +204,23 @@ def cut(ordered: NDArray[np.float64], bins: int) -> list[NDArray[np.int64]]:
     return [np.arange(a, b) for a, b in pairwise(starts) if b > a]
 
 
+def merged(bins: Sequence[NDArray[np.int64]], least: int) -> list[NDArray[np.int64]]:
+    """Neighbouring bins joined until none holds fewer than the least; none where all of them together do.
+
+    A bin that is left out could be had by subtracting the others from the total.
+    """
+    joined: list[NDArray[np.int64]] = []
+    for part in bins:
+        if joined and len(joined[-1]) < least:
+            joined[-1] = np.concatenate([joined[-1], part])
+        else:
+            joined.append(part)
+    if len(joined) > 1 and len(joined[-1]) < least:
+        last = joined.pop()
+        joined[-1] = np.concatenate([joined[-1], last])
+    return [part for part in joined if len(part) >= least]
+
+
 def _abroca(subject: Subject, _: MetricParams, context: Context) -> Iterator[Measured | Skipped]:
     if not independent(subject):
         yield Skipped(reason="not available with weights or clusters")
@@ -213,7 +228,7 @@ def _abroca(subject: Subject, _: MetricParams, context: Context) -> Iterator[Mea
     valid = known(subject)
     for grouping in subject.groupings:
         cells, sides = [], {}
-        for key, inside, missing, covered in each_group(grouping, context):
+        for key, inside, missing, covered in each_group(subject, grouping, context):
             rows = np.flatnonzero(inside & valid)
             n = int(np.count_nonzero(inside))
             if covered:

@@ -189,7 +189,7 @@ def cells_of(subject: Subject, context: Context, rate: Rate, grouping: Any) -> l
     cells = []
     for index, label in measured_classes(subject, rate):
         event, among = masks(subject, rate, index)
-        for key, inside, missing, covered in each_group(grouping, context):
+        for key, inside, missing, covered in each_group(subject, grouping, context):
             cells.append(
                 rate_cell(
                     subject,
@@ -275,7 +275,7 @@ def _accuracy(subject: Subject, _: MetricParams, context: Context) -> Iterator[M
                 missing=missing,
                 covered=covered,
             )
-            for key, inside, missing, covered in each_group(grouping, context)
+            for key, inside, missing, covered in each_group(subject, grouping, context)
         ]
         table = grouped.table(context, grouping.columns, cells, better="higher", overall=whole)
         yield Measured(observation=table, columns=grouping.columns, sampling=sampling, params=stated(context))
@@ -293,7 +293,7 @@ def _predicted_positive_share(
         cells = []
         for index, label in classes(subject):
             predicted = subject.prediction == index
-            for key, inside, missing, covered in each_group(grouping, context):
+            for key, inside, missing, covered in each_group(subject, grouping, context):
                 found = tally(subject, inside, predicted)
                 n = int(np.count_nonzero(inside))
                 named = with_class(key, label)

@@ -99,7 +99,7 @@ def run(statistic: Statistic) -> Callable[[Subject, MetricParams, Context], Iter
             cells = [
                 _cell(subject, statistic, index, with_class(key, label), valid, inside, missing, covered)
                 for index, label in _classes(subject, statistic)
-                for key, inside, missing, covered in each_group(grouping, context)
+                for key, inside, missing, covered in each_group(subject, grouping, context)
             ]  # fmt: skip
             by = (*grouping.columns, grouped.CLASS) if several else grouping.columns
             table = grouped.table(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xai_audit.errors import said
 from xai_audit.evidence import Item, Ranking, Scalar, exactly
 from xai_audit.method import Context, Measured, Method, NoParams, Skipped
 
@@ -124,7 +125,7 @@ def _failure(subject: Subject, frame: pd.DataFrame) -> str:
     try:
         scores = subject.evaluate(frame)
     except Exception as error:  # noqa: BLE001  # a crash on unusual input is what is being measured
-        return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+        return f"{type(error).__name__}: {said(error)[:120]}"
     return "" if np.isfinite(scores).all() else "a score that is not a number"
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tests.explainers.bench import Bench
+from tests.metrics.subjects import classifier
 from xai_audit import intervals as iv
 from xai_audit.evidence import Estimate
 from xai_audit.explainers.examples.group_shares import group_shares
@@ -18,7 +19,6 @@ class Levels(Bench):
 
 
 CONTEXT = Levels(None, NoParams(), SimpleNamespace(id="x"))
-PLAIN = SimpleNamespace(test=SimpleNamespace(weights=None, clusters=None))
 
 
 def shares(sizes, event, missing=()):
@@ -26,7 +26,8 @@ def shares(sizes, event, missing=()):
     names = tuple({"g": chr(97 + place)} for place in range(len(sizes)))
     grouping = Grouping(("g",), names, codes, tuple(place in missing for place in range(len(sizes))))
     rows = np.arange(len(codes))
-    return group_shares(PLAIN, grouping, rows, event(codes, rows), CONTEXT)
+    subject = classifier([0, 1] * (len(codes) // 2) + [0] * (len(codes) % 2), [1] * len(codes), [grouping])
+    return group_shares(subject, grouping, rows, event(codes, rows), CONTEXT)
 
 
 def test_a_share_by_group_has_its_interval_and_the_widest_gap():

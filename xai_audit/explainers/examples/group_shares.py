@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from xai_audit import intervals as iv
 from xai_audit.evidence import Group, Groups, Summary
 from xai_audit.intervals_rows import effective
+from xai_audit.withholding import withhold
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,16 +25,12 @@ def group_shares(
 ) -> Groups:
     """The share of ``event`` among the test rows ``rows``, by one sensitive column; the widest gap over all pairs.
 
-    Groups under ``min_cell`` rows are withheld, and the next smallest with a lone one; groups under ``min_n`` and
-    the one without a value are shown but not compared.
+    Groups are hidden that the audit hides elsewhere, and those under ``min_cell`` of these rows with what would give
+    them away; groups under ``min_n`` and the one without a value are shown but not compared.
     """
     codes = grouping.codes[rows]
     sizes = np.bincount(codes, minlength=len(grouping.keys))
-    reasons = [f"n < {context.min_cell}" if size < context.min_cell else "" for size in sizes]
-    if sum(map(bool, reasons)) == 1:
-        shown = sorted((int(size), place) for place, size in enumerate(sizes) if not reasons[place])
-        if shown:
-            reasons[shown[0][1]] = "withheld"
+    reasons = _reasons(subject, grouping, codes, event, context.min_cell)
     groups: list[Group] = []
     able: dict[str, tuple[float, float]] = {}
     for place, key in enumerate(grouping.keys):
@@ -62,6 +60,22 @@ def group_shares(
         summary=_summary(context, able, int(sizes.sum())),
         overall=_estimate(context, successes, n, len(rows)),
     )
+
+
+def _reasons(
+    subject: Subject,
+    grouping: Grouping,
+    codes: NDArray[np.int64],
+    event: NDArray[np.bool_],
+    least: int,
+) -> list[str]:
+    (column,) = grouping.columns
+    names = [key[column] for key in grouping.keys]
+    outcomes = [(str(one), None) for one in event.tolist()]
+    people = Counter(zip([(names[code],) for code in codes.tolist()], outcomes, strict=True))
+    own = withhold([column], people, [[column]], least).reasons[column,]
+    here = [own.get((name,), f"n < {least}") for name in names]
+    return [one or other for one, other in zip(here, subject.hidden(grouping, least), strict=True)]
 
 
 def _counted(

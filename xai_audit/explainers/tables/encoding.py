@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xai_audit.errors import said
 from xai_audit.explainers.rows import assembled, generator
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def taken_apart(model: Any, pool: pd.DataFrame) -> Encoding | str:
         matrix = encode(model, pool)
         players = _players(model, pool, matrix)
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, NotImplementedError) as error:
-        return f"the model could not be taken apart ({type(error).__name__}: {' '.join(str(error).split())[:120]})"
+        return f"the model could not be taken apart ({type(error).__name__}: {said(error)[:120]})"
     if isinstance(players, str):
         return players
     numbers = [name for name in pool.columns if pool[name].dtype.kind in "biuf"]

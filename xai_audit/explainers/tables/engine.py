@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from xai_audit.errors import MethodError
+from xai_audit.errors import MethodError, said
 from xai_audit.explainers.rows import assembled, generator, pooled
 from xai_audit.explainers.tables import pairs, trees
 from xai_audit.explainers.tables.asking import all_subsets, asked_through, asker, different, sampled_orders
@@ -109,7 +109,7 @@ def structure(
     try:
         ensemble = _ensemble(encoding.estimator, subject.positive)
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, NotImplementedError) as error:
-        return None, [f"its trees could not be read ({type(error).__name__}: {str(error)[:100]})"]
+        return None, [f"its trees could not be read ({type(error).__name__}: {said(error)[:100]})"]
     weights = _weights(encoding.estimator) if ensemble is None else None
     if ensemble is None and weights is None:
         return None, []
