@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from xai_audit import __version__, applying, digest, resources
 from xai_audit.loaders.cells import digest_of
 from xai_audit.metrics.grouped import sizes
+from xai_audit.withholding import RULE
 
 if TYPE_CHECKING:
     from xai_audit.evidence import Evidence
@@ -89,6 +90,7 @@ def describe(subject: Subject, spec: Spec) -> dict[str, Any]:
             for column in subject.columns
         ],
         "groupings": groupings,
+        "withholding": RULE,
         "sensitive_inputs": list(subject.sensitive_inputs),
         "notes": list(subject.notes),
         "facts": _json(subject.facts),

@@ -33,6 +33,8 @@ Key = tuple[str, ...]
 Outcome = tuple[str | None, str | None]
 """A row's label and prediction, None where there is none."""
 
+RULE = "linked tables"
+"""What an audit calls this rule."""
 WITHHELD = "withheld"
 LIMIT = 30_000
 """Combinations of levels, labels and predictions up to which what follows from the tables is worked out."""
@@ -204,7 +206,9 @@ def _made_of(
     tables: Sequence[tuple[str, ...]], table: Sequence[int], keys: Sequence[Key]
 ) -> list[tuple[int | None, list[int]]]:
     """Each group with the parts of it that one more column makes, where both tables are there."""
-    place = {(tables[number], key): group for group, (number, key) in enumerate(zip(table, keys, strict=True))}
+    place = {
+        (tables[number], key): group for group, (number, key) in enumerate(zip(table, keys, strict=True))
+    }
     found: dict[tuple[int | None, int, int], list[int]] = {}
     for group, (number, key) in enumerate(zip(table, keys, strict=True)):
         for gone in range(len(key)):

@@ -24,7 +24,7 @@ def disagreements(table: Table, subject: Subject, spec: Spec) -> Iterator[Check]
     """Where they do not, by the file that is wrong."""
     for what in _values(table, subject, spec):
         yield Check("broken", FILE, what)
-    for what in (*_said(table, subject, spec), *_grouped(table, subject, spec)):
+    for what in (*_said(table, subject, spec), *_grouped(table, subject)):
         yield Check("broken", "audit.json", what)
 
 
@@ -104,7 +104,7 @@ def _means(stated: object, label: str) -> bool:
         return False
 
 
-def _grouped(table: Table, subject: Subject, spec: Spec) -> Iterator[str]:
+def _grouped(table: Table, subject: Subject) -> Iterator[str]:
     """Where the groups that audit.json counts are not those of the rows."""
     stated = {grouping.columns: grouping for grouping in subject.groupings}
     made = {grouping.columns: grouping for grouping in table.groupings}
@@ -114,7 +114,7 @@ def _grouped(table: Table, subject: Subject, spec: Spec) -> Iterator[str]:
     for columns in stated.keys() & made.keys():
         said, grouping = stated[columns], made[columns]
         name = "subject.groupings, " + " and ".join(columns)
-        covered = grouping.withheld(spec.report.min_cell)
+        covered = table.withheld(grouping)
         counts = [None if reason else count for reason, count in zip(covered, grouping.counts, strict=True)]
         if said.labels != grouping.labels or said.missing != grouping.missing:
             yield f"{name}: the groups are {list(said.labels)}; the rows have {list(grouping.labels)}"

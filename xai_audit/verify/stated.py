@@ -61,6 +61,8 @@ class Subject(_Part):
     sensitive_inputs: tuple[str, ...]
     facts: dict[str, Any]
     modality: Literal["table", "image", "text"] = "table"
+    withholding: Literal["linked tables"] | None = None
+    """By which rule groups were withheld; None where each table was looked at by itself."""
 
     @property
     def binary(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from xai_audit import digest
 from xai_audit.verify import withheld
 from xai_audit.verify.checks import Check
+from xai_audit.withholding import RULE
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from xai_audit.audit import Audit
     from xai_audit.spec import Spec
     from xai_audit.verify.stated import Subject
+    from xai_audit.withholding import Withholding
 
 FILE = "evidence/rows.parquet"
 Floats = NDArray[np.float64]
@@ -49,10 +52,6 @@ class Grouping:
         """Rows in each group."""
         return [int(count) for count in np.bincount(self.codes, minlength=len(self.keys))]
 
-    def withheld(self, least: int) -> list[str]:
-        """Why each group may not be shown, or ``""``."""
-        return withheld.reasons(self.keys, self.counts, least)
-
 
 @dataclass(frozen=True, eq=False)
 class Table:
@@ -67,6 +66,12 @@ class Table:
     """Rows with a valid label; all where there are no labels."""
     weights: Floats | None = None
     clusters: Codes | None = None
+    classes: tuple[str, ...] = ()
+    """The words of class indices; none for numbers."""
+    least: int = 10
+    """Groups of fewer rows are not shown."""
+    linked: bool = True
+    """Whether all tables were protected together; each by itself in audits that were made before."""
 
     @property
     def plain(self) -> bool:
@@ -80,6 +85,31 @@ class Table:
     def called(self, index: int) -> Mask:
         """Rows whose prediction is a class."""
         return np.asarray(self.prediction == index, dtype=bool)
+
+    def withheld(self, grouping: Grouping) -> list[str]:
+        """Why each group may not be shown, or ``""``."""
+        if not self.linked:
+            return withheld.apart(grouping.keys, grouping.counts, self.least)
+        return [self._together.of(key) for key in grouping.keys]
+
+    @cached_property
+    def _together(self) -> Withholding:
+        singles = [grouping for grouping in self.groupings if len(grouping.columns) == 1]
+        levels = {
+            one.columns[0]: [one.labels[code] for code in one.codes.tolist()] for one in singles
+        }  # fmt: skip
+        return withheld.together(
+            levels,
+            [grouping.columns for grouping in self.groupings],
+            [one.columns[0] for one in singles if one.explanatory],
+            list(zip(self._words(self.target), self._words(self.prediction), strict=True)),
+            self.least,
+        )
+
+    def _words(self, codes: NDArray[Any] | None) -> list[str | None]:
+        if codes is None or not self.classes:
+            return [None] * self.n
+        return [None if code < 0 else self.classes[code] for code in codes.tolist()]
 
 
 class _MalformedError(Exception):
@@ -200,6 +230,9 @@ def _table(rows: pa.Table, subject: Subject, spec: Spec) -> Table:
         valid=valid,
         weights=weights,
         clusters=clusters,
+        classes=() if regression else subject.classes,
+        least=spec.report.min_cell,
+        linked=subject.withholding == RULE,
     )
 
 

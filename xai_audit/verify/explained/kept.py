@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from xai_audit import digest
 from xai_audit.audit import Audit
 from xai_audit.evidence import Evidence
+from xai_audit.verify import withheld
+from xai_audit.withholding import RULE, Withholding
 
 _NAMED = re.compile(r"[0-9a-f]{64}\.(npz|json)")
 ROWS = "rows.parquet"
@@ -82,6 +84,22 @@ class Kept:
     def rows(self) -> Rows:
         """The test rows as evidence/rows.parquet keeps them; ContradictionError where they cannot be read."""
         return Rows(self._made, self._folder / ROWS)
+
+    @cached_property
+    def withholding(self) -> Withholding | None:
+        """Which groups all tables of the audit together may not show; None where each was protected by itself."""
+        about, rows = self._made.subject, self.rows
+        if about.get("withholding") != RULE:
+            return None
+        groupings = [tuple(grouping["columns"]) for grouping in about["groupings"]]
+        explanatory = [one["columns"][0] for one in about["groupings"] if one.get("explanatory")]
+        levels = {columns[0]: rows.words(f"group:{columns[0]}") for columns in groupings if len(columns) == 1}
+        said = [
+            rows.words(name) if about["task"] == "classification" and rows.has(name) else [None] * rows.n
+            for name in ("target", "prediction")
+        ]
+        least = int((self._made.spec.get("report") or {}).get("min_cell", 10))
+        return withheld.together(levels, groupings, explanatory, list(zip(*said, strict=True)), least)
 
     def _content(self, file: str) -> bytes:
         if not _NAMED.fullmatch(file):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xai_audit.verify import withheld
 from xai_audit.verify.explained import spread
 from xai_audit.verify.explained.agreement import Open
 
@@ -136,13 +137,8 @@ _LAYOUTS = ((1, 9), (1, 7), (1, 5), (0, 13), (0, 11), (0, 9), (0, 7), (0, 5), (0
 
 
 def by_third(third: NDArray[np.int64], contributions: Floats, least: int) -> dict[str, float]:
-    """The mean contribution of the rows in each third of an input, where it has enough."""
-    found = {}
-    for code, name in enumerate(THIRDS):
-        inside = contributions[third == code]
-        if len(inside) >= max(least, 1):
-            found[name] = spread.centre(inside)
-    return found
+    """The mean contribution of the rows in each third of an input; none where a third has too few."""
+    return {name: spread.centre(contributions[inside]) for name, inside in _parts(third, least) if name}
 
 
 def swarm(
@@ -150,17 +146,23 @@ def swarm(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Counts of contributions (rows, inputs) by bin and third, small ones withheld; and what ``params`` must say."""
     parts: list[tuple[int, str, NDArray[np.bool_]]] = []
-    edges, shown, withheld = np.zeros(0), [], 0
+    edges, shown, hidden = np.zeros(0), [], 0
+    everybody = np.ones(len(contributions), dtype=bool)
     for cut, bins in _LAYOUTS:
-        parts = [part for j in order for part in _parts(j, third[:, j], cut=bool(cut))]
+        parts = [
+            (j, *part) for j in order for part in (_parts(third[:, j], least) if cut else [("", everybody)])
+        ]
         edges = _edges(contributions, bins)
         counts = [_counted(contributions[inside, j], edges) for j, _, inside in parts]
-        shown = [_withheld(line, least) for line in counts]
-        withheld = sum(
+        shown = [
+            [None if gone else count for count, gone in zip(line, withheld.in_line(line, least), strict=True)]
+            for line in counts
+        ]
+        hidden = sum(
             count for line, kept in zip(counts, shown, strict=True)
             for count, cell in zip(line, kept, strict=True) if cell is None
         )  # fmt: skip
-        if withheld <= 0.1 * sum(map(sum, counts)):
+        if hidden <= 0.1 * sum(map(sum, counts)):
             break
     named = any(part for _, part, _ in parts)
     observation = {
@@ -172,13 +174,15 @@ def swarm(
         "column_title": "contribution",
     }
     layout = [{"name": names[j], "part": part, "n": int(inside.sum())} for j, part, inside in parts]
-    return observation, {"edges": edges.tolist(), "layout": layout, "withheld": withheld}
+    return observation, {"edges": edges.tolist(), "layout": layout, "withheld": hidden}
 
 
-def _parts(j: int, third: NDArray[np.int64], *, cut: bool) -> list[tuple[int, str, NDArray[np.bool_]]]:
-    if not cut or (third < 0).all():
-        return [(j, "", np.ones(len(third), dtype=bool))]
-    return [(j, name, third == code) for code, name in enumerate(THIRDS) if (third == code).any()]
+def _parts(third: NDArray[np.int64], least: int) -> list[tuple[str, NDArray[np.bool_]]]:
+    """The rows of each third; one part where there are none, or where one has too few people."""
+    parts = [(name, third == code) for code, name in enumerate(THIRDS) if (third == code).any()]
+    if not parts or any(inside.sum() < least for _, inside in parts):
+        return [("", np.ones(len(third), dtype=bool))]
+    return parts
 
 
 def _edges(contributions: Floats, bins: int) -> Floats:
@@ -196,15 +200,6 @@ def _counted(values: Floats, edges: Floats) -> list[int]:
     place[values == edges[-1]] = len(edges) - 2
     inside = place[(values >= edges[0]) & (values <= edges[-1])]
     return [int((inside == bin_).sum()) for bin_ in range(len(edges) - 1)]
-
-
-def _withheld(line: Sequence[int], least: int) -> list[int | None]:
-    hidden = {place for place, count in enumerate(line) if 0 < count < least}
-    if len(hidden) == 1:
-        # A lone cell would follow from the sum; the next smallest goes with it.
-        rest = [(count, place) for place, count in enumerate(line) if count > 0 and place not in hidden]
-        hidden |= {min(rest)[1]} if rest else set()
-    return [None if place in hidden else count for place, count in enumerate(line)]
 
 
 def _stats() -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xai_audit.verify import withheld
 from xai_audit.verify.explained import prototype_cases, spread, supported
 from xai_audit.verify.explained.asked import by
 from xai_audit.verify.explained.kept import ContradictionError, LackingError
@@ -246,17 +247,13 @@ def _covered_by(piece: Piece, rows: NDArray[np.int64]) -> Made:
     labels = [str(label) for label in grouping["labels"]]
     codes = np.asarray([labels.index(one) for one in of])
     sizes = np.bincount(codes, minlength=len(labels)).tolist()
-    small = [place for place, size in enumerate(sizes) if size < piece.min_cell]
-    reasons = dict.fromkeys(small, f"n < {piece.min_cell}")
-    shown = sorted((size, place) for place, size in enumerate(sizes) if place not in reasons)
-    if len(small) == 1 and shown:
-        reasons[shown[0][1]] = "withheld"
+    reasons = _reasons(piece, column, labels, of, covered)
     groups: list[dict[str, Any]] = []
     able: dict[str, tuple[float, float]] = {}
     for place, label in enumerate(labels):
         missing = bool(grouping["missing"][place])
         group: dict[str, Any] = {"key": {column: label}, "missing": missing, "contrasts": {}, "n": None}
-        if place in reasons:
+        if reasons[place]:
             groups.append({**group, "status": "suppressed", "reason": reasons[place]})
             continue
         inside = codes == place
@@ -281,6 +278,19 @@ def _covered_by(piece: Piece, rows: NDArray[np.int64]) -> Made:
         "observation": {**told, "summary": _widest(piece, able, len(rows))},
         "params": {"radius_used": radius},
     }
+
+
+def _reasons(
+    piece: Piece, column: str, labels: list[str], of: list[Any], covered: NDArray[np.bool_]
+) -> list[str]:
+    """Why each group may not be shown, or ``""``: it is not elsewhere in the audit, or could be had from this table."""
+    least, linked = piece.min_cell, piece.kept.withholding
+    if linked is None:
+        return withheld.apart(
+            [{column: label} for label in labels], [of.count(label) for label in labels], least
+        )
+    own = withheld.by_outcome(column, of, [(str(one), None) for one in covered.tolist()], least)
+    return [own.get(label, f"n < {least}") or linked.of({column: label}) for label in labels]
 
 
 def _widest(piece: Piece, able: dict[str, tuple[float, float]], rows: int) -> dict[str, Any] | None:

@@ -121,7 +121,10 @@ def _among_others(area: Area, bench: Bench) -> Iterator[Recounted]:
         return
     whole = _overall(bench)
     for grouping in table.groupings:
-        unknown = np.isin(grouping.codes, np.flatnonzero(grouping.missing))
+        gone = np.asarray(grouping.missing)
+        if table.linked:  # by what the others lack, a group that is not shown could be counted
+            gone &= [not why for why in table.withheld(grouping)]
+        unknown = np.isin(grouping.codes, np.flatnonzero(gone))
         cells = []
         for key, inside, missing, withheld in bench.groups(grouping):
             # Rows without a value may be anyone's: only their own group counts them.

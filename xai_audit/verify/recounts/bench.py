@@ -116,7 +116,7 @@ class Bench:
 
     def groups(self, grouping: Grouping) -> Iterator[tuple[dict[str, str], Mask, bool, str]]:
         """For each group its key, its rows, whether it is the missing one, and why it is withheld."""
-        covered = grouping.withheld(self.minima.min_cell)
+        covered = self.table.withheld(grouping)
         for code, key in enumerate(grouping.keys):
             yield dict(key), grouping.codes == code, grouping.missing[code], covered[code]
 

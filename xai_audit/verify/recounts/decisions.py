@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 
 from xai_audit.evidence import Curve, Group, Groups, Matrix, Point, Series, Summary
-from xai_audit.verify import limits, withheld
+from xai_audit.verify import limits
 from xai_audit.verify.groups import rate_at
 from xai_audit.verify.recounts.bench import Bench, Recount, Recounted, Seen, Skip, share
 from xai_audit.verify.table import Grouping, Mask, crossed
@@ -63,6 +63,8 @@ def _calibration_curve(bench: Bench) -> Iterator[Recounted]:
         place = int(np.count_nonzero(scores < scores[edge])) if edge < len(scores) else len(scores)
         if place > starts[-1]:
             starts.append(place)
+    if bench.table.linked:
+        starts = _merged(starts, len(scores), bench.minima.min_cell)
     every = bench.positive_scores()
     true = bench.table.true(bench.subject.positive)
     points = []
@@ -74,12 +76,22 @@ def _calibration_curve(bench: Bench) -> Iterator[Recounted]:
         estimate = bench.minima.shown(hits / size, rate_at((hits, size)), size)
         points.append(Point(x=math.fsum(every[inside]) / size, estimate=estimate))
     if not points:
-        yield Skip(reason=f"fewer than {bench.minima.min_cell} rows in every bin")
+        where = "" if bench.table.linked else " in every bin"
+        yield Skip(reason=f"fewer than {bench.minima.min_cell} rows{where}")
         return
     observed = Series(name="observed", points=tuple(points))
     yield Seen(
         observation=Curve(x="mean score", y="share positive", series=(observed,)), sampling=bench.labelled
     )
+
+
+def _merged(starts: list[int], end: int, least: int) -> list[int]:
+    """Where bins begin that each hold enough rows: neighbours are joined, and the last with the one before it."""
+    kept: list[int] = []
+    for start in starts:
+        if not kept or start - kept[-1] >= least:
+            kept.append(start)
+    return kept[:-1] if len(kept) > 1 and end - kept[-1] < least else kept
 
 
 # ------------------------------------------------------------------------------------------ within levels
@@ -106,7 +118,7 @@ def _conditional(bench: Bench) -> Iterator[Recounted]:
 
 def _extremes(bench: Bench, grouping: Grouping, selected: Mask) -> tuple[int, int] | None:
     """The groups selected least and most, of those that are large enough to compare."""
-    covered = grouping.withheld(bench.minima.min_cell)
+    covered = bench.table.withheld(grouping)
     able = [
         code
         for code, count in enumerate(grouping.counts)
@@ -134,7 +146,8 @@ def _within(
             int(np.count_nonzero(other & selected)),
             int(np.count_nonzero(other)),
         )
-        strata.append(counts)
+        if not (covered[code] and bench.table.linked):
+            strata.append(counts)  # earlier audits pooled the levels that are not shown as well
         made.append(_level(bench, dict(key), counts, covered[code], missing=within.missing[code]))
     summary = None
     whole = [stratum for stratum in strata if stratum[1] and stratum[3]]
@@ -157,7 +170,7 @@ def _within(
 def _covered(bench: Bench, grouping: Grouping, within: Grouping, pair: tuple[int, int]) -> list[str]:
     """Why each level may not be shown: the crossing withholds one of the two groups in it."""
     both = crossed((grouping, within))
-    reasons = withheld.reasons(both.keys, both.counts, bench.minima.min_cell)
+    reasons = bench.table.withheld(both)
     found = [""] * len(within.keys)
     for key, reason in zip(both.keys, reasons, strict=True):
         code = within.keys.index({column: key[column] for column in within.columns})

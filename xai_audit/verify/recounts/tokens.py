@@ -102,23 +102,33 @@ def _run(bench: Bench) -> Iterator[Recounted]:
         return
     identity = [slot for slot in slots if slot.name != NEUTRAL]
     neutral = next((slot for slot in slots if slot.name == NEUTRAL), None)
-    used = len({row for slot in slots for row in slot.rows.tolist()})
+    if not any(len(slot.rows) for slot in identity):
+        yield Skip(reason="no text holds a word of the lists")
+        return
+    terms = _terms(bench, identity)
+    few: list[Slots] = []
+    if bench.table.linked:  # with the other lists' numbers, those of few texts would be given away
+        few = [slot for slot in slots if 0 < len(slot.rows) < bench.minima.min_cell]
+    used = len({row for slot in slots if slot not in few for row in slot.rows.tolist()})
     sampling = Sampling(available=bench.table.n, used=used, how="")
+    identity = [slot for slot in identity if slot not in few]
+    if not any(len(slot.rows) for slot in identity):
+        yield Skip(reason=f"fewer than {bench.minima.min_cell} texts hold a word of any list")
+        yield Seen(observation=terms, part="terms", sampling=sampling, params=bench.minima.stated)
+        return
+    neutral = None if neutral in few else neutral
     gaps: dict[int, list[float]] = {}
     for slot in identity:
         moved = np.abs(slot.scores - slot.own[:, None]).sum(axis=1) / (len(slot.words) - 1)
         for row, gap in zip(slot.rows.tolist(), moved.tolist(), strict=True):
             gaps.setdefault(row, []).append(gap)
-    if not gaps:
-        yield Skip(reason="no text holds a word of the lists")
-        return
     rows = np.array(sorted(gaps))
     # A text is one unit, however many words it holds.
     value, at = _mean(bench, np.array([math.fsum(gaps[row]) / len(gaps[row]) for row in rows.tolist()]), rows)
     yield Seen(
         observation=Scalar(estimate=bench.minima.read(value, at, len(rows)), unit="score"),
         sampling=sampling,
-        params={"texts": {slot.name: len(slot.rows) for slot in slots}},
+        params={"texts": {slot.name: None if slot in few else len(slot.rows) for slot in slots}},
     )
     if neutral is not None and len(neutral.rows):
         moved = np.abs(neutral.scores - neutral.own[:, None]).sum(axis=1) / (len(neutral.words) - 1)
@@ -126,7 +136,7 @@ def _run(bench: Bench) -> Iterator[Recounted]:
         yield Seen(observation=Scalar(estimate=estimate, unit="score"), part=NEUTRAL, sampling=sampling)
     controls, inference = _beyond(bench, identity, neutral)
     yield Seen(
-        observation=_terms(bench, identity),
+        observation=terms,
         part="terms",
         sampling=sampling,
         controls=controls,
