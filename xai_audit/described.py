@@ -87,6 +87,7 @@ class _Subject(_Told):
     columns: list[_Column]
     groupings: list[_Grouping] = []
     sensitive_inputs: list[str] = []
+    withholding: str | None = None
     notes: list[str] = []
     facts: dict[str, Any] = {}
 

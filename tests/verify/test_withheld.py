@@ -15,8 +15,9 @@ from xai_audit.verify.table import Grouping, Table
 
 def random_subject(seed: int) -> Subject:
     rng = np.random.default_rng(seed)
-    n = int(rng.integers(30, 160))
-    names = ("x", "y", "z")[: int(rng.integers(2, 4))]
+    n = int(rng.integers(30, 120))
+    names = ("x", "y", "z")[: 3 if seed % 4 == 0 else 2]
+    classes = ("1", "2", "3")[: 3 if seed % 4 == 1 else 2]
     singles = [
         replace(
             grouping(name, rng.choice(list("abcdef")[: rng.integers(2, 6)], n).tolist()),
@@ -26,9 +27,9 @@ def random_subject(seed: int) -> Subject:
     ]
     pairs = [crossing(one, other) for one, other in pairwise(singles)]
     some = pairs[: int(rng.integers(0, len(pairs) + 1))]
-    true = np.where(rng.random(n) < 0.05, -1, rng.integers(0, 3, n))
+    true = np.where(rng.random(n) < 0.05, -1, rng.integers(0, len(classes), n))
     return classifier(
-        true.tolist(), rng.integers(0, 3, n).tolist(), [*singles, *some], classes=("1", "2", "3")
+        true.tolist(), rng.integers(0, len(classes), n).tolist(), [*singles, *some], classes=classes
     )
 
 
@@ -59,7 +60,7 @@ def of_rows(subject: Subject, *, linked: bool = True) -> Table:
 
 def test_it_withholds_what_was_withheld() -> None:
     several = beyond = 0
-    for seed in range(16):
+    for seed in range(12):
         subject = random_subject(seed)
         rows, alone = of_rows(subject), of_rows(subject, linked=False)
         for theirs, mine in zip(subject.groupings, rows.groupings, strict=True):
@@ -67,9 +68,9 @@ def test_it_withholds_what_was_withheld() -> None:
             assert rows.withheld(mine) == hidden
             several += len(set(hidden)) == 3
             beyond += hidden != alone.withheld(mine)
-    assert several > 5  # tables that show some, hide some, and withhold some beside them
+    assert several > 3  # tables that show some, hide some, and withhold some beside them
     assert (
-        beyond > 5
+        beyond > 3
     )  # what earlier audits withheld is something else: saying nothing of the rule does not pass
 
 
