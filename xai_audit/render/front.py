@@ -150,7 +150,7 @@ def _sums(audit: Audit, found: dict[str, list[Finding]]) -> str:
 
 def _blocks(audit: Audit, found: dict[str, list[Finding]]) -> list[tuple[Mark, str, Table, str]]:
     """What failed and what is open, as tables short enough that the page stays one page."""
-    room = ROWS - sum(bool(found[key]) for key in ("review", "waived")) - 2 * bool(since.words(audit))
+    room = ROWS - sum(bool(found[key]) for key in ("review", "waived")) - 2 * (audit.baseline is not None)
     failed = min(len(found["fail"]), room - LEAST if found["open"] else room)
     shown = {"fail": failed, "open": room - failed}
     heads = {
