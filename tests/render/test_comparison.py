@@ -7,13 +7,11 @@ import pytest
 
 from tests.compare.versions import Version, audited, people
 from tests.render.audits import between
+from tests.render.comparisons import HOSTILE, change, made
 from xai_audit import audit, compare
 from xai_audit.audit import Audit
 from xai_audit.comparison import (
-    Audited,
-    Change,
     Comparison,
-    Matched,
     Ranked,
     VerdictChange,
     direction,
@@ -22,38 +20,6 @@ from xai_audit.comparison import (
 from xai_audit.evidence import exactly
 from xai_audit.render import comparison_html, comparison_text, html, moved, since, summary, terminal
 from xai_audit.render.comparison import page
-from xai_audit.verdict import Counts
-
-HOSTILE = "<script>alert(1)</script>|`a` [x](javascript:1)\n# h"
-COUNTS = Counts(rules=1, blocking=1, failed=0, open=0, review=0, passed=1, waived=0, not_applicable=0)
-
-
-def side(version: str, **more: object) -> Audited:
-    words = {"name": "Loans", "finished": "2026-11-22T00:00:00+00:00", "outcome": "pass", "counts": COUNTS}
-    return Audited.model_validate({**words, "version": version, "sha256": "ab" * 32, "rows": 500, **more})
-
-
-def change(value: float, low: float, high: float, **more: object) -> Change:
-    words = {
-        "evidence": "accuracy",
-        "method": "accuracy",
-        "title": "Accuracy",
-        "part": "overall",
-        "better": "higher",
-    }
-    return Change.model_validate(
-        {
-            **words, "old": between(0.8, 0.77, 0.83, 500), "new": between(0.8 + value, 0.77, 0.83, 500),
-            "change": between(value, low, high, 500), "how": "paired", **more,
-        }
-    )  # fmt: skip
-
-
-def made(*changes: Change, **more: object) -> Comparison:
-    matched = Matched(by="content", old=500, new=500, common=500, used=500)
-    return Comparison(
-        old=side("1"), new=side("2"), matched=matched, primary="accuracy", changes=changes, **more
-    )
 
 
 def test_a_change_is_worse_only_where_all_of_its_interval_is() -> None:
