@@ -154,9 +154,7 @@ def opened(data: bytes, sha256: str) -> Any:
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
     # No fallback: there is nothing to fall back to, and trying prints on stdout.
-    return runtime.InferenceSession(
-        data, options, providers=["CPUExecutionProvider"], enable_fallback=False
-    )
+    return runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"], enable_fallback=False)
 
 
 def open_model(mistakes: Mistakes) -> Opened:
