@@ -234,6 +234,8 @@ def render(made: Audit, formats: Sequence[str], progress: Stage | None = None) -
 
 def write_pages(folder: Path, formats: Sequence[str] = ()) -> list[Path]:
     """Write the reports of a saved audit again (those of its spec where none is named); the paths written."""
+    if not folder.is_dir():
+        audit.read(folder)  # tells that nothing is there, before a folder is made to hold
     with alone(folder):
         made = audit.read(folder)
         asked = list(formats) or ["summary", *made.spec["report"]["formats"]]
