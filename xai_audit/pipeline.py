@@ -234,7 +234,6 @@ def against(made: Audit, folder: Path, baseline: Path) -> Audit:
         UnavailableError: where the earlier audit or the rows of either cannot be read.
         SpecError: where it is of another task, positive class or primary metric.
     """
-<<<<<<< HEAD
     earlier = compare.baseline(baseline)
     compare.comparable(earlier, made.subject)
     kept = tuple(piece for piece in made.evidence if piece.method != applying.CHANGE)
@@ -243,81 +242,6 @@ def against(made: Audit, folder: Path, baseline: Path) -> Audit:
     # Nothing is written, so there is no file that arrays could be had from.
     bare = (piece.model_copy(update={"arrays": {}}) for piece in moved)
     return made.model_copy(update={"evidence": (*kept, *bare), "baseline": compare.record(earlier)})
-=======
-    rules = [policy for policy, _ in policies]
-    measured = [piece for piece in evidence if piece.kind != "record" or piece.method == "report"]
-    if spec.data.features is None:
-        # Which columns are inputs was found when loading; rules on sensitive inputs need to know.
-        inputs = tuple(column["name"] for column in about["columns"])
-        spec = spec.model_copy(update={"data": spec.data.model_copy(update={"features": inputs})})
-    spec = spec.model_copy(update={"rows_are": ROWS.get(about.get("modality", ""), "people")})
-    recorded = records.observe(spec, rules, measured, about, started=started, fixed=fixed)
-    return judge(rules, (*measured, *recorded), spec, today=today), tuple(recorded)
-
-
-def judge_again(made: Audit, policies: Sequence[tuple[Policy, str]], today: datetime.date) -> Audit:
-    """A saved audit under these policies, without the model; nothing is written."""
-    spec = Spec.model_validate(made.spec)
-    started = datetime.datetime.fromisoformat(made.run["started"]).date()
-    fixed = [records.fingerprint(policy) for policy in policies_of(made)]
-    verdict, recorded = decide(
-        spec, policies, made.evidence, made.subject, today=today, started=started, fixed=fixed
-    )
-    kept = [piece for piece in made.evidence if piece.kind != "record" or piece.method == "report"]
-    return made.model_copy(
-        update={
-            "outcome": verdict.outcome,
-            "reasons": verdict.reasons,
-            "counts": verdict.counts,
-            "findings": verdict.findings,
-            "policies": tuple(as_applied(policy, sha256) for policy, sha256 in policies),
-            "evidence": tuple(sorted((*kept, *recorded), key=lambda piece: piece.id)),
-        }
-    )
-
-
-def policies_of(made: Audit) -> list[Policy]:
-    """The policies an audit was judged by, as it keeps them."""
-    return [
-        Policy.model_validate({key: value for key, value in rules.items() if key != "sha256"})
-        for rules in made.policies
-    ]
-
-
-def render(made: Audit, formats: Sequence[str], progress: Stage | None = None) -> dict[str, bytes]:
-    """The reports of an audit, by their names in its folder."""
-    progress = progress or Stage()
-    pages = {}
-    for name in formats:
-        progress.stage(name)
-        pages[FILES[name]] = renderers[name](made)
-    return pages
-
-
-def write_pages(folder: Path, formats: Sequence[str] = ()) -> list[Path]:
-    """Write the reports of a saved audit again (those of its spec where none is named); the paths written."""
-    if not folder.is_dir():
-        audit.read(folder)  # tells that nothing is there, before a folder is made to hold
-    with alone(folder):
-        made = audit.read(folder)
-        asked = list(formats) or ["summary", *made.spec["report"]["formats"]]
-        check_formats(asked)
-        pages = render(made, asked)
-        put(folder, {**pages, "manifest.json": audit.manifest_file(folder, pages)})
-    return [folder / name for name in pages]
-
-
-def _write(
-    folder: Path, made: Audit, arrays: dict[str, bytes], formats: Sequence[str], progress: Stage
-) -> None:
-    files = {f"evidence/{name}": content for name, content in arrays.items()}
-    files["audit.json"] = made.to_json().encode()
-    possible = [name for name in formats if missing_for(name) is None]
-    files |= render(made, ["summary", *(name for name in possible if name != "summary")], progress)
-    stale = [name for name in audit.written(folder) if name not in files]
-    files["manifest.json"] = audit.manifest_file(folder, files, stale)
-    put(folder, files, stale)
->>>>>>> h-durable
 
 
 def _reports(spec: Spec) -> list[Evidence]:

@@ -549,10 +549,7 @@ class TestOnnx:
             again.scores(subject.test.frame), subject.model.scores(subject.test.frame)
         )
 
-<<<<<<< HEAD
-=======
     @pytest.mark.usefixtures("table")
->>>>>>> h-durable
     def test_a_broken_graph_is_one_line_and_prints_nothing(self, desk, capsys):
         self.graph(desk.folder / "m.onnx")
         path = desk.folder / "m.onnx"
