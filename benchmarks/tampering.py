@@ -1,10 +1,10 @@
-"""Audits that were tampered with, and what verify says: ``python -m benchmarks.tampering [--bytes 1000] [--forgeries 200]``.
+"""Audits that were tampered with: ``python -m benchmarks.tampering [--bytes 1000] [--forgeries 200] [--seed N]``.
 
-Bytes: one byte of one file of a signed audit is changed at random; verify must find it and name the file. Forgeries: somebody
-who knows the format changes what the audit says, re-judges it, draws its pages again and makes the manifest anew; verify is
-asked with the key and, separately, without (``recomputed``: what the numbers alone give away). An audit of another model is
-told by ``--model``; a replayed signature by the key. The seed is drawn at run time and printed; the exit code is 1 where
-something that must be found was not.
+Bytes: one byte of one file of a signed audit is changed at random; verify must find it and name the file. Forgeries:
+somebody who knows the format changes what the audit says, judges it again, draws its pages and makes the manifest anew;
+verify is asked with the key and, separately, without one (what recomputing alone gives away). An audit of another model
+is told by ``--model``, a replayed signature by the key. The seed is drawn at run time and printed; the exit code is 1
+where something that must be found was not.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def found(folder: Path, keys: list[Any], known: dict[str, Any]) -> tuple[int, se
     }
 
 
-def bytes_changed(out: Path, count: int, rng: random.Random, keys: list[Any], known: dict[str, Any]) -> int:
+def bytes_changed(out: Path, count: int, rng: random.Random, keys: list[Any]) -> int:
     """How many of so many random single bytes were found in their file."""
     files = [path for path in sorted(out.rglob("*")) if path.is_file()]
     caught, told = 0, Counter[str]()
@@ -273,18 +273,13 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         private, public = work / "key.pem", work / "key.pub"
-        subprocess.run(
-            ["openssl", "genpkey", "-algorithm", "ed25519", "-out", private], check=True, capture_output=True
-        )
-        subprocess.run(
-            ["openssl", "pkey", "-in", private, "-pubout", "-out", public], check=True, capture_output=True
-        )
+        keys_of(private, public)
         keys = [signing.public_key(public)]
         known = {p.id: as_applied(p, s) for p, s in read_policies(("eu-ai-act", "research"), work)}
         one, other = made(work / "one", 1, 1.5, private), made(work / "other", 2, 0.2, private)
         assert found(one, keys, known)[0] == 0, found(one, keys, known)
         started = time.perf_counter()
-        caught = bytes_changed(one, given.changes, rng, keys, known)
+        caught = bytes_changed(one, given.changes, rng, keys)
         print(
             f"single bytes: {caught} of {given.changes} found in their file ({time.perf_counter() - started:.0f} s)"
         )
