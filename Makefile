@@ -47,6 +47,10 @@ proof: install
 	$(BIN)/python -m benchmarks.gate
 	$(BIN)/python -m benchmarks.fuzz_specs
 	$(BIN)/python -m benchmarks.fuzz_data
+	$(BIN)/python -m benchmarks.fuzz_audits
+	$(BIN)/python -m benchmarks.tampering
+	$(BIN)/python -m benchmarks.durability
+	$(BIN)/python -m benchmarks.compare
 	$(BIN)/python -m benchmarks.explainers
 	$(BIN)/python -m benchmarks.attributions
 	$(BIN)/python -m benchmarks.players

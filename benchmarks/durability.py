@@ -487,6 +487,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--jobs", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--rows", type=int, default=96, help="explained rows, which make a run longer")
     parser.add_argument(
         "--disks", type=int, default=10, help="sizes of each full disk; 0: none, nor closed folders"
     )
@@ -496,7 +497,7 @@ def main() -> int:
     told = Told()
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
-        made = bed(Path(name).resolve(), jobs=tuple(asked.jobs))
+        made = bed(Path(name).resolve(), jobs=tuple(asked.jobs), rows=asked.rows)
         print(f"seed {seed}; a run takes {made.seconds} s and {made.calls} calls by jobs", flush=True)
         table = kills(made, asked.kills, random.Random(seed), told)
         printed(table)

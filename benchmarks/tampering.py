@@ -1,10 +1,10 @@
-"""Tampered audits, and what verify says: ``python -m benchmarks.tampering [--bytes 1000] [--forgeries 200]``.
+"""Audits that were tampered with: ``python -m benchmarks.tampering [--bytes 1000] [--forgeries 200] [--seed N]``.
 
-Bytes: one byte of one file of a signed audit is changed at random; verify must find it and name the file. Forgeries: who
-knows the format changes what the audit says, re-judges it, draws its pages again and makes the manifest anew; verify is
-asked with the key and, separately, without (``recomputed``: what the numbers alone give away). An audit of another model is
-told by ``--model``; a replayed signature by the key. The seed is drawn at run time and printed; the exit code is 1 where
-something that must be found was not.
+Bytes: one byte of one file of a signed audit is changed at random; verify must find it and name the file. Forgeries:
+somebody who knows the format changes what the audit says, judges it again, draws its pages and makes the manifest anew;
+verify is asked with the key and, separately, without one (what recomputing alone gives away). An audit of another model
+is told by ``--model``, a replayed signature by the key. The seed is drawn at run time and printed; the exit code is 1
+where something that must be found was not.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import json
 import random
 import secrets
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -274,16 +273,7 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         private, public = work / "key.pem", work / "key.pub"
-        subprocess.run(  # noqa: S603
-            ["openssl", "genpkey", "-algorithm", "ed25519", "-out", private],  # noqa: S607
-            check=True,
-            capture_output=True,
-        )
-        subprocess.run(  # noqa: S603
-            ["openssl", "pkey", "-in", private, "-pubout", "-out", public],  # noqa: S607
-            check=True,
-            capture_output=True,
-        )
+        keys_of(private, public)
         keys = [signing.public_key(public)]
         known = {p.id: as_applied(p, s) for p, s in read_policies(("eu-ai-act", "research"), work)}
         one, other = made(work / "one", 1, 1.5, private), made(work / "other", 2, 0.2, private)

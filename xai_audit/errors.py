@@ -4,7 +4,7 @@ AuditError                 told in one line, never as a traceback
 ├── SpecError              exit 2: the spec, the policy or the command line is wrong
 │                          (carries every mistake of the run, each with its place)
 ├── UnavailableError       exit 4: a file is missing, unreadable, not of its digest
-│   └── UnwrittenError     a file cannot be written: the disk is full, the folder closed or in use
+│   └── UnwrittenError     a file cannot be written: the disk is full or the folder closed
 └── MethodError            a method cannot go on; recorded as evidence, never raised to the user
     └── UnmetNeedError     a method lacks what it needs; recorded as skipped
 """
@@ -66,7 +66,7 @@ class UnavailableError(AuditError):
 
 
 class UnwrittenError(UnavailableError):
-    """A file cannot be written: the disk is full, the folder closed or in use. It ends a run wherever it comes up."""
+    """A file cannot be written: the disk is full or the folder closed. It ends a run wherever it comes up."""
 
 
 class MethodError(AuditError):

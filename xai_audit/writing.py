@@ -66,6 +66,7 @@ def render_again(folder: Path, formats: Sequence[str] = ()) -> tuple[list[Path],
 
     Gives the paths written, and whether a signature was dropped because a page became another.
     """
+    _there(folder)
     with alone(folder):
         made = audit.read(folder)
         asked = list(formats) or ["summary", *made.spec["report"]["formats"]]
@@ -86,6 +87,7 @@ def sign(folder: Path, signers: Sequence[CryptoSigner]) -> tuple[str, ...]:
 
     UnavailableError where a file is not as manifest.json has it: nobody signs what was changed unseen.
     """
+    _there(folder)
     with alone(folder):
         made = audit.read(folder)
         unsigned = audit.manifest_file(folder, {})
@@ -107,6 +109,12 @@ def check_formats(formats: Sequence[str]) -> None:
         reason = missing_for(name)
         if reason is not None:
             raise UnavailableError(reason)
+
+
+def _there(folder: Path) -> None:
+    """UnavailableError where there is no folder, before one is made to hold."""
+    if not folder.is_dir():
+        audit.read(folder)
 
 
 def _sealed(made: Audit, manifest: bytes, signers: Sequence[CryptoSigner]) -> bytes:

@@ -59,3 +59,9 @@ def test_what_is_no_audit_is_refused_and_left_alone(out: Path, capsys: pytest.Ca
     assert entry(["render", str(out)]) == 4
     assert "not an audit of schema" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+def test_no_folder_is_made_where_there_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert entry(["render", str(tmp_path / "nowhere")]) == 4
+    assert "there is no audit here" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -549,7 +549,8 @@ class TestOnnx:
             again.scores(subject.test.frame), subject.model.scores(subject.test.frame)
         )
 
-    def test_a_broken_graph_is_one_line_and_prints_nothing(self, desk, table, capsys):
+    @pytest.mark.usefixtures("table")
+    def test_a_broken_graph_is_one_line_and_prints_nothing(self, desk, capsys):
         self.graph(desk.folder / "m.onnx")
         path = desk.folder / "m.onnx"
         path.write_bytes(path.read_bytes().replace(b"LinearClassifier", b"LinearClass\xaffier"))

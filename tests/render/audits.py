@@ -611,8 +611,51 @@ def multiclass() -> Audit:
     return audit([], evidence, "review")
 
 
+def followed() -> Audit:
+    """An audit that was held to an earlier one, whose version has a name as bad as it gets."""
+    told = {
+        "metric": "recall",
+        "relative": False,
+        "how": "paired",
+        "rows_old": 221,
+        "rows_new": 221,
+        "rows_common": 221,
+        "rows_paired": 221,
+    }
+    sexes = Groups(
+        by=("sex",),
+        groups=(
+            Group(
+                key={"sex": "1"},
+                n=117,
+                count=59,
+                status="measured",
+                estimate=between(-0.08, -0.15, -0.02, 59),
+            ),
+            Group(
+                key={"sex": "2"}, n=104, count=49, status="measured", estimate=between(0.02, -0.05, 0.09, 49)
+            ),
+            Group(key={"sex": "3"}, n=None, status="suppressed", reason="n < 10"),
+        ),
+    )
+    evidence = [
+        scalar("performance_change", between(-0.035, -0.08, 0.004, 108), "Change in recall since 2.0", params={**told, "old": [{"key": {}, "estimate": {"value": 0.7, "low": 0.61, "high": 0.78, "n": 108}}]}),
+        Evidence(id="performance_change/sex", method="performance_change", kind="metric", title="Change in recall since 2.0", status="measured", params={**told, "old": []}, observation=sexes),
+    ]  # fmt: skip
+    change = finding("PER-05", "open", "The primary metric has not got worse since the last audit", "Article 15(1) and Annex IV(6)", "convention", "change in recall since 2.0 −0.03 [−0.08, 0.00], convention −0.01", threshold="at least −0.01", evidence=("performance_change",), parts=(Part(evidence="performance_change", kind="open", estimate=between(-0.035, -0.08, 0.004, 108)),))  # fmt: skip
+    before = {
+        "sha256": DIGEST, "name": HOSTILE[0], "version": HOSTILE[1], "finished": "2026-03-03T12:00:00+00:00", "outcome": "review",
+        "model": "ab" * 32, "data": {"test": DIGEST}, "spec": DIGEST, "policies": [{"id": HOSTILE[2], "version": 1, "sha256": DIGEST}],
+        "xai_audit": "0.1.0", "findings": {f"{one.policy}/{one.rule}": "pass" for one in findings_fail()},
+    }  # fmt: skip
+    return audit(
+        [*findings_fail(), change], [*metrics(), *explanations(), *evidence], "fail", baseline=before
+    )
+
+
 ALL = {
     "failing": failing, "reviewed": reviewed, "passing": passing, "unmodelled": unmodelled, "hostile": hostile, "multiclass": multiclass,
+    "followed": followed,
 }  # fmt: skip
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import needs_sources
-from tests.render import audits, specimens
-from xai_audit.render import renderers
+from tests.render import audits, comparisons, specimens
+from xai_audit.render import comparison_html, renderers
 
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
@@ -34,8 +34,9 @@ def browser():
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("reports")
-    for case in ("failing", "hostile", "multiclass"):
+    for case in ("failing", "followed", "hostile", "multiclass"):
         (path / f"{case}.html").write_bytes(renderers["html"](audits.ALL[case]()))
+    (path / "comparison.html").write_bytes(comparison_html.render(comparisons.worse()))
     for case, make in specimens.ALL.items():
         (path / f"{case}.html").write_bytes(renderers["html"](make()))
     return path
@@ -76,7 +77,7 @@ def violations(page) -> list[str]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 360])
-@pytest.mark.parametrize("case", ["failing", "images", "texts"])
+@pytest.mark.parametrize("case", ["failing", "followed", "comparison", "images", "texts"])
 def test_axe_finds_nothing(browser, folder: Path, case: str, scheme: str, width: int):
     context = browser.new_context(
         viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=True
@@ -133,7 +134,9 @@ def test_a_link_into_a_folded_table_opens_it(browser, folder: Path):
     context.close()
 
 
-@pytest.mark.parametrize("case", ["failing", "hostile", "multiclass", "images", "texts"])
+@pytest.mark.parametrize(
+    "case", ["failing", "followed", "comparison", "hostile", "multiclass", "images", "texts"]
+)
 @pytest.mark.parametrize("width", [1280, 640, 360, 320])
 def test_no_page_scrolls_sideways(browser, folder: Path, case: str, width: int):
     context = browser.new_context(viewport={"width": width, "height": 900})

@@ -40,13 +40,13 @@ def test_workers_row_order_and_resuming_change_no_byte_of_the_record(honest: Pat
         frame.sample(frac=1, random_state=4)[frame.columns[::-1]].to_csv(folder / name, index=False)
     assert (run(folder, "shuffled") / "evidence" / "pieces.json").read_bytes() == expected
     # A run that was stopped before it wrote anything leaves its pieces.
-    writing = pipeline._write
+    writing = pipeline.writing.write
     try:
-        pipeline._write = stopped
+        pipeline.writing.write = stopped
         with pytest.raises(KeyboardInterrupt):
             run(folder, "resumed")
     finally:
-        pipeline._write = writing
+        pipeline.writing.write = writing
     resumed = run(folder, "resumed", resume=True)
     assert audits.read(resumed).run["resumed"] == 4 + 2 + 8 + 8
     assert (resumed / "evidence" / "pieces.json").read_bytes() == expected

@@ -142,6 +142,23 @@ def test_changed_rows_or_arrays_do_not_hold(folder: Path, tmp_path: Path) -> Non
     assert "cannot be read" in checks[0].what
 
 
+def test_equal_answers_of_one_model_are_had_again_and_told_where_they_are_not(tmp_path: Path) -> None:
+    words = {"metrics": "accuracy", "policies": "", "sensitive": "sex"}
+    folder = pair(tmp_path, words, people(120), people(120))
+    made = audit.read(folder)
+    piece = made.get("performance_change")
+    assert piece.params["told"] == ["same"]
+    assert piece.observation.estimate.exact
+    assert {check.kind for check in changed(made, folder)} == {"holds"}
+    path = folder / "evidence" / "rows.parquet"
+    table = pd.read_parquet(path)
+    table["prediction"] = np.where(table.prediction == "1", "0", "1")
+    table.to_parquet(path)
+    broken = list(changed(made, folder))
+    assert {check.kind for check in broken} == {"broken"}
+    assert "prediction differs between the audits" in broken[0].what
+
+
 def test_an_audit_without_a_baseline_has_nothing_to_check(folder: Path) -> None:
     old = folder.parent / "old"
     assert list(changed(audit.read(old), old)) == []

@@ -169,7 +169,7 @@ def _piece(both: Both, identifier: str, column: str, baseline: Baseline) -> Evid
         "id": f"{CHANGE}/{encoded(column)}" if column else CHANGE,
         "method": CHANGE,
         "kind": "metric",
-        "title": _title(new.title if new and new.title else method.replace("_", " "), column, baseline),
+        "title": _title(new.title if new and new.title else method.replace("_", " "), baseline),
         "measures": f"How far the primary metric moved since an earlier audit, {_sense(method)}: negative is worse.",
         "cites": CITES,
         "params": {"metric": method, "relative": relative, "baseline": baseline.sha256, **_sizes(both)},
@@ -202,10 +202,10 @@ def _piece(both: Both, identifier: str, column: str, baseline: Baseline) -> Evid
     return Evidence(**fields, status="measured", observation=Scalar(estimate=estimate, unit=unit))
 
 
-def _title(title: str, column: str, baseline: Baseline) -> str:
+def _title(title: str, baseline: Baseline) -> str:
     named = (baseline.audit.spec.get("system") or {}).get("version")
     lowered = title[0].lower() + title[1:] if title[1:2].islower() else title
-    return f"Change in {lowered}{f' by {column}' if column else ''} since {named or 'the audit before'}"
+    return f"Change in {lowered} since {named or 'the audit before'}"
 
 
 def _sense(method: str) -> str:

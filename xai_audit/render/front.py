@@ -156,7 +156,7 @@ def _sums(audit: Audit, found: dict[str, list[Finding]]) -> str:
 def _blocks(audit: Audit, found: dict[str, list[Finding]]) -> list[tuple[Mark, str, Table, str]]:
     """What failed and what is open, as tables short enough that the page stays one page."""
     room = ROWS - sum(bool(found[key]) for key in ("review", "waived"))
-    room -= SINCE if frozen.sentence(audit) or since.words(audit) else 0
+    room -= SINCE if frozen.sentence(audit) or audit.baseline is not None else 0
     failed = min(len(found["fail"]), room - LEAST if found["open"] else room)
     shown = {"fail": failed, "open": room - failed}
     heads = {

@@ -144,7 +144,7 @@ def chance(changes: Sequence[Change], confidence: float) -> str:
         return ""
     expected = max(round(len(told) * (1 - confidence)), 1)
     level = f"{confidence:.0%}".replace("%", f"{NBSP}%")
-    verb = "number lies" if len(moved) == 1 else "numbers lie"
+    verb = "numbers lies" if len(moved) == 1 else "numbers lie"
     return (
         f"{len(moved)} of {len(told):,} {verb} beyond {'its' if len(moved) == 1 else 'their'} {level} interval of no "
         f"change; of so many, about {expected} would by chance alone had nothing changed."

@@ -40,6 +40,10 @@ AMONG = {
 """Rates of rows of a label: which label, and what the prediction must be to count."""
 
 
+class _UnlikeError(Exception):
+    """What the evidence says is the same and is not."""
+
+
 class _UnknownError(Exception):
     """What cannot be had again here, and why."""
 
@@ -61,6 +65,9 @@ def changed(audit: Audit, folder: Path) -> Iterator[Check]:
             name = f"{piece.id}{''.join(f' {column} {label}' for column, label in key.items())}"
             try:
                 found = held.again(key, told, with_limits=estimate.limits is not None)
+            except _UnlikeError as error:
+                yield Check("broken", name, str(error))
+                continue
             except (_UnknownError, ValueError, ZeroDivisionError, KeyError) as error:
                 yield Check("unchecked", name, f"its change cannot be had again: {error}")
                 continue
@@ -152,9 +159,7 @@ class _Held:
             if name in self.old and not np.array_equal(
                 self.old[name][mine], self.new[name][mine], equal_nan=self.old[name].dtype.kind == "f"
             ):
-                raise ValueError(
-                    f"{name} differs between the audits, though the evidence says it is the same"
-                )
+                raise _UnlikeError(f"{name} differs between the audits, and the evidence says it is the same")
         return 0.0, [(0.0, 0.0)] * len(levels)
 
     def _apart(self, key: Mapping[str, str], levels: Sequence[float]) -> Found:

@@ -54,7 +54,7 @@ def audited(
         subject, steps, Settings(seed=seed, confidence=confidence, min_cell=min_cell, debug=True)
     )
     files = {**outcome.arrays, "rows.parquet": card.rows_file(subject)}
-    evidence = [pipeline._publishable(piece, spec, files) for piece in outcome.evidence]
+    evidence = [pipeline.publishable(piece, spec, files) for piece in outcome.evidence]
     folder = Path(tempfile.mkdtemp(prefix="xai-audit-verify-"))
     (folder / "evidence").mkdir()
     for name, content in files.items():

@@ -21,7 +21,7 @@ from xai_audit.verify.explained.explanations import AGAIN, explained
 from xai_audit.verify.explained.kept import Kept
 from xai_audit.verify.explained.piece import Piece
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "v1"
+GOLDEN = Path(__file__).parents[2] / "golden" / "v1"
 STATED = {
     "the cells of the rows shown", "the bin or level of each cell", "the pictures shown", "the examples shown",
     "what the model says of the examples shown",

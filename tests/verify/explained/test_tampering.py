@@ -10,6 +10,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 pytest.importorskip("torch", reason="torch is not installed")
 
@@ -122,7 +123,10 @@ def test_an_entry_removed_or_two_exchanged_are_found(data):
     other = data.draw(st.sampled_from([shorter, *([swapped] if swapped != content else [])]))
     if path == ("observation", "by") or content == other:
         return
-    changed = runs.replaced(made, identifier, lambda piece: runs.with_at(piece, path, other))
+    try:
+        changed = runs.replaced(made, identifier, lambda piece: runs.with_at(piece, path, other))
+    except ValidationError:
+        return  # such an audit.json is refused when it is read
     assert wrong(changed, folder, identifier)
 
 
