@@ -44,17 +44,17 @@ def describe(subject: Subject, spec: Spec) -> dict[str, Any]:
     """The model and the data as audit.json tells of them: digests, counts and shapes, no row."""
     minimum = spec.report.min_cell
     groupings = []
+    known = subject.withholding(minimum)
     for grouping in subject.groupings:
         covered = subject.hidden(grouping, minimum)
+        listed = [place for place, key in enumerate(grouping.keys) if known.listed(key)]
+        labels, counts = grouping.labels(), sizes(grouping).tolist()
         groupings.append(
             {
                 "columns": list(grouping.columns),
-                "labels": list(grouping.labels()),
-                "counts": [
-                    None if reason else int(count)
-                    for count, reason in zip(sizes(grouping), covered, strict=True)
-                ],
-                "missing": list(grouping.missing),
+                "labels": [labels[place] for place in listed],
+                "counts": [None if covered[place] else counts[place] for place in listed],
+                "missing": [grouping.missing[place] for place in listed],
                 "special_category": grouping.special_category,
                 "explanatory": grouping.explanatory,
             }
@@ -92,7 +92,7 @@ def describe(subject: Subject, spec: Spec) -> dict[str, Any]:
         "groupings": groupings,
         "withholding": RULE,
         "sensitive_inputs": list(subject.sensitive_inputs),
-        "notes": list(subject.notes),
+        "notes": [*subject.notes, *([known.note] if known.note else [])],
         "facts": _json(subject.facts),
     }
 

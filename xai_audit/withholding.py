@@ -4,13 +4,15 @@ Sensitive columns alone, their crossings and the total share their sums: what on
 So one pattern is made for all of them together (complementary suppression over linked tables; Cox 1980, JASA 75:377;
 Hundepool et al. 2012, Statistical Disclosure Control, ch. 4). What it promises, whoever computes from all that is shown:
 
-* a group under the minimum may still have any size from 1 to the minimum less one: no more is known than was said;
-* a group that is withheld with it may still have as many different sizes;
-* of neither is it known how many people have a label or a prediction, are right or wrong, unless nobody has, or all.
+* a group under the minimum, and one that is withheld with it, may still have at least half as many different sizes as the
+  minimum has people, and two (the ambiguity that is asked of secondary suppression, as a share of what is protected);
+* what is left of a shown group when its shown parts are taken away are no people, or at least the minimum;
+* of no hidden group is it known how many have a label or a prediction or are right, nor, with two classes, which way they
+  are wrong; but for what a shown group that holds it says of all its people, having none of them or nothing else.
 
 Each is shown before the pattern is used, by a whole table of people that agrees with everything shown and in which the
 number is another (two, for the ends of a range). The reader is taken to know every shown group by label and prediction,
-the totals, which groups are under the minimum, and that the withheld ones are not; sums of scores or weights add nothing,
+the totals, which groups are under the minimum, that the withheld ones are not, and that who is listed is there; sums of scores or weights add nothing,
 since a group whose people may be others has no sum of its own among the sums that are shown.
 
 Groups under the minimum are hidden first. Then, in the order of tables and keys, for the first number that could be had,
@@ -22,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -36,11 +39,13 @@ Outcome = tuple[str | None, str | None]
 RULE = "linked tables"
 """What an audit calls this rule."""
 WITHHELD = "withheld"
+SMALL = "n <"
+"""What the reason of a group under the minimum begins with."""
 LIMIT = 30_000
 """Combinations of levels, labels and predictions up to which what follows from the tables is worked out."""
 SINGLE = 10
 """How many times dearer it is to withhold a group of one column than one of a crossing: rules read the former."""
-_NODES = 200
+_NODES = 20
 _DUST = 1e-6
 
 
@@ -57,6 +62,15 @@ class Withholding:
         """The reason of one group."""
         columns = tuple(sorted(key))
         return self.reasons[columns][tuple(key[column] for column in columns)]
+
+    def listed(self, key: Mapping[str, str]) -> bool:
+        """Whether a table names the group: not where it is part of one under the minimum, whose parts would count it."""
+        columns = sorted(key)
+        wholes = (part for size in range(1, len(columns)) for part in combinations(columns, size))
+        return not any(
+            self.reasons.get(whole, {}).get(tuple(key[column] for column in whole), "").startswith(SMALL)
+            for whole in wholes
+        )
 
 
 def withhold(
@@ -127,6 +141,8 @@ class _Tables:
     """Groups by combinations, 1 where the combination is in the group; sparse."""
     holds: Any
     """Groups by groups, 1 where the first holds the second; sparse."""
+    unlisted: NDArray[np.bool_]
+    """Parts of groups under the minimum."""
     lines: list[tuple[int | None, list[int]]]
     """Each group, or None for everybody, with the groups of one column more that it is made of."""
     truth: NDArray[np.int64]
@@ -180,7 +196,10 @@ class _Tables:
         statistics = _statistics(outcomes)
         counts = np.rint(member @ truth @ statistics).astype(np.int64)
         why = [f"n < {minimum}" if count < minimum else "" for count in counts[:, 0]]
+        small = (counts[:, 0] < minimum).astype(float)
+        unlisted = np.asarray(shared.T @ small) > small  # a group holds itself
         return cls(
+            unlisted=unlisted,
             tables=tables, table=table, keys=keys, member=member, holds=shared, lines=_made_of(tables, table, keys),
             truth=truth, statistics=statistics,
             minimum=minimum, why=why, counts=counts, low=counts.copy(), high=counts.copy(),
@@ -327,7 +346,8 @@ def _aims(tabled: _Tables, group: int, statistic: int) -> list[_Aim]:
         width, least, most = 1, 0, int(tabled.truth.sum())
     else:
         width = _width(tabled.minimum, small=small)
-        least, most = (1, tabled.minimum - 1) if small else (tabled.minimum, int(tabled.truth.sum()))
+        one = 0 if tabled.unlisted[group] else 1
+        least, most = (one, tabled.minimum - 1) if small else (tabled.minimum, int(tabled.truth.sum()))
     if high - low >= width:
         return []
     up = [_Aim(group, statistic, low + width, up=True)] if low + width <= most else []
@@ -382,7 +402,8 @@ def _bounds(tabled: _Tables, groups: Sequence[int]) -> tuple[NDArray[np.float64]
 
     counts = tabled.counts[groups, 0]
     small = np.array([tabled.why[group] != WITHHELD for group in groups], dtype=bool)
-    low = np.where(small, np.minimum(counts, 1), tabled.minimum)
+    listed = np.where(tabled.unlisted[groups], 0, np.minimum(counts, 1))
+    low = np.where(small, listed, tabled.minimum)
     return low.astype(float), np.where(small, tabled.minimum - 1.0, np.inf)
 
 
@@ -400,15 +421,18 @@ def _solved(
     rest[place] = 0
     others = bench.covered @ rest.sum(axis=1)
     low, high = (np.concatenate([bench.fixed, bound - others]) for bound in (bench.low, bench.high))
-    found = milp(
-        -wanted[place].ravel(),
-        integrality=np.ones(wanted[place].size),
-        bounds=Bounds(0, np.inf),
-        constraints=LinearConstraint(bench.rows, low, high),
-        options={"node_limit": _NODES},
-    )
-    if found.x is None:
-        return people
+    for whole in (0, 1):  # most often whole people come out without being asked for, and that is faster
+        found = milp(
+            -wanted[place].ravel(),
+            integrality=np.full(wanted[place].size, whole),
+            bounds=Bounds(0, np.inf),
+            constraints=LinearConstraint(bench.rows, low, high),
+            options={"node_limit": _NODES},
+        )
+        if found.x is None:
+            return people
+        if np.abs(found.x - np.rint(found.x)).max() < _DUST:
+            break
     rest[place] = np.rint(found.x).astype(np.int64).reshape(len(bench.free), -1)
     tabled.possible(rest)
     return rest

@@ -136,7 +136,10 @@ def each_group(
 ) -> Iterator[tuple[dict[str, str], NDArray[np.bool_], bool, str]]:
     """For each group its key, its rows, whether it is the missing one, and why it may not be shown."""
     covered = subject.hidden(grouping, context.min_cell)
+    known = subject.withholding(context.min_cell)
     for index, key in enumerate(grouping.keys):
+        if not known.listed(key):
+            continue
         yield dict(key), grouping.codes == index, grouping.missing[index], covered[index]
 
 
