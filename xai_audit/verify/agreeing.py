@@ -115,9 +115,11 @@ def _grouped(table: Table, subject: Subject) -> Iterator[str]:
         said, grouping = stated[columns], made[columns]
         name = "subject.groupings, " + " and ".join(columns)
         covered = table.withheld(grouping)
-        counts = [None if reason else count for reason, count in zip(covered, grouping.counts, strict=True)]
-        if said.labels != grouping.labels or said.missing != grouping.missing:
-            yield f"{name}: the groups are {list(said.labels)}; the rows have {list(grouping.labels)}"
+        listed = table.listed(grouping)
+        counts = [None if covered[code] else grouping.counts[code] for code in listed]
+        labels, missing = ([of[code] for code in listed] for of in (grouping.labels, grouping.missing))
+        if list(said.labels) != labels or list(said.missing) != missing:
+            yield f"{name}: the groups are {list(said.labels)}; the rows have {labels}"
         elif list(said.counts) != counts:
             yield f"{name}: the counts are {list(said.counts)}; the rows give {counts}"
         if said.explanatory != grouping.explanatory:

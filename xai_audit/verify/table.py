@@ -92,6 +92,12 @@ class Table:
             return withheld.apart(grouping.keys, grouping.counts, self.least)
         return [self._together.of(key) for key in grouping.keys]
 
+    def listed(self, grouping: Grouping) -> list[int]:
+        """The groups that are named at all; in earlier audits every one."""
+        return [
+            code for code, key in enumerate(grouping.keys) if not self.linked or self._together.listed(key)
+        ]
+
     @cached_property
     def _together(self) -> Withholding:
         singles = [grouping for grouping in self.groupings if len(grouping.columns) == 1]

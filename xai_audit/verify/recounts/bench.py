@@ -117,8 +117,8 @@ class Bench:
     def groups(self, grouping: Grouping) -> Iterator[tuple[dict[str, str], Mask, bool, str]]:
         """For each group its key, its rows, whether it is the missing one, and why it is withheld."""
         covered = self.table.withheld(grouping)
-        for code, key in enumerate(grouping.keys):
-            yield dict(key), grouping.codes == code, grouping.missing[code], covered[code]
+        for code in self.table.listed(grouping):
+            yield dict(grouping.keys[code]), grouping.codes == code, grouping.missing[code], covered[code]
 
 
 class Run(Protocol):
