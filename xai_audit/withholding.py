@@ -12,8 +12,8 @@ Hundepool et al. 2012, Statistical Disclosure Control, ch. 4). What it promises,
 
 Each is shown before the pattern is used, by a whole table of people that agrees with everything shown and in which the
 number is another (two, for the ends of a range). The reader is taken to know every shown group by label and prediction,
-the totals, which groups are under the minimum, that the withheld ones are not, and that who is listed is there; sums of scores or weights add nothing,
-since a group whose people may be others has no sum of its own among the sums that are shown.
+the totals, which groups are under the minimum, that the withheld ones are not, and that who is listed is there; sums of
+scores or weights add nothing, since a group whose people may be others has no sum of its own among those that are shown.
 
 Groups under the minimum are hidden first. Then, in the order of tables and keys, for the first number that could be had,
 the cheapest shown groups that must give way are withheld: a group costs its people, one of a single column ten times
@@ -177,7 +177,8 @@ class _Tables:
         truth = np.zeros((len(combinations), len(outcomes)), dtype=np.int64)
         for (key, outcome), count in counted.items():
             truth[row[key], column[outcome]] += count
-        table, keys, lines, members = [], [], [], []
+        keys: list[Key] = []
+        table, lines, members = [], [], []
         for number, one in enumerate(tables):
             places = [names.index(name) for name in one]
             found: dict[Key, list[int]] = {}
@@ -212,11 +213,11 @@ class _Tables:
             found[self.tables[table]][key] = why
         return dict(found)
 
-    def possible(self, people: NDArray[np.float64]) -> None:
+    def possible(self, people: NDArray[np.int64]) -> None:
         """Remember the numbers of a table of people that agrees with all that is shown."""
         import numpy as np
 
-        counts = np.rint(self.member @ np.rint(people) @ self.statistics).astype(np.int64)
+        counts = np.rint(self.member @ people @ self.statistics).astype(np.int64)
         np.minimum(self.low, counts, out=self.low)
         np.maximum(self.high, counts, out=self.high)
 
@@ -357,7 +358,7 @@ def _aims(tabled: _Tables, group: int, statistic: int) -> list[_Aim]:
 
 @dataclass(frozen=True, eq=False)
 class _Bench:
-    """The tables of people that agree with what is shown, as rows of a program; people of other outcomes stay as they are."""
+    """The tables of people that agree with what is shown, as rows of a program; other outcomes stay as they are."""
 
     free: NDArray[np.int64]
     """Combinations whose people are not known."""
@@ -421,6 +422,7 @@ def _solved(
     rest[place] = 0
     others = bench.covered @ rest.sum(axis=1)
     low, high = (np.concatenate([bench.fixed, bound - others]) for bound in (bench.low, bench.high))
+    found: Any = None
     for whole in (0, 1):  # most often whole people come out without being asked for, and that is faster
         found = milp(
             -wanted[place].ravel(),
