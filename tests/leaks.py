@@ -111,13 +111,11 @@ def harvest(made: Mapping[str, Any], *, backgrounds: bool = True) -> System:
     pieces: list[tuple[tuple[str, ...], Mapping[str, Any]]] = []
     for piece in made["evidence"]:
         seen = piece["observation"]
-        if (
-            not seen
-            or seen["shape"] != "groups"
-            or piece["method"] == "conditional_demographic_parity_difference"
-        ):
+        if not seen or seen["shape"] != "groups" or piece["method"] == "conditional_demographic_parity_difference":
             continue
-        columns = tuple(column for column in seen["by"] if any(column in one["columns"] for one in groupings))
+        columns = tuple(
+            column for column in seen["by"] if any(column in one["columns"] for one in groupings)
+        )
         if columns:
             pieces.append((columns, piece))
         if columns and set(columns) not in map(set, keys):
@@ -193,9 +191,7 @@ def _facts(system: System, made: Mapping[str, Any]) -> None:
             system.state(vector, int(told[1].replace(",", "")), "notes")
 
 
-def _rate(
-    system: System, made: Mapping[str, Any], method: str, of: str | None
-) -> tuple[np.ndarray, np.ndarray] | None:
+def _rate(system: System, made: Mapping[str, Any], method: str, of: str | None) -> tuple[np.ndarray, np.ndarray] | None:
     """Outcomes that a rate counts, and among which."""
     about = made["subject"]
     classes = [str(label) for label in about["classes"]]
@@ -227,17 +223,7 @@ def _piece(
                 counted = system.of(lambda y, p, label=label, said=said: (y, p) == (label, said))
                 system.state(system.vector(everybody, counted), count, where)
     if seen["shape"] == "scalar" and _rate(system, made, method, None) and "/" not in where:
-        _stated(
-            system,
-            made,
-            method,
-            None,
-            everybody,
-            seen["estimate"],
-            seen["estimate"]["n"],
-            where,
-            independent=independent,
-        )
+        _stated(system, made, method, None, everybody, seen["estimate"], seen["estimate"]["n"], where, independent=independent)
     if seen["shape"] != "groups":
         return
     if method == "conditional_demographic_parity_difference":
@@ -266,35 +252,14 @@ def _piece(
             counted = system.of(lambda y, p, one=one: p == one)
             if group["estimate"] and independent:
                 system.state(system.vector(everybody, counted), group["count"], f"{where} count")
-                system.state(
-                    system.vector(inside, counted), group["estimate"]["value"] * group["count"], where
-                )
+                system.state(system.vector(inside, counted), group["estimate"]["value"] * group["count"], where)
         elif _rate(system, made, which or method, of):
-            _stated(
-                system,
-                made,
-                which or method,
-                of,
-                inside,
-                group["estimate"],
-                group["count"],
-                where,
-                independent=independent,
-            )
+            _stated(system, made, which or method, of, inside, group["estimate"], group["count"], where, independent=independent)
     summary = seen["summary"]
     for name in ("difference", "ratio"):
         told = (summary or {}).get(name)
-        measured = [
-            group["count"]
-            for group in seen["groups"]
-            if group["status"] == "measured" and not group["missing"]
-        ]
-        if (
-            told
-            and method not in ("equalized_odds_sum",)
-            and "class" not in seen["by"]
-            and "rate" not in seen["by"]
-        ):
+        measured = [group["count"] for group in seen["groups"] if group["status"] == "measured" and not group["missing"]]
+        if told and method not in ("equalized_odds_sum",) and "class" not in seen["by"] and "rate" not in seen["by"]:
             assert told["n"] <= sum(measured), (where, "a summary counts rows that no shown group has")
 
 
@@ -312,11 +277,7 @@ def _stated(
 
 
 def _background(
-    system: System,
-    made: Mapping[str, Any],
-    piece: Mapping[str, Any],
-    group: Mapping[str, Any],
-    inside: np.ndarray,
+    system: System, made: Mapping[str, Any], piece: Mapping[str, Any], group: Mapping[str, Any], inside: np.ndarray
 ) -> None:
     about = made["subject"]
     one = str(about["classes"][about["positive"]])
@@ -351,18 +312,9 @@ def _conditional(system: System, piece: Mapping[str, Any]) -> None:
         # A level that is not shown has both groups, or it would be no cell of a crossing under the minimum.
         undefined = [group["key"][within] for group in seen["groups"] if group["status"] == "undefined"]
         hidden = [group["key"][within] for group in seen["groups"] if group["status"] == "suppressed"]
-        left_out = [
-            *undefined,
-            *(hidden if "Levels that are not shown are not pooled." in piece["limits"] else []),
-        ]
-        away = (
-            np.any([system.inside({within: label}) for label in left_out], axis=0)
-            if left_out
-            else np.zeros_like(pair[0])
-        )
-        system.state(
-            system.vector((pair[0] | pair[1]) & ~away, every), pooled["n"], f"{piece['id']} summary n"
-        )
+        left_out = [*undefined, *(hidden if "Levels that are not shown are not pooled." in piece["limits"] else [])]
+        away = np.any([system.inside({within: label}) for label in left_out], axis=0) if left_out else np.zeros_like(pair[0])
+        system.state(system.vector((pair[0] | pair[1]) & ~away, every), pooled["n"], f"{piece['id']} summary n")
 
 
 @dataclass(frozen=True)
@@ -409,11 +361,7 @@ def shown(made: Mapping[str, Any], system: System) -> list[Key]:
         if piece["kind"] == "metric" and seen and seen["shape"] == "groups":
             for group in seen["groups"]:
                 key = {c: level for c, level in group["key"].items() if c in system.columns}
-                if (
-                    group["n"] is not None
-                    and key
-                    and piece["method"] != "conditional_demographic_parity_difference"
-                ):
+                if group["n"] is not None and key and piece["method"] != "conditional_demographic_parity_difference":
                     found[tuple(sorted(key.items()))] = key
     return list(found.values())
 
@@ -519,10 +467,7 @@ def _numbers(made: Mapping[str, Any], system: System) -> list[tuple[str, np.ndar
         found += [(f"labelled {one}", system.of(lambda y, p, one=one: y == one)) for one in classes]
         found.append(("right", system.of(lambda y, p: y is not None and y == p)))
         if len(classes) == 2:
-            found += [
-                (f"{y} said to be {p}", system.of(lambda a, b, y=y, p=p: (a, b) == (y, p)))
-                for y, p in product(classes, classes)
-            ]
+            found += [(f"{y} said to be {p}", system.of(lambda a, b, y=y, p=p: (a, b) == (y, p))) for y, p in product(classes, classes)]
     found += [(f"predicted {one}", system.of(lambda y, p, one=one: p == one)) for one in classes]
     return found
 
@@ -544,8 +489,7 @@ class _Told:
             known = (place, counted.tobytes())
             if known not in self.bare:
                 count, size = (
-                    self.space.value(self.system.vector(whole, one))
-                    for one in (counted, np.ones_like(counted))
+                    self.space.value(self.system.vector(whole, one)) for one in (counted, np.ones_like(counted))
                 )
                 self.bare[known] = count is not None and count in (0, size)
             if self.bare[known]:
@@ -556,13 +500,7 @@ class _Told:
 class _Program:
     """Ranges of numbers over all tables that agree with the equations."""
 
-    def __init__(
-        self,
-        equal: np.ndarray,
-        values: np.ndarray,
-        sizes: Sequence[np.ndarray],
-        bounds: Sequence[tuple[int, int | None]],
-    ):
+    def __init__(self, equal: np.ndarray, values: np.ndarray, sizes: Sequence[np.ndarray], bounds: Sequence[tuple[int, int | None]]):
         lines, tops = [], []
         for vector, (low, high) in zip(sizes, bounds, strict=True):
             lines.append(-vector)
@@ -656,9 +594,7 @@ def printed(folder: Path) -> list[Leak]:
     return leaks
 
 
-def _rates(
-    rows: pd.DataFrame, piece: Mapping[str, Any], group: Mapping[str, Any], columns: Sequence[str]
-) -> Iterator[Leak]:
+def _rates(rows: pd.DataFrame, piece: Mapping[str, Any], group: Mapping[str, Any], columns: Sequence[str]) -> Iterator[Leak]:
     inside = np.logical_and.reduce([rows[f"group:{column}"] == group["key"][column] for column in columns])
     seen = piece["observation"]
     text = json.dumps(piece)
@@ -691,9 +627,7 @@ def attack(folder: Path, words: Sequence[str] = ()) -> Found:
     system = harvest(made)
     actual = truth(folder, system)
     for row, value, source in zip(system.rows, system.values, system.sources, strict=True):
-        assert row @ actual == value, (
-            f"{source}: the attacker reads {value} where the rows say {row @ actual}"
-        )
+        assert row @ actual == value, f"{source}: the attacker reads {value} where the rows say {row @ actual}"
     found = solve(made, system)
     found.leaks += [*search(folder, words), *printed(folder)]
     return found
@@ -706,9 +640,7 @@ def generated(seed: int, folder: Path) -> Path:
     n = int(draw.choice([150, 400, 900, 2500]))
     columns = {}
     for number in range(int(draw.integers(2, 5))):
-        levels = [
-            f"g{number}{letter}" for letter in "abcdefg"[: int(draw.integers(2, 6 if number < 2 else 4))]
-        ]
+        levels = [f"g{number}{letter}" for letter in "abcdefg"[: int(draw.integers(2, 6 if number < 2 else 4))]]
         shares = draw.dirichlet(np.full(len(levels), 0.7)) * 0.97 + 0.03 / len(levels)
         columns[f"c{number}"] = draw.choice(levels, n, p=shares).astype(object)
         if draw.random() < 0.5:

@@ -349,9 +349,11 @@ def check_groups(observation: Groups, subject: Subject) -> None:
         assert group.n is None or group.n >= 10, group
     for whole, margin in margins(observation):
         # A lone hidden cell is had by subtracting the others from the total, where that is shown.
-        if whole and any(why for why in told(subject, whole)):
+        if whole and hidden_whole(subject, whole):
             continue
-        assert sum(group.status == "suppressed" for group in margin) != 1 or len(margin) == 1, margin
+        unlisted = parts(subject, whole, margin[0]) - len(margin) if whole else 0
+        hidden = sum(group.status == "suppressed" for group in margin) + max(unlisted, 0)
+        assert hidden != 1 or len(margin) == 1, margin
     if observation.by == ("g",) and "class" not in observation.groups[0].key and subject.test.n == 100:
         assert "rare" in [group.key["g"] for group in observation.groups if group.status == "suppressed"]
 
@@ -366,14 +368,30 @@ def margins(observation: Groups) -> list[tuple[dict[str, str], list[Group]]]:
     return [(dict(rest), margin) for (_, *rest), margin in found.items()]
 
 
-def told(subject: Subject, key: dict[str, str]) -> list[str]:
-    """Why the group of a total is not shown: none where it is, or where it is no group of the subject's."""
-    return [
-        why
+def hidden_whole(subject: Subject, key: dict[str, str]) -> bool:
+    """Whether the group that is a total is one of the subject's and not shown."""
+    return any(
+        why and dict(one) == sensitive(subject, key)
         for grouping in subject.groupings
         for one, why in zip(grouping.keys, subject.hidden(grouping, 10), strict=True)
-        if dict(one) == {column: level for column, level in key.items() if column != "class"} and why
-    ]
+    )
+
+
+def parts(subject: Subject, whole: dict[str, str], group: Group) -> int:
+    """How many groups of a crossing a total is made of: parts of a group under the minimum are not named."""
+    columns = sensitive(subject, group.key).keys()
+    return sum(
+        sensitive(subject, whole).items() <= dict(key).items()
+        for grouping in subject.groupings
+        if set(grouping.columns) == columns
+        for key in grouping.keys
+    )
+
+
+def sensitive(subject: Subject, key: dict[str, str]) -> dict[str, str]:
+    """The part of a key that names sensitive columns, without classes and rates."""
+    columns = {column for grouping in subject.groupings for column in grouping.columns}
+    return {column: level for column, level in key.items() if column in columns}
 
 
 def label(group: Group) -> str:
