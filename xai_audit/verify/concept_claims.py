@@ -16,8 +16,6 @@ from xai_audit.verify.piece import Made, Piece, shaped
 
 Floats = NDArray[np.float64]
 _SAME = "the concept's examples and the random ones have the same mean here"
-DETECTED = spread.normal(0.95) + spread.normal(0.6)
-"""Standard errors of an effect that is found with probability 0.8 at a two-sided 0.05."""
 
 
 def tcav(piece: Piece) -> Made:
@@ -98,11 +96,13 @@ def _claim(piece: Piece) -> Made:
     pairs = spread.cut(spread.around(value, error, degrees, piece.levels), -1.0, 1.0)
     t, p, over = tested[concept, key]
     controls = _controls(piece, value, error, degrees, n, random, min(len(own), len(pool) // 2))
+    # Standard errors of an effect that is found with probability 0.8 at a two-sided 0.05.
+    found_from = (spread.normal(0.95) + spread.normal(0.6)) * error
     concepts = len(concept_sets.spec_of(piece)["concepts"])
     words = f"{concepts} concept{'' if concepts == 1 else 's'}"
     random_slot = {name: controls[2]["estimate"][name] for name in ("value", "low", "high", "n")}
     sentence = (
-        f"an effect of {DETECTED * error:.3f} would be found with probability 0.8 "
+        f"an effect of {found_from:.3f} would be found with probability 0.8 "
         f"(n = {len(own)} examples, {n} inputs)"
     )
     return {
@@ -140,7 +140,7 @@ def _claim(piece: Piece) -> Made:
             "n_class_inputs": len(piece.array("rising_by_input", 1)),
             "t": t,
             "p_min": 1 / (family.sets + 1),
-            "detectable": DETECTED * error,
+            "detectable": found_from,
         },
     }
 

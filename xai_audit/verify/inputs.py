@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from xai_audit.verify import orders, single_rows, spread
 from xai_audit.verify.agreement import Among, Open, Stated
@@ -330,10 +329,12 @@ def _influences(
 
 def _placements(scores: NDArray[np.float64], own: NDArray[np.bool_]) -> NDArray[np.float64]:
     """The share of the other class each row is rightly ranked against, from ranks among all and among its own."""
-    ranks = stats.rankdata(scores)
+    from scipy.stats import rankdata
+
+    ranks = rankdata(scores)
     found = np.empty(len(scores))
-    found[own] = (ranks[own] - stats.rankdata(scores[own])) / (~own).sum()
-    found[~own] = 1 - (ranks[~own] - stats.rankdata(scores[~own])) / own.sum()
+    found[own] = (ranks[own] - rankdata(scores[own])) / (~own).sum()
+    found[~own] = 1 - (ranks[~own] - rankdata(scores[~own])) / own.sum()
     return found
 
 

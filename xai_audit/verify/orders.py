@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from xai_audit.verify import spread
 from xai_audit.verify.agreement import Open
@@ -99,8 +98,10 @@ def leading(count: int) -> int:
 
 def ranks(sizes: Floats) -> Floats:
     """Ranks of one row's sizes (draws, inputs) within each draw; those equal to nine digits of the largest tie."""
+    from scipy.stats import rankdata
+
     top = float(sizes.max(initial=0.0))
-    return np.asarray(stats.rankdata(np.round(sizes / (top or 1.0), _DIGITS), axis=1))
+    return np.asarray(rankdata(np.round(sizes / (top or 1.0), _DIGITS), axis=1))
 
 
 def agreement(places: Floats) -> tuple[float, float]:
@@ -126,7 +127,9 @@ def agreement(places: Floats) -> tuple[float, float]:
 
 def like(a: Floats, b: Floats) -> float:
     """Rank correlation of two rows of numbers; NaN where one of them does not vary."""
-    x, y = (stats.rankdata(one) for one in (a, b))
+    from scipy.stats import rankdata
+
+    x, y = (rankdata(one) for one in (a, b))
     return float(np.corrcoef(x, y)[0, 1]) if len(x) > 1 and x.std() and y.std() else math.nan
 
 

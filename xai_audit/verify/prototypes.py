@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from xai_audit.verify import prototype_cases, spread, supported
 from xai_audit.verify.asked import by
@@ -173,8 +172,10 @@ def _margin(piece: Piece, rows: NDArray[np.int64]) -> Made:
 
 def _quantile(ordered: Floats, at: float, level: float) -> dict[str, Any]:
     """A quantile with the ranks that a binomial count leaves it."""
+    from scipy.stats import binom
+
     n = len(ordered)
-    below = stats.binom.cdf(np.arange(n + 1), n, at)
+    below = binom.cdf(np.arange(n + 1), n, at)
     low = int((below < (1 - level) / 2).sum()) - 1
     high = int((below < (1 + level) / 2).sum())
     value = float(np.quantile(ordered, at, method="inverted_cdf"))

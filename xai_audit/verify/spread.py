@@ -9,12 +9,23 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special, stats
 
 from xai_audit.evidence import LEVELS
 
 Pair = tuple[float | None, float | None]
 Floats = NDArray[np.float64]
+
+
+def _special() -> Any:
+    from scipy import special
+
+    return special
+
+
+def _stats() -> Any:
+    from scipy import stats
+
+    return stats
 
 
 def levels_of(confidence: float) -> tuple[float, ...]:
@@ -40,9 +51,9 @@ def student(level: float, df: float) -> float:
     """Half-width of a two-sided t interval in standard errors, from the incomplete beta function."""
     if df < 50:
         # Of df / (df + t^2) and its complement the smaller one keeps its digits.
-        rest = float(special.betaincinv(df / 2, 0.5, 1 - level))
+        rest = float(_special().betaincinv(df / 2, 0.5, 1 - level))
         return math.sqrt(df * (1 - rest) / rest)
-    share = float(special.betaincinv(0.5, df / 2, level))
+    share = float(_special().betaincinv(0.5, df / 2, level))
     return math.sqrt(df * share / (1 - share))
 
 
@@ -78,7 +89,7 @@ def mean(
     """The mean of independent values with its t interval."""
     flat = np.asarray(values, dtype=np.float64)
     n = len(flat)
-    error = float(stats.sem(flat)) if n > 1 else math.inf
+    error = float(_stats().sem(flat)) if n > 1 else math.inf
     return estimate(centre(flat), cut(around(centre(flat), error, n - 1, levels), low, high), n)
 
 
@@ -90,7 +101,7 @@ def mean_of_both(
     value = centre(values)
     if rows < 2 or draws < 2:
         return estimate(value, [(low, high)] * len(levels), rows)
-    by_row, by_draw = stats.sem(values.mean(axis=1)) ** 2, stats.sem(values.mean(axis=0)) ** 2
+    by_row, by_draw = _stats().sem(values.mean(axis=1)) ** 2, _stats().sem(values.mean(axis=0)) ** 2
     total = float(by_row + by_draw)
     df = total**2 / (by_row**2 / (rows - 1) + by_draw**2 / (draws - 1)) if total > 0 else rows - 1
     pairs = around(value, math.sqrt(total), df, levels)
@@ -100,7 +111,7 @@ def mean_of_both(
 # ------------------------------------------------------------------------------------------------ shares
 def normal(level: float) -> float:
     """Half-width of a two-sided normal interval in standard errors."""
-    return -float(special.ndtri((1 - level) / 2))
+    return -float(_special().ndtri((1 - level) / 2))
 
 
 def wilson(x: float, n: float, levels: Sequence[float]) -> list[Pair]:
@@ -120,8 +131,8 @@ def wilson(x: float, n: float, levels: Sequence[float]) -> list[Pair]:
 def clopper(x: float, n: float, level: float) -> tuple[float, float]:
     """Clopper and Pearson's limits of a rate."""
     tail = (1 - level) / 2
-    low = float(stats.beta.ppf(tail, x, n - x + 1)) if x > 0 else 0.0
-    high = float(stats.beta.isf(tail, x + 1, n - x)) if x < n else 1.0
+    low = float(_stats().beta.ppf(tail, x, n - x + 1)) if x > 0 else 0.0
+    high = float(_stats().beta.isf(tail, x + 1, n - x)) if x < n else 1.0
     return low, high
 
 
@@ -202,6 +213,8 @@ def _difference(x1: float, n1: float, x2: float, n2: float, level: float) -> tup
 
 def _score_low(x1: float, n1: float, x2: float, n2: float, level: float) -> float:
     """The lowest difference that the score test does not refuse, with the rates that are likeliest under it."""
+    from scipy.optimize import brentq
+
     total = n1 + n2
     if total <= 1 or (x1 <= 0 and x2 >= n2):
         return -1.0
@@ -219,11 +232,13 @@ def _score_low(x1: float, n1: float, x2: float, n2: float, level: float) -> floa
     start = -1 + 1e-12
     if excess(start) < 0:
         return -1.0
-    return float(optimize.brentq(excess, start, seen, xtol=1e-15, rtol=1e-14))
+    return float(brentq(excess, start, seen, xtol=1e-15, rtol=1e-14))
 
 
 def _constrained(x1: float, n1: float, x2: float, n2: float, d: float) -> float:
     """The second rate of the likeliest pair with this difference; the likelihood is concave in it."""
+    from scipy.optimize import brentq
+
     low, high = max(0.0, -d), min(1.0, 1.0 - d)
     edge = 1e-14 * (high - low)
 
@@ -236,4 +251,4 @@ def _constrained(x1: float, n1: float, x2: float, n2: float, d: float) -> float:
         return low
     if slope(high - edge) >= 0:
         return high
-    return float(optimize.brentq(slope, low + edge, high - edge, xtol=1e-16, rtol=1e-14))
+    return float(brentq(slope, low + edge, high - edge, xtol=1e-16, rtol=1e-14))
