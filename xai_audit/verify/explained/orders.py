@@ -98,8 +98,10 @@ def leading(count: int) -> int:
 
 def ranks(sizes: Floats) -> Floats:
     """Ranks of one row's sizes (draws, inputs) within each draw; those equal to nine digits of the largest tie."""
+    from scipy.stats import rankdata
+
     top = float(sizes.max(initial=0.0))
-    return np.asarray(_stats().rankdata(np.round(sizes / (top or 1.0), _DIGITS), axis=1))
+    return np.asarray(rankdata(np.round(sizes / (top or 1.0), _DIGITS), axis=1))
 
 
 def agreement(places: Floats) -> tuple[float, float]:
@@ -125,7 +127,9 @@ def agreement(places: Floats) -> tuple[float, float]:
 
 def like(a: Floats, b: Floats) -> float:
     """Rank correlation of two rows of numbers; NaN where one of them does not vary."""
-    x, y = (_stats().rankdata(one) for one in (a, b))
+    from scipy.stats import rankdata
+
+    x, y = (rankdata(one) for one in (a, b))
     return float(np.corrcoef(x, y)[0, 1]) if len(x) > 1 and x.std() and y.std() else math.nan
 
 
@@ -205,9 +209,3 @@ def _withheld(line: Sequence[int], least: int) -> list[int | None]:
         rest = [(count, place) for place, count in enumerate(line) if count > 0 and place not in hidden]
         hidden |= {min(rest)[1]} if rest else set()
     return [None if place in hidden else count for place, count in enumerate(line)]
-
-
-def _stats() -> Any:
-    from scipy import stats
-
-    return stats
