@@ -31,11 +31,12 @@ def asked(place: Path) -> list[str]:
 
 
 def package(place: Path) -> Path:
-    """A package with nothing in it but the resolver."""
+    """A package with nothing in it but the resolver and what it stands on."""
     made = place / "xai_audit"
     made.mkdir(parents=True)
     (made / "__init__.py").write_text("")
-    shutil.copy(resources.__file__, made / "resources.py")
+    for name in ("resources.py", "digest.py"):
+        shutil.copy(Path(resources.__file__).with_name(name), made / name)
     return made
 
 
@@ -65,3 +66,24 @@ def test_a_strangers_folder_beside_the_package_is_not_taken(tmp_path: Path) -> N
         f"xai-audit is installed without its {name} folder; reinstall it"
         for name in ("templates", "policies")
     ]
+
+
+@needs_sources
+def test_the_tool_has_one_digest_in_a_wheel_and_in_a_checkout(tmp_path: Path) -> None:
+    root = Path(__file__).parents[1]
+    shutil.copytree(
+        root / "xai_audit", tmp_path / "xai_audit", ignore=shutil.ignore_patterns("__pycache__", "_data")
+    )
+    for name in ("templates", "policies"):
+        shutil.copytree(root / name, tmp_path / "xai_audit" / "_data" / name)
+    ask = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from xai_audit import resources; print(resources.tool_digest())"
+    done = subprocess.run(
+        [sys.executable, "-c", ask], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert done.stdout.strip() == resources.tool_digest()
+    with (tmp_path / "xai_audit" / "judge.py").open("a") as stream:
+        stream.write("# changed\n")
+    done = subprocess.run(
+        [sys.executable, "-c", ask], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert done.stdout.strip() != resources.tool_digest()

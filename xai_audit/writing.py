@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from typing import TYPE_CHECKING
 
 from xai_audit import attestation, audit, digest, log, signing
@@ -77,8 +78,7 @@ def render_again(folder: Path, formats: Sequence[str] = ()) -> tuple[list[Path],
         if not changed:
             return [folder / name for name in pages], False
         stale = [attestation.FILE] if signed else []
-        manifest = audit.manifest_file(folder, pages, stale)
-        put(folder, {**pages, "manifest.json": manifest}, stale)
+        put(folder, {**pages, "manifest.json": _manifest(folder, pages)}, stale)
     return [folder / name for name in pages], signed
 
 
@@ -109,6 +109,17 @@ def check_formats(formats: Sequence[str]) -> None:
         reason = missing_for(name)
         if reason is not None:
             raise UnavailableError(reason)
+
+
+def _manifest(folder: Path, pages: Mapping[str, bytes]) -> bytes:
+    """The manifest that is there with the digests of new pages; nothing else that changed since is vouched for."""
+    try:
+        files = dict(json.loads((folder / "manifest.json").read_bytes())["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return audit.manifest_file(folder, pages)
+    files |= {name: digest.of_bytes(content) for name, content in pages.items()}
+    content = {"schema": "xai-audit/manifest/1", "signed": False, "files": files}
+    return (json.dumps(content, sort_keys=True, indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def _there(folder: Path) -> None:

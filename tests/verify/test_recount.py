@@ -251,6 +251,17 @@ def test_what_stands_beside_the_evidence_is_held_to_it(
     assert where in broken(list(recount.recount(Audit.model_validate(content), loans.folder)))
 
 
+def test_an_audit_that_no_longer_says_how_it_withheld_is_held_to_the_earlier_rule(tmp_path: Path) -> None:
+    run = made("binary", tmp_path)
+    content = run.audit.model_dump(mode="json", by_alias=True)
+    assert content["subject"].pop("withholding") == "linked tables"
+    told = broken(list(recount.recount(Audit.model_validate(content), run.folder)))
+    assert {"audit.json", "recall/g+sex", "selection_rate/g+sex"} <= set(told)
+    content["subject"]["withholding"] = "none"
+    told = broken(list(recount.recount(Audit.model_validate(content), run.folder)))
+    assert "withholding" in told["audit.json"]
+
+
 def test_policies_decide_the_minima(tmp_path: Path) -> None:
     run = made("explanatory", tmp_path)
     content = run.audit.model_dump(mode="json", by_alias=True)

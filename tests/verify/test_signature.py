@@ -89,3 +89,15 @@ def test_pages_that_are_drawn_again_keep_the_signature_and_others_drop_it(tmp_pa
     assert not (out / "attestation.json").exists()
     assert json.loads((out / "manifest.json").read_text())["signed"] is False
     assert exit_code(list(verify(out))) == 0
+
+
+def test_drawing_pages_again_vouches_for_nothing_else(tmp_path: Path) -> None:
+    made = signed(tmp_path)
+    out = made / "out"
+    rows = out / "evidence" / "rows.parquet"
+    rows.write_bytes(rows.read_bytes() + b" ")
+    (out / "summary.md").write_text("other")
+    assert entry(["render", str(out)]) == 0
+    named = {check.subject for one in verify(out) for check in one.checks if check.kind == "broken"}
+    assert "evidence/rows.parquet" in named
+    assert "summary.md" not in named

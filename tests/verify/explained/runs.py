@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import io
 import shutil
@@ -56,6 +57,7 @@ def audited(
     files = {**outcome.arrays, "rows.parquet": card.rows_file(subject)}
     evidence = [pipeline.publishable(piece, spec, files) for piece in outcome.evidence]
     folder = Path(tempfile.mkdtemp(prefix="xai-audit-verify-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     (folder / "evidence").mkdir()
     for name, content in files.items():
         (folder / "evidence" / name).write_bytes(content)

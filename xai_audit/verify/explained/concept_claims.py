@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import math
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xai_audit import digest
 from xai_audit.evidence import encoded
-from xai_audit.verify.explained import spread
+from xai_audit.verify.explained import concept_sets, spread
 from xai_audit.verify.explained.agreement import Among
 from xai_audit.verify.explained.kept import ContradictionError, LackingError
 from xai_audit.verify.explained.piece import Made, Piece, shaped
 
 Floats = NDArray[np.float64]
 _SAME = "the concept's examples and the random ones have the same mean here"
-MOST_SETS = 100_000
-"""Random sets that a run may ask for."""
-DETECTED = NormalDist().inv_cdf(0.975) + NormalDist().inv_cdf(0.8)
-"""Standard errors of an effect that is found with probability 0.8 at a two-sided 0.05."""
 
 
 def tcav(piece: Piece) -> Made:
@@ -44,7 +38,7 @@ def _table(piece: Piece) -> Made:
     wanted = list(dict.fromkeys(piece.params["sites"]))
     if len(sites) != len(wanted) or any(label not in piece.classes for label in labels):
         raise ContradictionError("observation has other sites or classes than were asked for")
-    given = _spec(piece).get("classes")
+    given = concept_sets.spec_of(piece).get("classes")
     codes = [piece.classes.index(label) for label in labels]
     default = [int(piece.about["positive"])] if piece.binary else list(range(len(piece.classes)))
     asked = default if given is None else [piece.classes.index(str(one)) for one in given]
@@ -74,123 +68,6 @@ def _effect(claim: Any) -> float | None:
     return None if observation is None or observation.shape != "scalar" else float(observation.estimate.value)
 
 
-def _spec(piece: Piece) -> dict[str, Any]:
-    """The parameters of the method as the run had them; its parts use two of their names for what they found."""
-    whole = piece.sibling("")
-    whole = piece.evidence if whole is None else whole
-    found = {key: value for key, value in whole.params.items() if key not in {"family", "classes"}}
-    other = next(
-        (one for one in piece.made.evidence if one.id.startswith(f"{whole.id}/") and "classes" in one.params),
-        None,
-    )
-    if other is None:
-        raise LackingError("no part of the method says which classes were asked for")
-    return {**found, "classes": other.params["classes"]}
-
-
-# ------------------------------------------------------------------------------------------------ the family of the test
-class Family:
-    """What every claim of one use was tested on."""
-
-    def __init__(self, piece: Piece) -> None:
-        self.names = piece.words("tested")
-        self.slopes = piece.array("slopes", 3)
-        self.sites = piece.words("slope_site")
-        self.classes = piece.whole("slope_class", 1).tolist()
-        if len(self.sites) != len(self.slopes) or len(self.classes) != len(self.slopes):
-            raise ContradictionError("array slopes is not of the sites and classes beside it")
-        shaped("slopes", self.slopes, len(self.sites), 3, -1)
-        self.members = {}
-        places = {name: _split(piece, name, len(self.names)) for name in ("own", "pool")}
-        for number, name in enumerate(self.names):
-            own, pool = places["own"][number], places["pool"][number]
-            if max(own.max(initial=0), pool.max(initial=0)) >= self.slopes.shape[2] or not len(own):
-                raise ContradictionError("arrays own and pool name examples that there are not")
-            self.members[name] = (own, pool)
-        self.sets = int(_spec(piece)["random_sets"])
-        if not 0 < self.sets <= MOST_SETS:
-            raise ContradictionError(f"params.random_sets is {self.sets}")
-        self._seeds = (piece.seed, piece.evidence.method, digest.of_value(_spec(piece)))
-
-    def drawn(self, *what: str) -> np.random.Generator:
-        """The generator that the run drew with."""
-        return np.random.default_rng(digest.seed(*self._seeds, *what))
-
-    def score(self, key: int) -> Floats:
-        """The slopes of the class's score: the mean over even and odd inputs."""
-        even, odd = self.slopes[key, 0], self.slopes[key, 1]
-        return np.asarray((even + odd) / 2, dtype=np.float64)
-
-    def tested(self) -> dict[tuple[str, int], tuple[float, float, float]]:
-        """The t, its p and that over the whole family, of every concept and key."""
-        keys = range(len(self.sites))
-        own: dict[tuple[str, int], float] = {}
-        null: dict[tuple[str, int], Floats] = {}
-        for name, (examples, pool) in self.members.items():
-            order = np.concatenate([examples, pool])
-            sets = _sets(len(examples), len(order), self.sets, self.drawn("test", name))
-            for key in keys:
-                found = _welch(self.score(key)[order], sets)
-                own[name, key], null[name, key] = float(found[0]), np.abs(found[1:])
-        if not own:
-            return {}
-        largest = np.max(list(null.values()), axis=0)
-        return {place: (t, _share(t, null[place]), _share(t, largest)) for place, t in own.items()}
-
-
-def _split(piece: Piece, name: str, members: int) -> list[NDArray[np.int64]]:
-    flat = piece.whole(name, 1)
-    counts = shaped(f"{name}_counts", piece.whole(f"{name}_counts", 1), members)
-    if counts.sum() != len(flat) or (counts < 0).any() or flat.min(initial=0) < 0:
-        raise ContradictionError(f"array {name} is not of the concepts beside it")
-    return np.split(flat, np.cumsum(counts)[:-1])
-
-
-def _family_of(piece: Piece) -> tuple[Family, dict[tuple[str, int], tuple[float, float, float]]]:
-    """The family of one use, tested once for all its claims."""
-    remembered = piece.kept.remembered
-    if piece.evidence.id not in remembered:
-        family = Family(piece)
-        remembered[piece.evidence.id] = (family, family.tested())
-    found: tuple[Family, dict[tuple[str, int], tuple[float, float, float]]] = remembered[piece.evidence.id]
-    return found
-
-
-def _sets(n: int, total: int, count: int, draw: np.random.Generator) -> NDArray[np.bool_]:
-    """Which of the examples are in the named set, the first, and in each random one (sets, examples)."""
-    keys = draw.random((count, total))
-    inside = np.zeros((count + 1, total), dtype=bool)
-    inside[0, :n] = True
-    # The n smallest keys of each draw.
-    edge = np.sort(keys, axis=1)[:, n - 1 : n]
-    inside[1:] = keys <= edge
-    return inside
-
-
-def _welch(values: Floats, sets: NDArray[np.bool_]) -> Floats:
-    """Welch's t of the examples in each set against all others; infinite where neither side varies and they differ."""
-    tiny = 1e-12 * float(np.abs(values).max(initial=0.0))
-    found = []
-    for inside in sets:
-        own, other = values[inside], values[~inside]
-        gap = float(own.mean() - other.mean()) if len(other) else math.nan
-        error = math.sqrt(_of_mean(own) + _of_mean(other))
-        if error <= tiny:
-            found.append(math.copysign(math.inf, gap) if abs(gap) > tiny else 0.0)
-        else:
-            found.append(gap / error)
-    return np.asarray(found)
-
-
-def _of_mean(values: Floats) -> float:
-    return float(np.var(values, ddof=1)) / len(values) if len(values) > 1 else 0.0
-
-
-def _share(t: float, null: Floats) -> float:
-    """The share of draws as far out, the one that was named among them; what differs by rounding is as far."""
-    return (1 + int((null >= abs(t) * (1 - 1e-9)).sum())) / (len(null) + 1)
-
-
 # ------------------------------------------------------------------------------------------------ one claim
 def _claim(piece: Piece) -> Made:
     params = piece.params
@@ -200,7 +77,7 @@ def _claim(piece: Piece) -> Made:
     whole = piece.sibling("")
     if whole is None:
         raise ContradictionError("the table of the method's effects is not there")
-    family, tested = _family_of(Piece(whole, piece.made, piece.kept))
+    family, tested = concept_sets.family_of(Piece(whole, piece.made, piece.kept))
     of = piece.classes.index(label)
     keys = list(zip(family.sites, family.classes, strict=True))
     if concept not in family.members or (site, of) not in keys:
@@ -213,17 +90,19 @@ def _claim(piece: Piece) -> Made:
         for name, part in (("example", own), ("random", pool))
     ]
     value = spread.centre(each)
-    error = math.sqrt(float(np.var(each, ddof=1)) / n + sum(map(_of_mean, influences)))
+    error = math.sqrt(float(np.var(each, ddof=1)) / n + sum(map(concept_sets.of_mean, influences)))
     degrees = min(len(own), n) - 1
     random = piece.numbers("random_direction_effects", 1)
     pairs = spread.cut(spread.around(value, error, degrees, piece.levels), -1.0, 1.0)
     t, p, over = tested[concept, key]
     controls = _controls(piece, value, error, degrees, n, random, min(len(own), len(pool) // 2))
-    concepts = len(_spec(piece)["concepts"])
+    # Standard errors of an effect that is found with probability 0.8 at a two-sided 0.05.
+    found_from = (spread.normal(0.95) + spread.normal(0.6)) * error
+    concepts = len(concept_sets.spec_of(piece)["concepts"])
     words = f"{concepts} concept{'' if concepts == 1 else 's'}"
     random_slot = {name: controls[2]["estimate"][name] for name in ("value", "low", "high", "n")}
     sentence = (
-        f"an effect of {DETECTED * error:.3f} would be found with probability 0.8 "
+        f"an effect of {found_from:.3f} would be found with probability 0.8 "
         f"(n = {len(own)} examples, {n} inputs)"
     )
     return {
@@ -261,7 +140,7 @@ def _claim(piece: Piece) -> Made:
             "n_class_inputs": len(piece.array("rising_by_input", 1)),
             "t": t,
             "p_min": 1 / (family.sets + 1),
-            "detectable": DETECTED * error,
+            "detectable": found_from,
         },
     }
 
@@ -317,7 +196,7 @@ def _controls(
 
 def _slots(piece: Piece, sets_of: int) -> dict[str, Any]:
     """Sign score, cosine and accuracy with their nulls, as ``params`` hold them."""
-    sets = int(_spec(piece)["random_sets"])
+    sets = int(concept_sets.spec_of(piece)["random_sets"])
     by_set = {
         name: shaped(name, piece.numbers(name, 1), sets)
         for name in (
@@ -361,7 +240,9 @@ def _middle(values: Floats) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _robust(piece: Piece, family: Family, key: int, concept: str, value: float) -> dict[str, Any]:
+def _robust(
+    piece: Piece, family: concept_sets.Family, key: int, concept: str, value: float
+) -> dict[str, Any]:
     """How many of seven specifications agree: halves of examples and inputs, another output, two estimators."""
     own, pool = family.members[concept]
     side = math.copysign(1.0, value) if value else 0.0
@@ -373,8 +254,10 @@ def _robust(piece: Piece, family: Family, key: int, concept: str, value: float) 
     for number, (part, values) in enumerate(tries):
         order = np.concatenate([part, pool])
         draw = family.drawn("variant", concept, site, str(of), str(number))
-        found = _welch(values[order], _sets(len(part), len(order), family.sets, draw))
-        agreeing += bool(_share(float(found[0]), np.abs(found[1:])) <= 0.05 and np.sign(found[0]) == side)
+        found = concept_sets.welch(values[order], concept_sets.sets(len(part), len(order), family.sets, draw))
+        agreeing += bool(
+            concept_sets.share(float(found[0]), np.abs(found[1:])) <= 0.05 and np.sign(found[0]) == side
+        )
     for name in ("rising_by_input", "other_rising_by_input"):
         told = spread.mean(piece.numbers(name, 1), piece.levels[:1])
         low, high = told["low"], told["high"]
@@ -409,7 +292,7 @@ def _refused(piece: Piece) -> Made:
             shape = (len(sites), len(names))
             accuracy = float(shaped("accuracy", table.numbers("accuracy", 2), *shape)[row, number])
             null = float(shaped("null_accuracy", table.numbers("null_accuracy", 2), *shape)[row, number])
-            own, pool = (_split(table, name, len(names))[number] for name in ("own", "pool"))
+            own, pool = (concept_sets.by_concept(table, name, len(names))[number] for name in ("own", "pool"))
             n = min(len(own), len(pool) // 2)
             low, high = spread.wilson(accuracy * n, n, piece.levels[:1])[0]
             assert low is not None

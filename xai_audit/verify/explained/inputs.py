@@ -329,10 +329,12 @@ def _influences(
 
 def _placements(scores: NDArray[np.float64], own: NDArray[np.bool_]) -> NDArray[np.float64]:
     """The share of the other class each row is rightly ranked against, from ranks among all and among its own."""
-    ranks = _stats().rankdata(scores)
+    from scipy.stats import rankdata
+
+    ranks = rankdata(scores)
     found = np.empty(len(scores))
-    found[own] = (ranks[own] - _stats().rankdata(scores[own])) / (~own).sum()
-    found[~own] = 1 - (ranks[~own] - _stats().rankdata(scores[~own])) / own.sum()
+    found[own] = (ranks[own] - rankdata(scores[own])) / (~own).sum()
+    found[~own] = 1 - (ranks[~own] - rankdata(scores[~own])) / own.sum()
     return found
 
 
@@ -368,9 +370,3 @@ def partial_dependence(piece: Piece) -> Made:
     ]
     curve = {"shape": "curve", "x": piece.part, "y": unit, "series": series}
     return {"observation": curve, "sampling": sampling, "params": {"output_explained": unit}}
-
-
-def _stats() -> Any:
-    from scipy import stats
-
-    return stats

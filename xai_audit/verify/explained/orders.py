@@ -99,8 +99,10 @@ def leading(count: int) -> int:
 
 def ranks(sizes: Floats) -> Floats:
     """Ranks of one row's sizes (draws, inputs) within each draw; those equal to nine digits of the largest tie."""
+    from scipy.stats import rankdata
+
     top = float(sizes.max(initial=0.0))
-    return np.asarray(_stats().rankdata(np.round(sizes / (top or 1.0), _DIGITS), axis=1))
+    return np.asarray(rankdata(np.round(sizes / (top or 1.0), _DIGITS), axis=1))
 
 
 def agreement(places: Floats) -> tuple[float, float]:
@@ -126,7 +128,9 @@ def agreement(places: Floats) -> tuple[float, float]:
 
 def like(a: Floats, b: Floats) -> float:
     """Rank correlation of two rows of numbers; NaN where one of them does not vary."""
-    x, y = (_stats().rankdata(one) for one in (a, b))
+    from scipy.stats import rankdata
+
+    x, y = (rankdata(one) for one in (a, b))
     return float(np.corrcoef(x, y)[0, 1]) if len(x) > 1 and x.std() and y.std() else math.nan
 
 
@@ -200,9 +204,3 @@ def _counted(values: Floats, edges: Floats) -> list[int]:
     place[values == edges[-1]] = len(edges) - 2
     inside = place[(values >= edges[0]) & (values <= edges[-1])]
     return [int((inside == bin_).sum()) for bin_ in range(len(edges) - 1)]
-
-
-def _stats() -> Any:
-    from scipy import stats
-
-    return stats

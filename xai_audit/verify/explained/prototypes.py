@@ -173,8 +173,10 @@ def _margin(piece: Piece, rows: NDArray[np.int64]) -> Made:
 
 def _quantile(ordered: Floats, at: float, level: float) -> dict[str, Any]:
     """A quantile with the ranks that a binomial count leaves it."""
+    from scipy.stats import binom
+
     n = len(ordered)
-    below = _stats().binom.cdf(np.arange(n + 1), n, at)
+    below = binom.cdf(np.arange(n + 1), n, at)
     low = int((below < (1 - level) / 2).sum()) - 1
     high = int((below < (1 + level) / 2).sum())
     value = float(np.quantile(ordered, at, method="inverted_cdf"))
@@ -308,9 +310,3 @@ def _widest(piece: Piece, able: dict[str, tuple[float, float]], rows: int) -> di
         "pairs": len(able) * (len(able) - 1) // 2,
         "insufficient": 0,
     }
-
-
-def _stats() -> Any:
-    from scipy import stats
-
-    return stats

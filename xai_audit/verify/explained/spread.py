@@ -16,6 +16,18 @@ Pair = tuple[float | None, float | None]
 Floats = NDArray[np.float64]
 
 
+def _special() -> Any:
+    from scipy import special
+
+    return special
+
+
+def _stats() -> Any:
+    from scipy import stats
+
+    return stats
+
+
 def levels_of(confidence: float) -> tuple[float, ...]:
     """The level that is shown, then those that rules may read."""
     return (confidence, *map(float, LEVELS))
@@ -201,6 +213,8 @@ def _difference(x1: float, n1: float, x2: float, n2: float, level: float) -> tup
 
 def _score_low(x1: float, n1: float, x2: float, n2: float, level: float) -> float:
     """The lowest difference that the score test does not refuse, with the rates that are likeliest under it."""
+    from scipy.optimize import brentq
+
     total = n1 + n2
     if total <= 1 or (x1 <= 0 and x2 >= n2):
         return -1.0
@@ -218,11 +232,13 @@ def _score_low(x1: float, n1: float, x2: float, n2: float, level: float) -> floa
     start = -1 + 1e-12
     if excess(start) < 0:
         return -1.0
-    return float(_optimize().brentq(excess, start, seen, xtol=1e-15, rtol=1e-14))
+    return float(brentq(excess, start, seen, xtol=1e-15, rtol=1e-14))
 
 
 def _constrained(x1: float, n1: float, x2: float, n2: float, d: float) -> float:
     """The second rate of the likeliest pair with this difference; the likelihood is concave in it."""
+    from scipy.optimize import brentq
+
     low, high = max(0.0, -d), min(1.0, 1.0 - d)
     edge = 1e-14 * (high - low)
 
@@ -235,22 +251,4 @@ def _constrained(x1: float, n1: float, x2: float, n2: float, d: float) -> float:
         return low
     if slope(high - edge) >= 0:
         return high
-    return float(_optimize().brentq(slope, low + edge, high - edge, xtol=1e-16, rtol=1e-14))
-
-
-def _optimize() -> Any:
-    from scipy import optimize
-
-    return optimize
-
-
-def _special() -> Any:
-    from scipy import special
-
-    return special
-
-
-def _stats() -> Any:
-    from scipy import stats
-
-    return stats
+    return float(brentq(slope, low + edge, high - edge, xtol=1e-16, rtol=1e-14))
