@@ -98,7 +98,7 @@ def rewritten(out: Path, change: Any = None, files: dict[str, bytes] | None = No
     made["run"]["rows"] = digest.of_file(out / "evidence" / "rows.parquet")
     made["run"]["pieces"] = digest.of_file(out / "evidence" / "pieces.json")
     (out / "audit.json").write_text(Audit.model_validate(made).to_json())
-    audits.write_manifest(out)
+    (out / "manifest.json").write_bytes(audits.manifest_file(out, {}))
 
 
 def with_rows(out: Path, change: Any) -> None:
