@@ -110,19 +110,21 @@ def test_cut_off_after_any_call_it_is_the_old_the_new_or_finished_by_the_next(pl
     assert states.count("old") >= 10
 
 
-def test_what_happens_after_it_happens_again_where_it_was_cut_off(place: Path) -> None:
+def test_what_comes_before_is_done_while_the_old_audit_stands_and_stops_the_write(place: Path) -> None:
     seen: list[bytes] = []
 
-    def after(where: Path) -> None:
-        seen.append((where / "audit.json").read_bytes())
+    def before() -> None:
+        seen.append((place / "audit.json").read_bytes())
         if len(seen) == 1:
             raise Cut
 
     with pytest.raises(Cut):
-        put(place, after=after)
-    with folder.alone(place, after):
-        pass
-    assert seen == [b"new", b"new"]
+        put(place, before=before)
+    assert not (place / audit.JOURNAL).exists()
+    assert (place / "audit.json").read_bytes() == b"old"
+    put(place, before=before)
+    assert seen == [b"old", b"old"]
+    assert (place / "audit.json").read_bytes() == b"new"
 
 
 def test_finished_pieces_survive_another_commands_write(place: Path) -> None:

@@ -99,8 +99,8 @@ def observe(
 
 
 def fingerprint(policy: Policy) -> str:
-    """A digest of all that a policy asks, however its file is written."""
-    return digest.of_value(policy.model_dump(mode="json"))
+    """A digest of all that a policy asks, however its file is written; a key that a later version adds changes none."""
+    return digest.of_value(policy.model_dump(mode="json", exclude_defaults=True))
 
 
 def _record(

@@ -30,10 +30,11 @@ def tool_digest() -> str:
 
     It is that of the canonical JSON of ``[[name, sha256], ...]``, by name.
     """
+    # Python and numba keep what they compiled beside the files; that is no part of the program.
     files = {
         path.relative_to(_PACKAGE.parent).as_posix(): path
         for path in _PACKAGE.rglob("*")
-        if path.is_file() and path.suffix != ".pyc" and path.relative_to(_PACKAGE).parts[0] != "_data"
+        if path.is_file() and not {"_data", "__pycache__"} & set(path.relative_to(_PACKAGE).parts)
     }
     for name in ("templates", "policies"):
         where = folder(name)

@@ -76,6 +76,7 @@ def render_again(folder: Path, formats: Sequence[str] = ()) -> tuple[list[Path],
         changed = any(not _is(folder / name, content) for name, content in pages.items())
         signed = (folder / attestation.FILE).exists()
         if not changed:
+            put(folder, pages)
             return [folder / name for name in pages], False
         stale = [attestation.FILE] if signed else []
         put(folder, {**pages, "manifest.json": _manifest(folder, pages)}, stale)

@@ -60,9 +60,12 @@ class Desk:
         place = self.folder / f"out-{next(NUMBERS)}"
         shutil.copytree(GOLDEN, place)
         made = audit.read(place)
-        about = {**made.subject, "model": {**made.subject["model"], "sha256": sha256}}
+        model = None if sha256 is None else {**made.subject["model"], "sha256": sha256}
+        about = {**made.subject, "model": model}
         made = made.model_copy(update={"subject": about, "outcome": outcome, "reasons": (reason,)})
         audit.write(place / "audit.json", made.to_json().encode())
+        # Drawing pages vouches for nothing else, so the manifest of what was changed here is made anew.
+        (place / "manifest.json").unlink(missing_ok=True)
         assert entry(["render", str(place), "--format", "summary", "--format", "html"]) == 0
         return place
 

@@ -77,7 +77,7 @@ def test_files_leave_the_summary_on_the_screen(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--format", "sariff"], "--format sariff: not available in this version; one of badge, github"),
+        (["--format", "sariff"], "--format sariff: not available in this version; one of badge, cyclonedx, github"),
         (["--format", "sarif", "--format", "junit"], "sarif and junit cannot both be printed; give files, as junit=junit.xml"),
         (["--format", "sarif", "--json"], "--json and --format sarif cannot both be printed"),
         (["--format", "sarif="], "a file is asked, as sarif=results.sarif"),

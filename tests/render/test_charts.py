@@ -134,7 +134,7 @@ def test_hostile_labels_are_text():
 
 
 def test_groups_hold_their_order_and_more_than_fit_are_left_to_the_table():
-    many = Groups(by=("g",), groups=SHAPES["groups"].groups * 30)
+    many = Groups(by=SHAPES["groups"].by, groups=SHAPES["groups"].groups * 30)
     svg = str(charts.draw(many, "t").wide)
     assert svg.count("<text") < 200
 

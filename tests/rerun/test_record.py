@@ -52,7 +52,7 @@ def test_workers_row_order_and_resuming_change_no_byte_of_the_record(honest: Pat
     assert (resumed / "evidence" / "pieces.json").read_bytes() == expected
 
 
-def stopped(*_: Any) -> None:
+def stopped(*_: Any, **__: Any) -> None:
     raise KeyboardInterrupt
 
 

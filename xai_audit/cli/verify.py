@@ -70,9 +70,12 @@ def command(
     Exits with 0 where all of it holds, 1 where something does not, 3 where something could not be checked.
     """
     from xai_audit import audit, signing, verify
+    from xai_audit.errors import UnavailableError
 
     if pieces is not None and pieces != "all" and not (pieces.isascii() and pieces.isdigit() and int(pieces)):
         raise click.UsageError(f"--rerun {pieces}: a number of pieces is asked, or all")
+    if not folder.is_dir():
+        raise UnavailableError(f"{folder}: there is no such folder")
     public, known = [signing.public_key(key) for key in keys], _policies(names)
     topics = list(verify.verify(folder, keys=public, policies=known, log=log_file))
     # Where audit.json cannot be read, that has been told, and nothing more can be asked of it.
