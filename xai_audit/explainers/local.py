@@ -10,6 +10,7 @@ import numpy as np
 
 from xai_audit.evidence import Matrix
 from xai_audit.explainers.rows import plain
+from xai_audit.feasible import Key, Outcome
 from xai_audit.method import Measured
 from xai_audit.withholding import withhold
 
@@ -174,7 +175,9 @@ def _edges(contributions: NDArray[np.float64], bins: int) -> NDArray[np.float64]
 def _covered(counts: NDArray[np.float64], min_cell: int) -> tuple[NDArray[np.float64], int]:
     shown = counts.copy()
     for row, line in zip(shown, counts.astype(int).tolist(), strict=True):
-        people = {((f"{place:04d}",), (None, None)): count for place, count in enumerate(line) if count}
+        people: dict[tuple[Key, Outcome], int] = {
+            ((f"{place:04d}",), (None, None)): count for place, count in enumerate(line) if count
+        }
         for (place,), why in withhold(["bin"], people, [["bin"]], min_cell).reasons[("bin",)].items():
             if why:
                 row[int(place)] = np.nan
