@@ -11,7 +11,7 @@ from tests import leaks
 from tests.metrics.subjects import classifier, crossing, grouping
 from xai_audit import subject as subjects
 from xai_audit.subject import Subject
-from xai_audit.withholding import SMALL, WITHHELD, Withholding, withhold
+from xai_audit.withholding import SMALL, WITHHELD, Withholding
 
 
 def table_by_table(subject: Subject, minimum: int) -> Withholding:
@@ -69,6 +69,7 @@ def test_the_attacker_finds_what_the_sums_of_two_tables_make_exact(tmp_path) -> 
             for group in piece["observation"]["groups"]:
                 if group["key"] == {"c0": "g0d"}:
                     group.update(nothing, status="suppressed", reason="withheld")
+            piece["observation"]["summary"] = None
     (grouping_,) = (one for one in made["subject"]["groupings"] if one["columns"] == ["c0"])
     grouping_["counts"][grouping_["labels"].index("g0d")] = None
     found = leaks.solve(made, leaks.harvest(made)).leaks
@@ -142,15 +143,3 @@ def test_one_margin_is_not_had_from_another() -> None:
     assert new.of({"region": "south"}) == "" or any(new.of(cell) for cell in south)
     assert not new.listed({"region": "island", "gender": "w"})
     assert SMALL in new.of({"region": "island", "gender": "w"})
-
-
-def test_the_rule_needs_no_order() -> None:
-    draw = np.random.default_rng(5)
-    people = {}
-    for _ in range(300):
-        key = (str(draw.choice(list("abc"), p=[0.8, 0.15, 0.05])), str(draw.integers(0, 4)))
-        place = (key, (str(draw.integers(0, 2)), str(draw.integers(0, 2))))
-        people[place] = people.get(place, 0) + 1
-    tables = [("x",), ("y",), ("x", "y")]
-    turned = {((key[1], key[0]), outcome): count for (key, outcome), count in reversed(people.items())}
-    assert withhold(["x", "y"], people, tables, 10) == withhold(["y", "x"], turned, tables[::-1], 10)

@@ -347,21 +347,34 @@ def check_groups(observation: Groups, subject: Subject) -> None:
             assert all(other.contrasts.get("best") is None or other.contrasts["best"].to != label(group)
                        for other in observation.groups)  # fmt: skip
         assert group.n is None or group.n >= 10, group
-    for margin in margins(observation):
-        # A lone hidden cell is had by subtracting the others from the total.
-        assert sum(group.status == "suppressed" for group in margin) != 1 or len(margin) == 1, margin
+    for whole, margin in margins(observation, subject):
+        # A lone hidden cell is had by subtracting the others from the total, where the total and all others are told.
+        assert sum(group.status == "suppressed" for group in margin) != 1 or len(margin) == 1 or whole, margin
     if observation.by == ("g",) and "class" not in observation.groups[0].key and subject.test.n == 100:
         assert "rare" in [group.key["g"] for group in observation.groups if group.status == "suppressed"]
 
 
-def margins(observation: Groups) -> list[list[Group]]:
-    """The groups that add up to a total: alike in every key but one of the sensitive columns."""
+def margins(observation: Groups, subject: Subject) -> list[tuple[str, list[Group]]]:
+    """The groups that add up to a total, alike in every key but one of the sensitive columns, and why it is not told."""
+    columns = {column for grouping in subject.groupings for column in grouping.columns}
+    known = subject.withholding(10)
+    listed = {tuple(sorted(key.items())) for grouping in subject.groupings for key in grouping.keys}
     found: dict[tuple[Any, ...], list[Group]] = {}
     for group in observation.groups:
         for column in observation.by:
             rest = tuple(sorted((key, value) for key, value in group.key.items() if key != column))
             found.setdefault((column, *rest), []).append(group)
-    return list(found.values())
+    told = []
+    for (column, *rest), groups in found.items():
+        whole = {key: value for key, value in rest if key in columns}
+        parts = [
+            dict(key)
+            for key in listed
+            if {name for name, _ in key} == {column, *whole} and whole.items() <= set(key)
+        ]
+        why = known.of(whole) if whole and column in columns else ""
+        told.append((why or ("parts are not listed" if not all(map(known.listed, parts)) else ""), groups))
+    return told
 
 
 def label(group: Group) -> str:
