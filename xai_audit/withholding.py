@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-LIMIT = 30_000
-"""Combinations of levels, labels and predictions up to which what follows from the tables is worked out."""
+LIMIT = 5_000
+"""Combinations of levels, labels and predictions up to which what follows from the tables is worked out, if any is small."""
 SINGLE = 10
 """How many times dearer it is to withhold a group of one column than one of a crossing: rules read the former."""
 
@@ -95,9 +95,9 @@ def withhold(
     wanted |= {(name,) for table in wanted for name in table}
     listed = sorted(wanted, key=lambda table: (len(table), table))
     size = len({key for key, _ in counted}) * len({outcome for _, outcome in counted})
-    if size > LIMIT and any(len(table) > 1 for table in listed):
-        return _apart(names, counted, listed, minimum, size)
     tabled = Tables.of(names, counted, listed, minimum)
+    if size > LIMIT and any(tabled.why) and len(listed[-1]) > 1:
+        return _apart(names, counted, listed, minimum, size)
     _protect(tabled)
     return Withholding(tabled.reasons())
 
