@@ -59,6 +59,7 @@ proof: install
 	$(BIN)/python -m benchmarks.omniglot
 	$(BIN)/python -m benchmarks.watermark
 	$(BIN)/python -m benchmarks.identity
+	$(BIN)/python -m benchmarks.leaks
 	$(BIN)/python -m benchmarks.real_networks
 	$(BIN)/python -m pytest -q -n auto -m proof
 

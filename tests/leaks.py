@@ -39,16 +39,16 @@ PARITIES = {
 }
 COUNTED: dict[str, tuple[Callable[[bool, bool], bool], Callable[[bool, bool], bool]]] = {
     # (what is counted, among what), of "is the class" and "is said to be it"
-    "precision": (lambda y, p: y and p, lambda y, p: p),
-    "recall": (lambda y, p: y and p, lambda y, p: y),
-    "true_positive_rate": (lambda y, p: y and p, lambda y, p: y),
-    "true_negative_rate": (lambda y, p: not y and not p, lambda y, p: not y),
-    "false_positive_rate": (lambda y, p: not y and p, lambda y, p: not y),
-    "false_negative_rate": (lambda y, p: y and not p, lambda y, p: y),
-    "negative_predictive_value": (lambda y, p: not y and not p, lambda y, p: not p),
-    "false_discovery_rate": (lambda y, p: not y and p, lambda y, p: p),
-    "false_omission_rate": (lambda y, p: y and not p, lambda y, p: not p),
-    "prevalence": (lambda y, p: y, lambda y, p: True),
+    "precision": (lambda y, p: y and p, lambda _, p: p),
+    "recall": (lambda y, p: y and p, lambda y, _: y),
+    "true_positive_rate": (lambda y, p: y and p, lambda y, _: y),
+    "true_negative_rate": (lambda y, p: not y and not p, lambda y, _: not y),
+    "false_positive_rate": (lambda y, p: not y and p, lambda y, _: not y),
+    "false_negative_rate": (lambda y, p: y and not p, lambda y, _: y),
+    "negative_predictive_value": (lambda y, p: not y and not p, lambda _, p: not p),
+    "false_discovery_rate": (lambda y, p: not y and p, lambda _, p: p),
+    "false_omission_rate": (lambda y, p: y and not p, lambda _, p: not p),
+    "prevalence": (lambda y, _: y, lambda *_: True),
 }
 SCORES = ("roc_auc", "brier_score", "log_loss", "calibration_gap", "expected_calibration_error", "balanced_accuracy", "f1",
           "matthews_corrcoef", "abroca")  # fmt: skip
@@ -111,11 +111,13 @@ def harvest(made: Mapping[str, Any], *, backgrounds: bool = True) -> System:
     pieces: list[tuple[tuple[str, ...], Mapping[str, Any]]] = []
     for piece in made["evidence"]:
         seen = piece["observation"]
-        if not seen or seen["shape"] != "groups" or piece["method"] == "conditional_demographic_parity_difference":
+        if (
+            not seen
+            or seen["shape"] != "groups"
+            or piece["method"] == "conditional_demographic_parity_difference"
+        ):
             continue
-        columns = tuple(
-            column for column in seen["by"] if any(column in one["columns"] for one in groupings)
-        )
+        columns = tuple(column for column in seen["by"] if any(column in one["columns"] for one in groupings))
         if columns:
             pieces.append((columns, piece))
         if columns and set(columns) not in map(set, keys):
@@ -191,16 +193,18 @@ def _facts(system: System, made: Mapping[str, Any]) -> None:
             system.state(vector, int(told[1].replace(",", "")), "notes")
 
 
-def _rate(system: System, made: Mapping[str, Any], method: str, of: str | None) -> tuple[np.ndarray, np.ndarray] | None:
+def _rate(
+    system: System, made: Mapping[str, Any], method: str, of: str | None
+) -> tuple[np.ndarray, np.ndarray] | None:
     """Outcomes that a rate counts, and among which."""
     about = made["subject"]
     classes = [str(label) for label in about["classes"]]
     name = PARITIES.get(method, method)
     if name == "accuracy":
-        return system.of(lambda y, p: y is not None and y == p), system.of(lambda y, p: y is not None)
+        return system.of(lambda y, p: y is not None and y == p), system.of(lambda y, _: y is not None)
     if name == "selection_rate":
         one = of or classes[about["favourable"]]
-        return system.of(lambda y, p: p == one), system.of(lambda y, p: True)
+        return system.of(lambda _, p: p == one), system.of(lambda *_: True)
     if name not in COUNTED:
         return None
     one = of or classes[about["positive"]]
@@ -216,14 +220,24 @@ def _piece(
 ) -> None:
     seen, method, where = piece["observation"], piece["method"], piece["id"]
     everybody = np.ones(len(system.combinations), dtype=bool)
-    valid = system.of(lambda y, p: y is not None)
+    valid = system.of(lambda y, _: y is not None)
     if seen["shape"] == "matrix" and method == "confusion_matrix":
         for label, line in zip(seen["rows"], seen["values"], strict=True):
             for said, count in zip(seen["columns"], line, strict=True):
                 counted = system.of(lambda y, p, label=label, said=said: (y, p) == (label, said))
                 system.state(system.vector(everybody, counted), count, where)
     if seen["shape"] == "scalar" and _rate(system, made, method, None) and "/" not in where:
-        _stated(system, made, method, None, everybody, seen["estimate"], seen["estimate"]["n"], where, independent=independent)
+        _stated(
+            system,
+            made,
+            method,
+            None,
+            everybody,
+            seen["estimate"],
+            seen["estimate"]["n"],
+            where,
+            independent=independent,
+        )
     if seen["shape"] != "groups":
         return
     if method == "conditional_demographic_parity_difference":
@@ -249,17 +263,33 @@ def _piece(
         elif method == "predicted_positive_share":
             classes = [str(label) for label in made["subject"]["classes"]]
             one = of or classes[made["subject"]["positive"]]
-            counted = system.of(lambda y, p, one=one: p == one)
+            counted = system.of(lambda _, p, one=one: p == one)
             if group["estimate"] and independent:
                 system.state(system.vector(everybody, counted), group["count"], f"{where} count")
-                system.state(system.vector(inside, counted), group["estimate"]["value"] * group["count"], where)
+                system.state(
+                    system.vector(inside, counted), group["estimate"]["value"] * group["count"], where
+                )
         elif _rate(system, made, which or method, of):
-            _stated(system, made, which or method, of, inside, group["estimate"], group["count"], where, independent=independent)
+            _stated(
+                system,
+                made,
+                which or method,
+                of,
+                inside,
+                group["estimate"],
+                group["count"],
+                where,
+                independent=independent,
+            )
     summary = seen["summary"]
     for name in ("difference", "ratio"):
         told = (summary or {}).get(name)
-        measured = [group["count"] for group in seen["groups"] if group["status"] == "measured" and not group["missing"]]
-        if told and method not in ("equalized_odds_sum",) and "class" not in seen["by"] and "rate" not in seen["by"]:
+        measured = [
+            group["count"]
+            for group in seen["groups"]
+            if group["status"] == "measured" and not group["missing"]
+        ]
+        if told and method != "equalized_odds_sum" and "class" not in seen["by"] and "rate" not in seen["by"]:
             assert told["n"] <= sum(measured), (where, "a summary counts rows that no shown group has")
 
 
@@ -277,12 +307,16 @@ def _stated(
 
 
 def _background(
-    system: System, made: Mapping[str, Any], piece: Mapping[str, Any], group: Mapping[str, Any], inside: np.ndarray
+    system: System,
+    made: Mapping[str, Any],
+    piece: Mapping[str, Any],
+    group: Mapping[str, Any],
+    inside: np.ndarray,
 ) -> None:
     about = made["subject"]
     one = str(about["classes"][about["positive"]])
-    positive = system.of(lambda y, p: y == one)
-    negative = system.of(lambda y, p: y is not None and y != one)
+    positive = system.of(lambda y, _: y == one)
+    negative = system.of(lambda y, _: y is not None and y != one)
     outside = ~inside
     if not group["missing"]:
         for other in piece["observation"]["groups"]:
@@ -312,9 +346,18 @@ def _conditional(system: System, piece: Mapping[str, Any]) -> None:
         # A level that is not shown has both groups, or it would be no cell of a crossing under the minimum.
         undefined = [group["key"][within] for group in seen["groups"] if group["status"] == "undefined"]
         hidden = [group["key"][within] for group in seen["groups"] if group["status"] == "suppressed"]
-        left_out = [*undefined, *(hidden if "Levels that are not shown are not pooled." in piece["limits"] else [])]
-        away = np.any([system.inside({within: label}) for label in left_out], axis=0) if left_out else np.zeros_like(pair[0])
-        system.state(system.vector((pair[0] | pair[1]) & ~away, every), pooled["n"], f"{piece['id']} summary n")
+        left_out = [
+            *undefined,
+            *(hidden if "Levels that are not shown are not pooled." in piece["limits"] else []),
+        ]
+        away = (
+            np.any([system.inside({within: label}) for label in left_out], axis=0)
+            if left_out
+            else np.zeros_like(pair[0])
+        )
+        system.state(
+            system.vector((pair[0] | pair[1]) & ~away, every), pooled["n"], f"{piece['id']} summary n"
+        )
 
 
 @dataclass(frozen=True)
@@ -361,7 +404,11 @@ def shown(made: Mapping[str, Any], system: System) -> list[Key]:
         if piece["kind"] == "metric" and seen and seen["shape"] == "groups":
             for group in seen["groups"]:
                 key = {c: level for c, level in group["key"].items() if c in system.columns}
-                if group["n"] is not None and key and piece["method"] != "conditional_demographic_parity_difference":
+                if (
+                    group["n"] is not None
+                    and key
+                    and piece["method"] != "conditional_demographic_parity_difference"
+                ):
                     found[tuple(sorted(key.items()))] = key
     return list(found.values())
 
@@ -412,14 +459,20 @@ class Found:
     equations: int
 
 
-def solve(made: Mapping[str, Any], system: System) -> Found:
-    """Which hidden numbers follow from the equations, or are left too few values."""
+def solve(made: Mapping[str, Any], system: System, actual: np.ndarray | None = None) -> Found:
+    """Which hidden numbers follow from the equations, or are left too few values.
+
+    ``actual`` is used for one thing: a combination of levels that no row has is no group that is hidden.
+    """
     minimum = made["spec"]["report"]["min_cell"]
-    groups = hidden(made, system)
+    everybody = np.ones(len(system.outcomes), dtype=bool)
+    groups = [
+        one for one in hidden(made, system)
+        if one.listed or actual is None or system.vector(system.inside(dict(one.key)), everybody) @ actual
+    ]  # fmt: skip
     rows = np.array(system.rows)
     equal, values = _unique(rows, np.array(system.values))
     space = Space(equal, values)
-    everybody = np.ones(len(system.outcomes), dtype=bool)
     sizes = [system.vector(system.inside(dict(one.key)), everybody) for one in groups]
     bounds = [
         (int(one.listed), minimum - 1) if one.reason.startswith("n <") else (minimum, None) for one in groups
@@ -464,11 +517,14 @@ def _numbers(made: Mapping[str, Any], system: System) -> list[tuple[str, np.ndar
     classes = [str(label) for label in made["subject"]["classes"]]
     found = [("size", np.ones(len(system.outcomes), dtype=bool))]
     if made["subject"]["labels"]:
-        found += [(f"labelled {one}", system.of(lambda y, p, one=one: y == one)) for one in classes]
+        found += [(f"labelled {one}", system.of(lambda y, _, one=one: y == one)) for one in classes]
         found.append(("right", system.of(lambda y, p: y is not None and y == p)))
         if len(classes) == 2:
-            found += [(f"{y} said to be {p}", system.of(lambda a, b, y=y, p=p: (a, b) == (y, p))) for y, p in product(classes, classes)]
-    found += [(f"predicted {one}", system.of(lambda y, p, one=one: p == one)) for one in classes]
+            found += [
+                (f"{y} said to be {p}", system.of(lambda a, b, y=y, p=p: (a, b) == (y, p)))
+                for y, p in product(classes, classes)
+            ]
+    found += [(f"predicted {one}", system.of(lambda _, p, one=one: p == one)) for one in classes]
     return found
 
 
@@ -489,7 +545,8 @@ class _Told:
             known = (place, counted.tobytes())
             if known not in self.bare:
                 count, size = (
-                    self.space.value(self.system.vector(whole, one)) for one in (counted, np.ones_like(counted))
+                    self.space.value(self.system.vector(whole, one))
+                    for one in (counted, np.ones_like(counted))
                 )
                 self.bare[known] = count is not None and count in (0, size)
             if self.bare[known]:
@@ -500,7 +557,13 @@ class _Told:
 class _Program:
     """Ranges of numbers over all tables that agree with the equations."""
 
-    def __init__(self, equal: np.ndarray, values: np.ndarray, sizes: Sequence[np.ndarray], bounds: Sequence[tuple[int, int | None]]):
+    def __init__(
+        self,
+        equal: np.ndarray,
+        values: np.ndarray,
+        sizes: Sequence[np.ndarray],
+        bounds: Sequence[tuple[int, int | None]],
+    ):
         lines, tops = [], []
         for vector, (low, high) in zip(sizes, bounds, strict=True):
             lines.append(-vector)
@@ -574,8 +637,9 @@ def search(folder: Path, words: Sequence[str] = ()) -> list[Leak]:
 
 
 def printed(folder: Path) -> list[Leak]:
-    """Numbers beside a hidden group's key, and its true rates wherever they stand in a piece of evidence by its columns."""
+    """Numbers beside a hidden group's key, and the mean score and error of its rows wherever they stand."""
     made = published(folder)
+    text = (folder / "audit.json").read_text(encoding="utf-8")
     rows = pq.read_table(folder / "evidence" / "rows.parquet").to_pandas()
     leaks = []
     for piece in made["evidence"]:
@@ -590,21 +654,20 @@ def printed(folder: Path) -> list[Leak]:
                 leaks.append(Leak(str(group["key"]), piece["id"], f"carries {sorted(left)}"))
             columns = [column for column in group["key"] if f"group:{column}" in rows]
             if columns and piece["method"] != "conditional_demographic_parity_difference":
-                leaks += _rates(rows, piece, group, columns)
+                inside = np.logical_and.reduce([rows[f"group:{one}"] == group["key"][one] for one in columns])
+                leaks += [
+                    Leak(str(group["key"]), piece["id"], f"its own {value!r} stands in audit.json")
+                    for value in _own(made, rows[inside]) if len(repr(float(value))) > 14 and f"{value:.11g}"[:-1] in text
+                ]  # fmt: skip
     return leaks
 
 
-def _rates(rows: pd.DataFrame, piece: Mapping[str, Any], group: Mapping[str, Any], columns: Sequence[str]) -> Iterator[Leak]:
-    inside = np.logical_and.reduce([rows[f"group:{column}"] == group["key"][column] for column in columns])
-    seen = piece["observation"]
-    text = json.dumps(piece)
-    fair = [one["estimate"]["value"] for one in seen["groups"] if one["estimate"]]
-    fair += [seen["overall"]["value"]] if seen["overall"] else []
-    for column in ("target", "prediction"):
-        if column in rows and not pd.api.types.is_numeric_dtype(rows[column]):
-            for share in rows.loc[inside, column].value_counts(normalize=True):
-                if len(repr(share)) > 8 and repr(share) in text and share not in fair:
-                    yield Leak(str(group["key"]), piece["id"], f"prints its share {share!r}")
+def _own(made: Mapping[str, Any], rows: pd.DataFrame) -> Iterator[float]:
+    """Means that no other group has by chance, as shares of few rows do."""
+    name = f"score:{made['subject']['classes'][made['subject']['positive']]}"
+    if name in rows:
+        true = rows["target"] == str(made["subject"]["classes"][made["subject"]["positive"]])
+        yield from (rows[name].mean(), (rows[name] - true).mean(), ((rows[name] - true) ** 2).mean())
 
 
 def truth(folder: Path, system: System) -> np.ndarray:
@@ -614,10 +677,9 @@ def truth(folder: Path, system: System) -> np.ndarray:
     which = {one: at for at, one in enumerate(system.outcomes)}
     counts = np.zeros((len(place), len(which)), dtype=np.int64)
     keys = zip(*(rows[f"group:{column}"] for column in system.columns), strict=True)
-    nothing: list[None] = [None] * len(rows)
-    labels = rows["target"] if "target" in rows else nothing
+    labels = rows["target"].to_list() if "target" in rows else [None] * len(rows)
     for key, label, said in zip(keys, labels, rows["prediction"], strict=True):
-        counts[place[key], which[None if label is None or label != label else label, said]] += 1
+        counts[place[key], which[None if pd.isna(label) else label, said]] += 1
     return counts.ravel()
 
 
@@ -627,8 +689,10 @@ def attack(folder: Path, words: Sequence[str] = ()) -> Found:
     system = harvest(made)
     actual = truth(folder, system)
     for row, value, source in zip(system.rows, system.values, system.sources, strict=True):
-        assert row @ actual == value, f"{source}: the attacker reads {value} where the rows say {row @ actual}"
-    found = solve(made, system)
+        assert row @ actual == value, (
+            f"{source}: the attacker reads {value} where the rows say {row @ actual}"
+        )
+    found = solve(made, system, actual)
     found.leaks += [*search(folder, words), *printed(folder)]
     return found
 
@@ -640,7 +704,9 @@ def generated(seed: int, folder: Path) -> Path:
     n = int(draw.choice([150, 400, 900, 2500]))
     columns = {}
     for number in range(int(draw.integers(2, 5))):
-        levels = [f"g{number}{letter}" for letter in "abcdefg"[: int(draw.integers(2, 6 if number < 2 else 4))]]
+        levels = [
+            f"g{number}{letter}" for letter in "abcdefg"[: int(draw.integers(2, 6 if number < 2 else 4))]
+        ]
         shares = draw.dirichlet(np.full(len(levels), 0.7)) * 0.97 + 0.03 / len(levels)
         columns[f"c{number}"] = draw.choice(levels, n, p=shares).astype(object)
         if draw.random() < 0.5:
@@ -649,7 +715,7 @@ def generated(seed: int, folder: Path) -> Path:
     shares = draw.dirichlet(np.full(len(classes), 3.0))
     label = draw.choice(classes, n, p=shares).astype(object)
     said = np.where(draw.random(n) < 0.7, label, draw.choice(classes, n, p=shares))
-    score = np.clip(np.where(said == classes[1], 0.75, 0.25) + draw.normal(0, 0.1, n), 0.01, 0.99).round(4)
+    score = np.clip(np.where(said == classes[1], 0.75, 0.25) + draw.normal(0, 0.1, n), 0.01, 0.99)
     score = np.where((score >= 0.5) == (said == classes[1]), score, 1 - score)
     if draw.random() < 0.5:
         label[draw.choice(n, int(draw.integers(1, 4)), replace=False)] = None
@@ -693,6 +759,66 @@ report: {{formats: [html], min_cell: {draw.choice([5, 10, 20])}, examples: false
         encoding="utf-8",
     )
     return folder / "audit.yaml"
+
+
+def compas(
+    data: Path,
+    folder: Path,
+    crossings: str,
+    *,
+    minimum: int = 10,
+    explainers: str = "",
+    most: int | None = None,
+) -> Path:
+    """COMPAS with a model trained on one half of the rows and audited on the other; sex and race are inputs."""
+    import skops.io
+    from sklearn.compose import make_column_transformer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    frame = pd.read_csv(data / "compas" / "compas_two_years.csv")
+    frame["person"] = [f"compas-{number:06d}" for number in frame["id"]]
+    numbers, words = ["age", "priors_count", "juv_fel_count"], ["sex", "race", "c_charge_degree"]
+    train, test = frame[::2], frame[1::2]
+    model = make_pipeline(
+        make_column_transformer((StandardScaler(), numbers), (OneHotEncoder(handle_unknown="ignore"), words)),
+        LogisticRegression(max_iter=1000),
+    ).fit(train[numbers + words], train["two_year_recid"])
+    folder.mkdir(parents=True, exist_ok=True)
+    skops.io.dump(model, folder / "model.skops")
+    columns = ["person", *numbers, *words, "age_cat", "two_year_recid", "c_jail_in"]
+    train[columns].to_csv(folder / "train.csv", index=False)
+    test[columns][:most].to_csv(folder / "test.csv", index=False)
+    (folder / "audit.yaml").write_text(
+        f"""\
+version: 1
+system: {{name: COMPAS}}
+model: {{path: model.skops, positive: 1}}
+data:
+  train: {{path: train.csv}}
+  test: {{path: test.csv}}
+  target: two_year_recid
+  id: person
+  features: [{", ".join(numbers + words)}]
+  categorical: [{", ".join(words)}]
+  sensitive: [sex, race, age_cat]
+  crossings: {crossings}
+explainers: [{explainers}]
+metrics: [accuracy, recall, precision, selection_rate, roc_auc, f1, false_positive_rate, demographic_parity_ratio,
+          equalized_odds_difference, predicted_positive_share, bpsn_auc, bnsp_auc, calibration_gap, abroca]
+policies: [eu-ai-act]
+report: {{formats: [html, pdf], min_cell: {minimum}, examples: false}}
+""",
+        encoding="utf-8",
+    )
+    return folder / "audit.yaml"
+
+
+def words_of(spec: Path, column: str) -> list[str]:
+    """Cells of a table that stand in one row alone."""
+    cells = pd.read_csv(spec.parent / "test.csv", dtype=str)[column].dropna()
+    return cells[~cells.duplicated(keep=False)].tolist()
 
 
 def run(spec: Path, out: Path) -> Path:

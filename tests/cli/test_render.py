@@ -35,8 +35,15 @@ def test_what_was_cut_off_is_finished_by_render_and_read_by_nobody_before(
     # As a kill leaves it: a journal, one file in place already and one still to come.
     page = b"the page that is still to come"
     placed = digest.of_file(out / "audit.json")
-    audit.write(out / folder.NEW / "report.html", page)
-    journal = {"audit.json": placed, "report.html": digest.of_bytes(page)}
+    whole = {"audit.json": (out / "audit.json").read_bytes(), "report.html": page}
+    manifest = audit.manifest_file(out, whole, [], signed=False)
+    for name, content in {"report.html": page, "manifest.json": manifest}.items():
+        audit.write(out / folder.NEW / name, content)
+    journal = {
+        "audit.json": placed,
+        "report.html": digest.of_bytes(page),
+        "manifest.json": digest.of_bytes(manifest),
+    }
     content = json.dumps({"schema": folder.SCHEMA, "files": journal, "stale": []})
     audit.write(out / audit.JOURNAL, content.encode())
     for command in (["gate", str(out)], ["view", str(out), "--print"]):

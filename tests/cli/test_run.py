@@ -153,7 +153,7 @@ def test_set_changes_a_key_and_stands_in_the_audit(folder: Path) -> None:
 
 
 def test_what_is_not_built_is_refused_by_name(folder: Path) -> None:
-    done = run("verify", "out", cwd=folder)
+    done = run("explain", "out", cwd=folder)
     assert (done.returncode, "not available in this version" in done.stderr) == (2, True)
     done = run("run", "pass-audit.yaml", "--set", "run.budget=10m", cwd=folder)
     assert (done.returncode, "run.budget: not available in this version" in done.stderr) == (2, True)

@@ -10,8 +10,9 @@ import numpy as np
 
 from xai_audit.evidence import Matrix
 from xai_audit.explainers.rows import plain
+from xai_audit.feasible import Key, Outcome
 from xai_audit.method import Measured
-from xai_audit.withholding import Key, Outcome, withhold
+from xai_audit.withholding import withhold
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

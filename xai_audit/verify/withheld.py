@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
-from xai_audit.withholding import Key, Outcome, Withholding, withhold
+from xai_audit.feasible import Key, Outcome
+from xai_audit.withholding import Withholding, withhold
 
 
 def together(

@@ -9,8 +9,9 @@ import numpy as np
 
 from xai_audit import intervals as iv
 from xai_audit.evidence import Group, Groups, Summary
+from xai_audit.feasible import Key, Outcome
 from xai_audit.intervals_rows import effective
-from xai_audit.withholding import Key, Outcome, withhold
+from xai_audit.withholding import withhold
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -71,10 +72,9 @@ def _reasons(
 ) -> list[str]:
     (column,) = grouping.columns
     names = [key[column] for key in grouping.keys]
-    outcomes = [(str(one), None) for one in event.tolist()]
-    people: Counter[tuple[Key, Outcome]] = Counter(
-        zip([(names[code],) for code in codes.tolist()], outcomes, strict=True)
-    )
+    keys: list[Key] = [(names[code],) for code in codes.tolist()]
+    outcomes: list[Outcome] = [(str(one), None) for one in event.tolist()]
+    people = Counter(zip(keys, outcomes, strict=True))
     own = withhold([column], people, [[column]], least).reasons[column,]
     here = [own.get((name,), f"n < {least}") for name in names]
     return [one or other for one, other in zip(here, subject.hidden(grouping, least), strict=True)]
