@@ -24,6 +24,7 @@ from scipy import sparse
 from scipy.optimize import linprog
 
 from xai_audit import audit
+from xai_audit.attach import binding, card
 from xai_audit.render import missing_for, renderers
 
 Key = dict[str, str]
@@ -601,6 +602,7 @@ def files(folder: Path) -> Iterator[tuple[str, str]]:
     for name, render in renderers.items():
         if missing_for(name) is None:
             contents[f"render {name}"] = render(made)
+    contents["model card"] = card.attached("", *binding.read(folder)).encode()
     for name, content in contents.items():
         if content[:5] == b"%PDF-":
             yield from ((f"{name} {part}", text) for part, text in _pdf(content))
