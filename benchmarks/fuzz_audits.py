@@ -1,8 +1,9 @@
 """Mangled audit folders through the commands that read them: `python -m benchmarks.fuzz_audits [--folders 2000] [--seed N]`.
 
 Each is a golden audit or one made by hand (tables, pictures, texts) with values, keys and bytes of audit.json changed,
-and its manifest, arrays or journal broken. `gate`, `render` and `view` must do their work or refuse in printable lines:
-an internal error, a traceback or another exit code is a fault, told with its number. The seed is drawn at run time.
+and its manifest, arrays, journal or log broken. `gate`, `render`, `view`, `verify` and `compare` must do their work or
+refuse in printable lines: an internal error, a traceback or another exit code is a fault, told with its number. The seed
+is drawn at run time.
 """
 
 from __future__ import annotations
@@ -27,13 +28,23 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.fuzz_specs import broken, change, parts, within
-from xai_audit import audit
+from xai_audit import audit, digest, log
 from xai_audit.cli import entry
 
 GOLDEN = Path(__file__).resolve().parent.parent / "tests" / "golden" / "v1"
 
-COMMANDS = (("gate",), ("render", "--format", "html", "--format", "summary"), ("view", "--print"))
-"""What reads a folder; `gate` runs on each, the others on some."""
+LOG = "audit-log.jsonl"
+
+COMMANDS = (
+    ("gate",),
+    ("render", "--format", "html", "--format", "summary"),
+    ("view", "--print"),
+    ("compare", str(GOLDEN)),
+    ("verify", "--log", "LOG"),
+)
+"""What reads a folder; `gate` runs on each, the others on some, and `verify`, which is slow, on few."""
+READING = ("gate", "view", "compare", "verify")
+"""What may not write."""
 
 
 @functools.cache
@@ -137,6 +148,19 @@ def journal(rng: random.Random) -> bytes:
     return broken(rng, bytearray(content)) if rng.random() < 0.3 else content
 
 
+def logged(rng: random.Random) -> bytes:
+    """A log of some audits, with some of it changed or broken."""
+    lines: list[bytes] = []
+    for number in range(rng.randint(0, 4)):
+        before = digest.of_bytes(lines[-1]) if lines else log.FIRST
+        entry = {"number": number + 1, "previous": before, "audit": "0" * 64, "outcome": "pass"}
+        if rng.random() < 0.3:
+            change(rng, entry)
+        lines.append(json.dumps(entry, sort_keys=True, separators=(",", ":")).encode())
+    content = b"".join(line + b"\n" for line in lines)
+    return broken(rng, bytearray(content)) if content and rng.random() < 0.3 else content
+
+
 def folder(rng: random.Random, place: Path) -> None:
     """Write one mangled audit folder."""
     shutil.copytree(GOLDEN, place)
@@ -144,6 +168,7 @@ def folder(rng: random.Random, place: Path) -> None:
     if rng.random() < 0.2:
         path = rng.choice([path for path in sorted(place.rglob("*")) if path.is_file()])
         path.write_bytes(broken(rng, bytearray(path.read_bytes())))
+    (place.parent / LOG).write_bytes(logged(rng))
     if rng.random() < 0.05:
         (place / audit.WORK).mkdir()
         (place / audit.JOURNAL).write_bytes(journal(rng))
@@ -168,16 +193,22 @@ def one(rng: random.Random, place: Path) -> str:
     # What a journal leads to outside the folder would be seen here.
     beside = sorted(path for path in place.parent.rglob("*") if place not in (path, *path.parents))
     codes = []
-    for command in COMMANDS if rng.random() < 0.5 else COMMANDS[:1]:
-        code, _, said = asked([command[0], str(place), *command[1:]])
+    few = COMMANDS if rng.random() < 0.2 else COMMANDS[:-1]
+    for command in few if rng.random() < 0.5 else COMMANDS[:1]:
+        options = [str(place.parent / LOG) if option == "LOG" else option for option in command[1:]]
+        code, out, said = asked([command[0], str(place), *options])
         codes.append(code)
         lines = said.splitlines()
         if "internal error" in said or "Traceback" in said or code not in (0, 1, 2, 3, 4):
             return f"{command[0]}: {code}: {said[:300]}"
         if (code in (2, 4)) != bool(lines) or not all(line.strip() and line.isprintable() for line in lines):
             return f"{command[0]}: {code}, and not told in printable lines: {said[:300]!r}"
-        if command[0] == "gate" and before != {p: p.read_bytes() for p in place.rglob("*") if p.is_file()}:
-            return "gate wrote into the folder"
+        if command[0] == "verify" and not all(line.isprintable() for line in out.splitlines()):
+            return f"verify: not printable: {out[:300]!r}"
+        now = {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
+        if command[0] in READING and before != now:
+            return f"{command[0]} wrote into the folder"
+        before = now
     if beside != sorted(path for path in place.parent.rglob("*") if place not in (path, *path.parents)):
         return "something was written or removed beside the folder"
     return "refused" if codes[0] in (2, 4) else "read"
