@@ -46,6 +46,26 @@ def structure(document) -> list[tuple[str, object]]:
     return found
 
 
+@pytest.mark.parametrize(("failed", "waiting"), [(0, 3), (2, 0), (7, 3)])
+def test_page_one_is_one_page_however_much_stands_on_it(failed: int, waiting: int):
+    pypdfium2 = pytest.importorskip("pypdfium2")
+    if missing_for("pdf"):
+        pytest.skip(str(missing_for("pdf")))
+    one = audits.followed()
+    long = {"title": "Every group of people is decided about as well as every other one, whoever they are"}
+    states = ["fail"] * failed + ["open"] * 7 + ["review"] * waiting
+    first = next(finding for finding in one.findings if finding.kind == "fail")
+    findings = [
+        first.model_copy(update={"rule": f"ZZZ-{number:02d}", "kind": state, **long})
+        for number, state in enumerate(states)
+    ]
+    document = pypdfium2.PdfDocument(renderers["pdf"](one.model_copy(update={"findings": tuple(findings)})))
+    pages = [page.get_textpage().get_text_range() for page in list(document)[:2]]
+    assert "Signatures" in pages[0]
+    assert "ZZZ-" in pages[0]
+    assert "0 Identity and sign-off" in " ".join(pages[1].split())[:200]
+
+
 def test_it_is_tagged_titled_and_in_a_language(document):
     assert str(document.Root["/Lang"]) == "en"
     assert document.Root["/MarkInfo"]["/Marked"]

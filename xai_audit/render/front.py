@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import textwrap
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from xai_audit.render import findings as told
@@ -17,13 +18,24 @@ if TYPE_CHECKING:
     from xai_audit.verdict import Finding
 
 ROWS = 8
-"""Rules in the tables of page 1; the sections tell the rest."""
+"""Rules in the tables of page 1 at most; the sections tell the rest."""
 LEAST = 3
-"""Rows kept for what is undecided, however much failed."""
+"""Rows of what failed, and of what is undecided, before either takes all the room there is."""
 LINES = 3
-"""Rules for a person to review, and waived ones, on page 1."""
-SINCE = 3
-"""Rows that a line on what changed takes away: a row of four lines and the signatures must still fit."""
+"""Rules for a person to review, and waived ones, on page 1 at most."""
+TABLE = 11.5
+"""The height of a table with one row."""
+PAPER = 60.0
+"""Lines of a table that a printed page holds; all heights here are in such lines, of 12 points."""
+PROSE = 1.2
+"""How high a line of prose is."""
+HEAD = 2.6
+"""The height of a head with the space above it."""
+WIDTHS = {
+    "rule": 22, "article": 12, "observed": 22, "threshold": 19, "affected": 16, "end": 19, "settle": 38,
+    "prose": 74, "item": 125, "title": 34, "signature": 50,
+}  # fmt: skip
+"""Characters that fit a line of each column of page 1."""
 OPENING = 240
 """Characters of the purpose on page 1."""
 
@@ -89,7 +101,7 @@ def page(audit: Audit) -> Front:
     provider = people.provider(audit)
     stands = ", ".join(part for part in (people.title(audit), provider) if part)
     purpose = next((entry.text for entry in people.said(audit, "intended_purpose") if entry.attributed), "")
-    return Front(
+    front = Front(
         eyebrow=f"Audit of {stands}. Run on {numbers.day(audit.run.get('finished', ''))}.",
         clauses=clauses(audit),
         purpose=_opening(purpose),
@@ -97,12 +109,53 @@ def page(audit: Audit) -> Front:
         sums=_sums(audit, found),
         missing=audit.counts.statements_missing,
         frozen=frozen.sentence(audit),
-        blocks=tuple(_blocks(audit, found)),
-        others=tuple(_others(audit, found)),
+        blocks=(),
+        others=(),
         reasons=audit.reasons,
         changed=since.words(audit, whole=False),
         signatures=tuple(people.signatures(audit)),
     )
+    least = TABLE * sum(bool(found[key]) for key in ("fail", "open"))
+    for lines in range(LINES, 0, -1):
+        front = replace(front, others=tuple(_others(audit, found, lines)))
+        if _room(front) >= least:
+            break
+    return replace(front, blocks=tuple(_blocks(audit, found, _room(front))))
+
+
+def _room(front: Front) -> float:
+    """The height that is left for tables on a printed page 1."""
+    missing = "36 statements are missing (annex A)."
+    opening = f"{front.purpose} {front.tested} {front.sums} {missing} {front.frozen}"
+    room = (
+        PAPER - 1.5 - 2.8 * _wrapped("; ".join(front.clauses), "title") - PROSE * _wrapped(opening, "prose")
+    )
+    for _, _, entries, more in front.others:
+        texts = (f"{one.rule} {one.title} ({one.clause}). {one.waiver or one.settle}" for one in entries)
+        room -= HEAD + sum(_wrapped(text, "item") + 0.2 for text in texts) + 1.5 * bool(more)
+    if front.changed:
+        room -= HEAD + PROSE * _wrapped(front.changed, "prose")
+    signed = (
+        3.5 if one.absent else _wrapped(one.text, "signature") + _wrapped(one.author, "signature") + 0.5
+        for one in front.signatures
+    )
+    return room - HEAD - max(signed, default=0)
+
+
+def _wrapped(text: str, column: str) -> int:
+    """How many lines a text takes at most."""
+    return len(textwrap.wrap(text, WIDTHS[column])) or 1
+
+
+def _height(row: Line) -> float:
+    """How high a row of page 1 is."""
+    ends = ("settle",) if len(row.cells) == 5 else ("affected", "end")
+    columns = ("rule", "article", "observed", "threshold", *ends)
+    lines = (
+        _wrapped(cell.text, column) + (_wrapped(cell.sub, column) if cell.sub else 0)
+        for cell, column in zip(row.cells, columns, strict=True)
+    )
+    return max(lines) + 0.5
 
 
 def _opening(text: str) -> str:
@@ -153,21 +206,34 @@ def _sums(audit: Audit, found: dict[str, list[Finding]]) -> str:
     return f"The policy {policies} holds {numbers.some(total, 'rule')}: {numbers.joined(parts)}."
 
 
-def _blocks(audit: Audit, found: dict[str, list[Finding]]) -> list[tuple[Mark, str, Table, str]]:
+def _blocks(audit: Audit, found: dict[str, list[Finding]], room: float) -> list[tuple[Mark, str, Table, str]]:
     """What failed and what is open, as tables short enough that the page stays one page."""
-    room = ROWS - sum(bool(found[key]) for key in ("review", "waived"))
-    room -= SINCE if frozen.sentence(audit) or audit.baseline is not None else 0
-    failed = min(len(found["fail"]), room - LEAST if found["open"] else room)
-    shown = {"fail": failed, "open": room - failed}
     heads = {
         "fail": ("Failed", ("Who is affected", "What to do next")),
         "open": ("Could not be decided", ("What would settle it",)),
     }
+    rows = {
+        key: [_row(told.judged(audit, finding), len(last)) for finding in found[key][:ROWS]]
+        for key, (_, last) in heads.items()
+        if found[key]
+    }
+    room -= len(rows) * (HEAD + 1.8)  # the head and the heads of columns
+    left = ROWS - sum(bool(found[key]) for key in ("review", "waived"))
+    every = [row for lines in rows.values() for row in lines]
+    if len(every) > left or sum(map(_height, every)) > room:
+        room -= len(rows) * 1.5  # where the rest stands
+    shown: dict[str, list[Line]] = {key: [] for key in rows}
+    places = [(key, place) for key, lines in rows.items() for place in range(len(lines))]
+    # In turn while there are few of each, then what failed; one of each is told whatever its height.
+    for key, place in sorted(places, key=lambda at: (min(at[1], LEAST), at[0] != "fail", at[1])):
+        row = rows[key][place]
+        if place == 0 or (len(shown[key]) == place and left > 0 and _height(row) <= room):
+            shown[key].append(row)
+            room, left = room - _height(row), left - 1
     blocks = []
     for key, (head, last) in heads.items():
-        if not found[key]:
+        if key not in shown:
             continue
-        told_here = [told.judged(audit, finding) for finding in found[key][: shown[key]]]
         columns = (
             Column(head="Rule, in plain words", width="w-rule"),
             Column(head="Article", width="w-article"),
@@ -175,31 +241,29 @@ def _blocks(audit: Audit, found: dict[str, list[Finding]]) -> list[tuple[Mark, s
             Column(head="Threshold", width="w-threshold"),
             *(Column(head=word) for word in last),
         )
-        table = Table(
-            caption=head,
-            columns=columns,
-            rows=tuple(_row(entry, len(last)) for entry in told_here),
-            full=True,
-        )
-        rest = len(found[key]) - shown[key]
-        more = (
-            f"{numbers.some(rest, 'more rule')} of this kind stand in the sections below." if rest > 0 else ""
-        )
-        blocks.append((VERDICTS[key], head, table, more))
+        table = Table(caption=head, columns=columns, rows=tuple(shown[key]), full=True)
+        rest = len(found[key]) - len(shown[key])
+        blocks.append((VERDICTS[key], head, table, _more(rest)))
     return blocks
 
 
-def _others(audit: Audit, found: dict[str, list[Finding]]) -> list[tuple[Mark, str, tuple[Judged, ...], str]]:
+def _more(rest: int) -> str:
+    """Where the rules stand that page 1 does not tell."""
+    if rest < 1:
+        return ""
+    return f"{numbers.some(rest, 'more rule')} of this kind stand{'s' * (rest == 1)} in the sections below."
+
+
+def _others(
+    audit: Audit, found: dict[str, list[Finding]], lines: int
+) -> list[tuple[Mark, str, tuple[Judged, ...], str]]:
     """What needs a person and what a person has waived, a line each."""
     made = []
     for key, head in (("review", "For a person to review"), ("waived", "Waived")):
-        entries = tuple(told.judged(audit, finding) for finding in found[key][:LINES])
-        rest = len(found[key]) - LINES
-        more = (
-            f"{numbers.some(rest, 'more rule')} of this kind stand in the sections below." if rest > 0 else ""
-        )
+        entries = tuple(told.judged(audit, finding) for finding in found[key][:lines])
+        rest = len(found[key]) - lines
         if entries:
-            made.append((VERDICTS[key], head, entries, more))
+            made.append((VERDICTS[key], head, entries, _more(rest)))
     return made
 
 
