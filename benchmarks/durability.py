@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -158,15 +158,19 @@ def files(folder: Path, *, hidden: bool = False) -> dict[str, str]:
     }
 
 
-def state(folder: Path, old: dict[str, str], made: Bed) -> str:
-    """What a kill left: ``none``, ``old``, ``new``, ``between``; AssertionError for anything else."""
+def state(folder: Path, old: dict[str, str], made: Bed, earlier: Mapping[str, str] | None = None) -> str:
+    """What a kill left: ``none``, ``old``, ``new``, ``between``; AssertionError for anything else.
+
+    ``earlier`` are the files of an attempt that was cut off before, whose pages tell another hour.
+    """
     found = files(folder) if folder.exists() else {}
     before = files(folder, hidden=True) if folder.exists() else {}
     code, said = done("gate", folder, "--quiet")
     assert (files(folder, hidden=True) if folder.exists() else {}) == before, "gate wrote"
     if (folder / audit.JOURNAL).exists():
         new = json.loads((folder / audit.JOURNAL).read_bytes())["files"]
-        strange = {name for name, sha256 in found.items() if sha256 not in (old.get(name), new.get(name))}
+        known = [old, new, earlier or {}]
+        strange = {name for name, sha256 in found.items() if sha256 not in [one.get(name) for one in known]}
         assert not strange, f"neither old nor new: {strange}"
         if "audit.json" in found:
             audit.Audit.model_validate_json((folder / "audit.json").read_bytes())
@@ -226,12 +230,15 @@ def killed(made: Bed, rng: random.Random, *, over: bool, jobs: int, writing: boo
         time.sleep(rng.random() * made.seconds[jobs])
     call.kill()
     left = state(folder, old, made)
+    earlier = files(folder) if folder.exists() else {}
+    if left == "between":
+        earlier |= json.loads((folder / audit.JOURNAL).read_bytes())["files"]
     if rng.random() < 0.3:
         # Finishing is cut off as well.
         again = Call(*arguments, "--resume", "--jobs", "1", slow=slow)
         again.calls(rng.randint(1, made.calls[1]))
         again.kill()
-        state(folder, old, made)
+        state(folder, old, made, earlier)
     if left == "between" and rng.random() < 0.5:
         code, said = done("render", folder)
         assert code == 0, said
