@@ -305,6 +305,10 @@ def _stated(
         system.state(system.vector(inside, among), count, f"{where} count")
     if estimate is not None and independent:
         system.state(system.vector(inside, event), estimate["value"] * (count or estimate["n"]), where)
+    elif estimate is not None and estimate["value"] in (0, 1):
+        # A weighted share says no number, but that it is nobody, or everybody, among them.
+        gone = event if estimate["value"] == 0 else among & ~event
+        system.state(system.vector(inside, gone), 0, where)
 
 
 def _background(
