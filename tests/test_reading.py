@@ -167,7 +167,10 @@ run: {budget: 10m, jobs: 0}
                 "tokenizer: no such file: 'absent.json'",
             ),
             ({"model": "{path: m.onnx, preprocess: {size: big}}"}, "model.preprocess.size"),
-            ({"model": "{path: m.onnx, checkpoints: x}"}, "model.checkpoints: not available in this version"),
+            (
+                {"model": "{path: m.onnx, checkpoints: x}"},
+                "model.checkpoints: belongs to format torch; this is 'onnx'",
+            ),
             ({"model": "{format: http}"}, "model.url: format http posts rows to a URL; give one"),
             ({"model": "{format: skop, path: m.skops}"}, "did you mean 'skops'?"),
             ({"model": "{path: absent.skops}"}, "model.path: no such file: 'absent.skops'"),

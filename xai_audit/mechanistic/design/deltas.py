@@ -58,9 +58,7 @@ class Best:
     """On rows that it was not chosen on, in the direction it was chosen in."""
 
 
-def best_unit(
-    units: NDArray[Any], concept: NDArray[np.bool_], chosen_on: NDArray[np.bool_]
-) -> Best:
+def best_unit(units: NDArray[Any], concept: NDArray[np.bool_], chosen_on: NDArray[np.bool_]) -> Best:
     """The unit with the highest AUROC, either way, on ``chosen_on`` (rows,), and its AUROC on the other rows."""
     found = aurocs(units[chosen_on], concept[chosen_on])
     unit = int(np.argmax(np.abs(found - 0.5)))
@@ -159,6 +157,4 @@ def paired(before: Sequence[float], after: Sequence[float], confidence: float = 
         p = 1.0 if changes[0] == 0 else 0.0
     else:
         p = float(ttest_1samp(changes, 0).pvalue)
-    return Paired(
-        float(np.mean(before)), float(np.mean(after)), value, low, high, p, len(changes)
-    )
+    return Paired(float(np.mean(before)), float(np.mean(after)), value, low, high, p, len(changes))

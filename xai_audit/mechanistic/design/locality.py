@@ -5,7 +5,7 @@ Brain-inspired modular training, Liu, Gan and Tegmark 2023 (arXiv:2305.08746).
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def settle(
         raise ValueError("states go along with one hidden layer")
     moved = 0
     with torch.no_grad():
-        for before, after in zip(layers, layers[1:], strict=False):
+        for before, after in pairwise(layers):
             width = before.out_features
             if after.in_features != width:
                 raise ValueError(f"a layer gives {width} units and the next takes {after.in_features}")

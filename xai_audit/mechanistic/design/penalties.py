@@ -6,7 +6,7 @@ None is free and none is good in every respect: measure before and after (``delt
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from xai_audit.errors import MethodError
 
@@ -83,7 +83,7 @@ class Captured:
                 known = ", ".join(list(self._modules)[1:9])
                 raise MethodError(f"no module {path!r} in this network; there are {known}")
 
-    def __enter__(self) -> Captured:
+    def __enter__(self) -> Self:
         for path in self._paths:
 
             def kept(_: Any, __: Any, output: Any, path: str = path) -> None:

@@ -1,9 +1,9 @@
 """Where a measure changes along training, with intervals, and the phases that the changes make.
 
-A change goes from one level to another, along a straight slope or along a logistic curve, whichever leaves less unexplained
-by least squares. It starts where a tenth of it is done and ends where nine tenths are, whatever its shape. Intervals come from blocks of residuals
-drawn anew (moving block bootstrap, Kuensch 1989, Annals of Statistics 17:1217) and reach at least half-way to the
-recordings before and after, between which nothing was seen.
+A change goes from one level to another, along a straight slope or along a logistic curve, whichever leaves less
+unexplained by least squares. It starts where a tenth of it is done and ends where nine tenths are, whatever its shape.
+Intervals come from blocks of residuals drawn anew (moving block bootstrap, Kuensch 1989, Annals of Statistics 17:1217)
+and reach at least half-way to the recordings before and after, between which nothing was seen.
 """
 
 from __future__ import annotations
@@ -143,12 +143,11 @@ def _blocks(residuals: NDArray[np.float64], resamples: int, rng: np.random.Gener
     length = max(1, round(n ** (1 / 3)))
     starts = rng.integers(0, n - length + 1, (resamples, -(-n // length)))
     places = (starts[:, :, None] + np.arange(length)).reshape(resamples, -1)[:, :n]
-    return (residuals - residuals.mean())[places]
+    drawn: NDArray[np.float64] = (residuals - residuals.mean())[places]
+    return drawn
 
 
-def _around(
-    at: NDArray[np.float64], value: float, draws: NDArray[np.float64], confidence: float
-) -> At:
+def _around(at: NDArray[np.float64], value: float, draws: NDArray[np.float64], confidence: float) -> At:
     tail = (1 - confidence) / 2
     low, high = np.quantile(draws, [tail, 1 - tail])
     place = int(np.clip(np.searchsorted(at, value), 1, len(at) - 1))
@@ -158,7 +157,7 @@ def _around(
 
 def certainty(losses: NDArray[np.float64]) -> NDArray[np.float64]:
     """The geometric mean of the probabilities given to the right answers, ``exp(-loss)``, in (0, 1]: losses on one scale."""
-    return np.exp(-np.asarray(losses, dtype=np.float64))
+    return np.asarray(np.exp(-np.asarray(losses, dtype=np.float64)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,7 +208,9 @@ def phases(
     held-out ones were not known then, that they rose by RISE later, and that the delay's interval is above 0.
     """
     if len(steps) < FEWEST:
-        return Phases(signature=False, reason=f"{len(steps)} recordings are too few to tell phases; {FEWEST} are needed")
+        return Phases(
+            signature=False, reason=f"{len(steps)} recordings are too few to tell phases; {FEWEST} are needed"
+        )
     own, other = (
         ramp(steps, values, rng, resamples=resamples, confidence=confidence) for values in (train, held_out)
     )
@@ -244,7 +245,9 @@ def phases(
         "circuit": circuit,
     }
     if known > UNLEARNT:
-        reason = f"held-out answers were at {known:.2f} when training answers were memorised, above {UNLEARNT}"
+        reason = (
+            f"held-out answers were at {known:.2f} when training answers were memorised, above {UNLEARNT}"
+        )
         return Phases(signature=False, reason=reason, **found)
     if delay.low <= 0:
         reason = f"the delay of {delay.value:,.0f} steps is not told from none [{delay.low:,.0f}, {delay.high:,.0f}]"

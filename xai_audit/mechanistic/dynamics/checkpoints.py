@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import tempfile
@@ -23,9 +24,10 @@ _NUMBER = re.compile(r"\d+")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One file of weights: its number is the last one in its name."""
+    """One file of weights."""
 
-    step: int
+    number: int
+    """Its step, or the seed of its training: the last number in the file's name."""
     name: str
     path: str
     sha256: str
@@ -75,20 +77,40 @@ def read(path: Path, sha256: str | None = None) -> dict[str, torch.Tensor]:
     if sha256 is not None and digest.of_bytes(data) != sha256:
         raise MethodError(f"{path.name} changed while the audit ran")
     try:
-        return load(data)
+        tensors: dict[str, torch.Tensor] = load(data)
     except SafetensorError as error:
         reason = (str(error).splitlines() or [""])[0][:150]
         raise MethodError(f"{path.name} holds no weights in safetensors: {reason}") from None
+    return tensors
 
 
-def found(paths: Iterable[Path]) -> tuple[Checkpoint, ...]:
-    """Files as checkpoints in the order of their numbers; MethodError where one has none, or two have the same."""
-    known: dict[int, Checkpoint] = {}
+def matching(root: Path, pattern: str) -> list[Path]:
+    """The files that a pattern (``*``, ``?``, ``[...]``) names, relative to ``root``; MethodError for another suffix."""
+    if not pattern.lower().endswith(SUFFIX):
+        raise MethodError(f"checkpoints are read as safetensors; write a pattern that ends in {SUFFIX}")
+    whole = pattern if Path(pattern).is_absolute() else str(Path(glob.escape(str(root))) / pattern)
+    try:
+        return sorted(path for path in map(Path, glob.glob(whole)) if path.is_file())  # noqa: PTH207 - an absolute pattern
+    except (OSError, ValueError, re.error) as error:
+        raise MethodError(f"{pattern!r} is no pattern of files: {error}") from None
+
+
+def numbered(paths: Iterable[Path]) -> dict[int, Path]:
+    """Files by the last number in their names, in rising order; MethodError where one has none, or two have the same."""
+    known: dict[int, Path] = {}
     for path in sorted(paths):
-        step = number_of(path.name)
-        if step is None:
-            raise MethodError(f"{path.name} has no number in its name, which says its step")
-        if step in known:
-            raise MethodError(f"{known[step].name} and {path.name} have the same number {step}")
-        known[step] = Checkpoint(step, path.name, str(path), digest.of_file(path))
-    return tuple(known[step] for step in sorted(known))
+        number = number_of(path.name)
+        if number is None:
+            raise MethodError(f"{path.name} has no number in its name, which says its step or seed")
+        if number in known:
+            raise MethodError(f"{known[number].name} and {path.name} have the same number {number}")
+        known[number] = path
+    return dict(sorted(known.items()))
+
+
+def found(root: Path, pattern: str) -> tuple[Checkpoint, ...]:
+    """The checkpoints that a pattern names, in the order of their numbers, each with its digest now."""
+    return tuple(
+        Checkpoint(number, path.name, str(path), digest.of_file(path))
+        for number, path in numbered(matching(root, pattern)).items()
+    )

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from xai_audit.mechanistic.dynamics.addition import Modular
 
+FLAT = 1e-24
+"""A table whose energy beside the mean is under this share of all is flat but for rounding."""
 SHARE = 0.95
 """The share of the energy that key frequencies hold together, by default."""
 
@@ -78,7 +80,7 @@ def key_frequencies(table: torch.Tensor, share: float = SHARE) -> tuple[int, ...
     """The fewest frequencies that hold this share of all energy but the mean's, in rising order; none of a flat table."""
     found = energies(table)[1:]
     total = float(found.sum())
-    if total <= 0:
+    if total <= FLAT * float((table**2).sum()) * len(table):
         return ()
     order = np.argsort(-found, kind="stable")
     count = int(np.searchsorted(np.cumsum(found[order]), share * total * (1 - 1e-12))) + 1
