@@ -78,7 +78,9 @@ def test_no_signature_where_there_is_none() -> None:
 
 
 def test_known_from_the_first_recording_on() -> None:
-    found = changes.phases(STEPS, np.full(len(STEPS), 0.99) + noise(7, 0.001), logistic(4000, 6000), np.random.default_rng(0))
+    found = changes.phases(
+        STEPS, np.full(len(STEPS), 0.99) + noise(7, 0.001), logistic(4000, 6000), np.random.default_rng(0)
+    )
     assert found.signature
     assert found.memorised is not None
     assert found.memorised.value == 0

@@ -58,7 +58,9 @@ def test_restricted_and_excluded_losses_of_known_logits() -> None:
 
     trained = of.train.ravel()
     assert found.restricted == pytest.approx(loss(key + (flat - key).mean(axis=0), ~trained))
-    assert found.restricted_all == pytest.approx(loss(key + (flat - key).mean(axis=0), np.full(169, fill_value=True)))
+    assert found.restricted_all == pytest.approx(
+        loss(key + (flat - key).mean(axis=0), np.full(169, fill_value=True))
+    )
     assert found.excluded == pytest.approx(loss(flat - key, trained))
     assert found.train == pytest.approx(loss(flat, trained))
     assert found.held_out == pytest.approx(loss(flat, ~trained))

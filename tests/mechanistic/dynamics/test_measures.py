@@ -33,11 +33,15 @@ def test_gini_minds_neither_scale_nor_order_nor_sign(amounts: list[float], scale
 
 def test_effective_rank_of_known_matrices() -> None:
     assert measures.effective_rank(torch.eye(5)) == pytest.approx(5, rel=1e-5)
-    assert measures.effective_rank(torch.outer(torch.ones(4), torch.arange(1.0, 4))) == pytest.approx(1, rel=1e-4)
+    assert measures.effective_rank(torch.outer(torch.ones(4), torch.arange(1.0, 4))) == pytest.approx(
+        1, rel=1e-4
+    )
     assert measures.effective_rank(torch.zeros(3, 3)) == 0
     shares = np.array([0.5, 0.25, 0.25])
     expected = math.exp(-(shares * np.log(shares)).sum())
-    assert measures.effective_rank(torch.diag(torch.tensor([2.0, 1.0, 1.0]))) == pytest.approx(expected, rel=1e-5)
+    assert measures.effective_rank(torch.diag(torch.tensor([2.0, 1.0, 1.0]))) == pytest.approx(
+        expected, rel=1e-5
+    )
 
 
 def test_weights_of_a_network() -> None:

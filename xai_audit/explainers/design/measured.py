@@ -72,11 +72,10 @@ def measure(network: Network, asked: Asked, rng: np.random.Generator) -> Found:
     scores: NDArray[np.float64] = network.linked(torch.from_numpy(outputs)).numpy()
     flow = flows.flow(network, asked.frame, asked.site, pooled=True)
     units = flows.activations(network, asked.frame, [flow])[flow]
-    best = {name: deltas.best_unit(units, holds, asked.first) for name, holds in asked.concepts.items()}
-    shuffled = [
-        deltas.best_unit(units, rng.permutation(holds), asked.first).auroc
-        for holds in asked.concepts.values()
-    ]
+    holds = list(asked.concepts.values())
+    found = deltas.best_units(units, [*holds, *(rng.permutation(one) for one in holds)], asked.first)
+    best = dict(zip(asked.concepts, found, strict=False))
+    shuffled = [one.auroc for one in found[len(holds) :]]
     decided = scores.argmax(axis=1)
     circuit, beyond = _circuit(network, asked, flow, decided, rng)
     nonzero, entries = deltas.nonzero_weights(network.module)

@@ -38,13 +38,20 @@ def aurocs(units: NDArray[Any], concept: NDArray[np.bool_]) -> NDArray[np.float6
 
     ValueError where the concept holds for all rows or none.
     """
+    return _areas(_ranks(units), concept)
+
+
+def _ranks(units: NDArray[Any]) -> NDArray[np.float64]:
     from scipy.stats import rankdata
 
+    return np.asarray(rankdata(units, axis=0), dtype=np.float64)
+
+
+def _areas(ranks: NDArray[np.float64], concept: NDArray[np.bool_]) -> NDArray[np.float64]:
     positive = int(concept.sum())
     negative = len(concept) - positive
     if not positive or not negative:
         raise ValueError("a concept that holds for all rows or for none separates nothing")
-    ranks = rankdata(units, axis=0)
     found = (ranks[concept].sum(axis=0) - positive * (positive + 1) / 2) / (positive * negative)
     return np.asarray(found, dtype=np.float64)
 
@@ -58,12 +65,21 @@ class Best:
     """On rows that it was not chosen on, in the direction it was chosen in."""
 
 
-def best_unit(units: NDArray[Any], concept: NDArray[np.bool_], chosen_on: NDArray[np.bool_]) -> Best:
-    """The unit with the highest AUROC, either way, on ``chosen_on`` (rows,), and its AUROC on the other rows."""
-    found = aurocs(units[chosen_on], concept[chosen_on])
-    unit = int(np.argmax(np.abs(found - 0.5)))
-    other = float(aurocs(units[~chosen_on][:, [unit]], concept[~chosen_on])[0])
-    return Best(unit, other if found[unit] >= 0.5 else 1 - other)
+def best_units(
+    units: NDArray[Any], concepts: Sequence[NDArray[np.bool_]], chosen_on: NDArray[np.bool_]
+) -> list[Best]:
+    """For each concept the unit with the highest AUROC, either way, on ``chosen_on`` (rows,), judged on the other rows.
+
+    ``units`` are (rows, units), each concept (rows,). ValueError where one holds for all rows of a side or for none.
+    """
+    first, other = _ranks(units[chosen_on]), units[~chosen_on]
+    best = []
+    for concept in concepts:
+        found = _areas(first, concept[chosen_on])
+        unit = int(np.argmax(np.abs(found - 0.5)))
+        judged = float(aurocs(other[:, [unit]], concept[~chosen_on])[0])
+        best.append(Best(unit, judged if found[unit] >= 0.5 else 1 - judged))
+    return best
 
 
 def active_units(units: NDArray[Any]) -> float:
