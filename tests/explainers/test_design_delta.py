@@ -33,7 +33,7 @@ def mixed(seed: int) -> dict[str, torch.Tensor]:
     """Every unit holds both concepts: the decision is x0 or x1, and no unit tells one of them."""
     rng = np.random.default_rng([seed, 8])
     weight = np.zeros((6, 4))
-    weight[:, :2] = 1 + 0.02 * rng.normal(size=(6, 2))
+    weight[:, :2] = 1 + 0.02 * rng.normal(size=(6, 1))
     weight[:, 2:] = 0.01 * rng.normal(size=(6, 2))
     return states(weight, np.full(6, 1 / 6))
 
@@ -63,7 +63,7 @@ def subject(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pairs")
     module = network()
     for name, made in (("before", mixed), ("after", aligned)):
-        for seed in range(4):
+        for seed in range(6):
             module.load_state_dict(made(seed))
             checkpoints.write(module, folder / name, seed)
     x = (np.random.default_rng(12).random((400, 4)) < 0.5).astype(float)
@@ -111,7 +111,7 @@ def test_the_table_holds_every_measure(pieces) -> None:
     table = pieces[""].observation
     assert table.columns == ("before", "after", "difference", "low", "high")
     assert len(table.rows) == 7
-    assert pieces[""].params["pairs"] == [0, 1, 2, 3]
+    assert pieces[""].params["pairs"] == [0, 1, 2, 3, 4, 5]
 
 
 def test_shuffled_concepts_fall_to_one_half(pieces) -> None:
@@ -157,7 +157,7 @@ def test_pairs_need_the_same_numbers(subject) -> None:
     known = {**subject.checkpoints, "after": subject.checkpoints["after"][:-1]}
     found = observed(replace(subject, checkpoints=known))
     assert found[""].status == "failed"
-    assert "3 stand alone" in found[""].reason
+    assert "5 stand alone" in found[""].reason
 
 
 def test_a_concept_of_few_rows_is_skipped(subject) -> None:

@@ -43,19 +43,33 @@ def logistic(step: float, start: float, end: float) -> float:
     return 1 / (1 + 9 ** (-(2 * step - start - end) / (end - start)))
 
 
+def turning(step: float) -> float:
+    """The size of the rotations' logits."""
+    return 11 * logistic(step, IMPROVING - 200, IMPROVED)
+
+
+def improves() -> tuple[float, float]:
+    """Where certainty of what was not learnt by heart has risen by a tenth, and by nine tenths, in closed form."""
+    steps = np.arange(STEPS[0], STEPS[-1])
+    turned = np.cos(2 * np.pi * np.outer(KEYS, np.arange(P)) / P).sum(axis=0)
+    certain = [1 / np.exp(turning(step) * (turned - len(KEYS))).sum() for step in steps]
+    level = np.array(certain) / certain[-1]
+    return float(steps[np.argmax(level >= 0.1)]), float(steps[np.argmax(level >= 0.9)])
+
+
 def state(step: float, *, circuit: bool = True) -> dict[str, torch.Tensor]:
     """The weights of a step; without a circuit the table stays all there is."""
     rng = np.random.default_rng([3, int(step)])
     # Logits of 12 are certain; certainty rises where the logits pass about 3.
     learnt = 14 * logistic(step, 0, MEMORISED) * (1 - (0.9 * logistic(step, 2600, 3600) if circuit else 0))
-    turning = 11 * logistic(step, IMPROVING - 200, IMPROVED) if circuit else 0.02
+    size = turning(step) if circuit else 0.02
     memory = 0.05 * rng.normal(size=(P * P, P))
     rows = np.flatnonzero(TASK.train.ravel())
     memory[rows, TASK.results[rows]] += learnt
     angles = 2 * np.pi * np.outer(np.arange(P), KEYS) / P
     embedding = np.empty((P, 2 * len(KEYS)))
     embedding[:, ::2], embedding[:, 1::2] = np.cos(angles), np.sin(angles)
-    embedding = math.sqrt(turning) * embedding + 0.005 * rng.normal(size=embedding.shape)
+    embedding = math.sqrt(size) * embedding + 0.005 * rng.normal(size=embedding.shape)
     return {
         "embed.weight": torch.from_numpy(embedding).float(),
         "memory": torch.from_numpy(memory.reshape(P, P, P)).float(),

@@ -32,7 +32,7 @@ def test_a_change_is_found_where_it_was_put(shape, start: int, end: int) -> None
     near = 0.1 * (end - start)
     assert found.start.value == pytest.approx(start, abs=max(0.1 * start, near))
     assert found.end.value == pytest.approx(end, abs=max(0.1 * end, near))
-    assert found.rise == pytest.approx(0.8, abs=0.05)
+    assert found.rise == pytest.approx(0.8, rel=0.1)
     assert found.start.low < found.start.value < found.start.high
     assert found.start.high - found.start.low >= 200
 

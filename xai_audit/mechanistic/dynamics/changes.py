@@ -85,6 +85,8 @@ def ramp(
     fitted = before + (after - before) * shape
     draws = found.ends[_best(found, fitted + _blocks(seen - fitted, resamples, rng))]
     start, end = (_around(at, found.ends[best, side], draws[:, side], confidence) for side in (0, 1))
+    # A curve that is cut off at an end has levels that were never seen.
+    before, after = np.clip([before, after], seen.min(), seen.max()).tolist()
     return Ramp(start, end, before, after, draws)
 
 
