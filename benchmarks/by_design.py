@@ -1,4 +1,4 @@
-# ruff: noqa: ANN001, ANN003, ANN202, ANN204
+# ruff: noqa: ANN001, ANN201, ANN204, D102, E501, PD011, PLC0206
 """What regularisers change, measured: bed 3.11 of twelve latent concepts, six of them used, over seeds as paired differences.
 
     .venv/bin/python -m benchmarks.by_design [--seeds 5] [--kinds activations weights concepts reasons locality]

@@ -242,7 +242,7 @@ def _claim(
         observation=Scalar(
             estimate=_estimate(context, [b - a for a, b in zip(*own, strict=True)]), unit=_UNITS.get(name)
         ),
-        arrays={"before": np.array(own[0]), "after": np.array(own[1])},
+        arrays={"before": np.array(own[0]), "after": np.array(own[1]), **_held_against(name, before, after)},
         controls=_controls(context, name, before, after),
         inference=Inference(
             p=one.p,
@@ -259,25 +259,34 @@ def _claim(
 _UNITS = {"accuracy": "share of rows", "circuit_size": "units", "active_units": "units", "log_loss": "nats"}
 
 
+def _held_against(
+    name: str, before: Sequence[Found], after: Sequence[Found]
+) -> dict[str, NDArray[np.float64]]:
+    """Of every network, what a measure is held against; nothing where it has no control."""
+    every = [*before, *after]
+    if name == "best_unit_auroc":
+        return {"shuffled": np.array([one.shuffled for one in every if one.shuffled is not None])}
+    return {"beyond": np.array([one.beyond for one in every])} if name == "circuit_size" else {}
+
+
 def _controls(
     context: Context, name: str, before: Sequence[Found], after: Sequence[Found]
 ) -> tuple[Control, ...]:
-    every = [*before, *after]
-    if name == "best_unit_auroc":
-        chance = [one.shuffled - 0.5 for one in every if one.shuffled is not None]
+    kept = _held_against(name, before, after)
+    if "shuffled" in kept:
         return (
             Control(
                 name="best-unit AUROC above one half, of concepts whose rows are shuffled",
                 expectation="null",
-                estimate=_estimate(context, chance),
+                estimate=_estimate(context, (kept["shuffled"] - 0.5).tolist()),
             ),
         )
-    if name == "circuit_size":
+    if "beyond" in kept:
         return (
             Control(
                 name="agreement of the circuits above random units of equal number",
                 expectation="positive",
-                estimate=_estimate(context, [one.beyond for one in every]),
+                estimate=_estimate(context, kept["beyond"].tolist()),
                 edit=True,
             ),
         )

@@ -43,10 +43,15 @@ def test_a_circuit_is_the_fewest_units_that_agree() -> None:
     assert found.units == (2, 9, 5)
     assert (found.size, found.agreement, found.width) == (3, 1.0, 300)
     # The network itself where nothing less agrees; nothing at all where it decides all alike.
-    assert deltas.circuit(lambda kept: np.full(4, int(len(kept) == 6)), np.ones(4, dtype=int), np.ones(6)).size == 6
+    assert (
+        deltas.circuit(lambda kept: np.full(4, int(len(kept) == 6)), np.ones(4, dtype=int), np.ones(6)).size
+        == 6
+    )
     assert deltas.circuit(lambda _: np.ones(4), np.ones(4, dtype=int), np.ones(6)).size == 0
     # Between two sizes that are tried the first one is found.
-    deep = deltas.circuit(lambda kept: np.full(4, int(len(kept) >= 173)), np.ones(4, dtype=int), np.arange(300.0))
+    deep = deltas.circuit(
+        lambda kept: np.full(4, int(len(kept) >= 173)), np.ones(4, dtype=int), np.arange(300.0)
+    )
     assert deep.size == 173
 
 

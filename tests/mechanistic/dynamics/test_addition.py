@@ -20,11 +20,15 @@ def test_the_task_knows_its_answers() -> None:
 
 
 def test_the_table_of_keys_and_values_gives_what_attention_over_three_tokens_gives() -> None:
-    module = addition.transformer(7, width=8, heads=2, hidden=12, generator=torch.Generator().manual_seed(0)).double()
+    module = addition.transformer(
+        7, width=8, heads=2, hidden=12, generator=torch.Generator().manual_seed(0)
+    ).double()
     pairs = torch.tensor([[1, 5], [6, 0], [3, 3]])
     tokens = torch.cat([pairs, torch.full((3, 1), 7)], dim=1)
     x = module.embed(tokens) + module.positions
-    q, k, v = (layer(x).reshape(3, 3, 2, 4).transpose(1, 2) for layer in (module.query, module.key, module.value))
+    q, k, v = (
+        layer(x).reshape(3, 3, 2, 4).transpose(1, 2) for layer in (module.query, module.key, module.value)
+    )
     mixed = torch.nn.functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(3, 3, 8)[:, -1]
     stream = x[:, -1] + module.output(mixed)
     expected = module.unembed(stream + module.write(torch.relu(module.read(stream))))
@@ -39,7 +43,9 @@ def test_training_memorises_and_is_the_same_twice() -> None:
     task = addition.Modular.split(7, 0.5, np.random.default_rng(1))
     runs = []
     for _ in range(2):
-        module = addition.transformer(7, width=16, heads=2, hidden=32, generator=torch.Generator().manual_seed(5))
+        module = addition.transformer(
+            7, width=16, heads=2, hidden=32, generator=torch.Generator().manual_seed(5)
+        )
         done = addition.train(task, module, steps=150, after=lambda step, _: step == 120)
         assert done.steps == 120
         runs.append(module(torch.from_numpy(task.pairs)).detach())

@@ -37,7 +37,15 @@ def loop(recorder: Recorder | None, steps: int = 12) -> nn.Module:
 
 
 def recorder(**more) -> Recorder:
-    return Recorder(**{"train": Examples(X[:30], Y[:30]), "held_out": Examples(X[30:], Y[30:]), "every": 4, "at_most": None, **more})
+    return Recorder(
+        **{
+            "train": Examples(X[:30], Y[:30]),
+            "held_out": Examples(X[30:], Y[30:]),
+            "every": 4,
+            "at_most": None,
+            **more,
+        }
+    )
 
 
 def test_measuring_changes_no_bit_of_the_training() -> None:
@@ -108,7 +116,14 @@ def test_key_frequencies_are_those_of_the_end() -> None:
     series, keys = taken.finish(module)
     assert series.steps.tolist() == [0, 20, 40, 60]
     assert set(keys) <= {1, 2, 3}
-    for name in ("restricted", "moving_restricted", "excluded", "moving_excluded", "gini_embedding", "held_out_loss"):
+    for name in (
+        "restricted",
+        "moving_restricted",
+        "excluded",
+        "moving_excluded",
+        "gini_embedding",
+        "held_out_loss",
+    ):
         assert np.isfinite(series.values[name]).all()
     assert series.values["restricted"][-1] == pytest.approx(series.values["moving_restricted"][-1])
     with pytest.raises(ValueError, match="modular"):
@@ -167,7 +182,7 @@ def test_checkpoints_are_told_apart_by_their_numbers(tmp_path) -> None:
         checkpoints.found(tmp_path, "*.safetensors")
     with pytest.raises(MethodError, match="same number 30"):
         checkpoints.numbered([tmp_path / "a30.safetensors", tmp_path / "b30.safetensors"])
-    with pytest.raises(MethodError, match="ends in .safetensors"):
+    with pytest.raises(MethodError, match=r"ends in \.safetensors"):
         checkpoints.matching(tmp_path, "*.pt")
     with pytest.raises(MethodError, match="holds no weights"):
         checkpoints.read(tmp_path / "best.safetensors")

@@ -2,8 +2,8 @@
 
 A change goes from one level to another, along a straight slope or along a logistic curve, whichever leaves less
 unexplained by least squares. It starts where a tenth of it is done and ends where nine tenths are, whatever its shape.
-Intervals come from blocks of residuals drawn anew (moving block bootstrap, Kuensch 1989, Annals of Statistics 17:1217)
-and reach at least half-way to the recordings before and after, between which nothing was seen.
+Intervals come from blocks of residuals drawn anew (moving block bootstrap, Kuensch 1989, Annals of Statistics 17:1217),
+span what either shape gives, and reach at least half-way to the recordings before and after, between which nothing was seen.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Ramp:
     before: float
     after: float
     draws: NDArray[np.float64]
-    """(resamples, 2): start and end as drawn anew."""
+    """(2 resamples, 2): start and end as drawn anew, by a slope and by a logistic curve."""
 
     @property
     def rise(self) -> float:
@@ -83,7 +83,8 @@ def ramp(
     shape = found.values[best]
     before, after = _levels(shape, seen)
     fitted = before + (after - before) * shape
-    draws = found.ends[_best(found, fitted + _blocks(seen - fitted, resamples, rng))]
+    drawn = fitted + _blocks(seen - fitted, resamples, rng)
+    draws = np.concatenate([one.ends[_best(one, drawn)] for one in found.families()])
     start, end = (_around(at, found.ends[best, side], draws[:, side], confidence) for side in (0, 1))
     # A curve that is cut off at an end has levels that were never seen.
     before, after = np.clip([before, after], seen.min(), seen.max()).tolist()
@@ -106,6 +107,16 @@ class _Shapes:
     """(shapes, recordings)."""
     unit: NDArray[np.float64]
     """The same about their mean, of length 1."""
+    curved: NDArray[np.bool_]
+    """Which are logistic curves."""
+
+    def families(self) -> tuple[_Shapes, _Shapes]:
+        """Slopes alone, and logistic curves alone."""
+        slopes, curves = (
+            _Shapes(self.ends[one], self.values[one], self.unit[one], self.curved[one])
+            for one in (~self.curved, self.curved)
+        )
+        return slopes, curves
 
 
 def _shapes(at: NDArray[np.float64], places: NDArray[np.float64]) -> _Shapes:
@@ -123,7 +134,8 @@ def _shapes(at: NDArray[np.float64], places: NDArray[np.float64]) -> _Shapes:
     sizes = np.linalg.norm(centred, axis=1, keepdims=True)
     # What does not change from one recording to another was not seen.
     seen = np.ptp(values, axis=1) > EDGE
-    return _Shapes(ends[seen], values[seen], centred[seen] / sizes[seen])
+    curved = np.arange(len(values)) >= len(slopes)
+    return _Shapes(ends[seen], values[seen], centred[seen] / sizes[seen], curved[seen])
 
 
 def _best(shapes: _Shapes, many: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -150,11 +162,17 @@ def _blocks(residuals: NDArray[np.float64], resamples: int, rng: np.random.Gener
 
 
 def _around(at: NDArray[np.float64], value: float, draws: NDArray[np.float64], confidence: float) -> At:
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail])
+    low, high = _limits(draws, confidence)
     place = int(np.clip(np.searchsorted(at, value), 1, len(at) - 1))
     half = (at[place] - at[place - 1]) / 2
     return At(float(value), float(min(low, value - half)), float(max(high, value + half)))
+
+
+def _limits(draws: NDArray[np.float64], confidence: float) -> tuple[float, float]:
+    """What holds the limits by either shape: half the draws are of each, and which is right is not known."""
+    tail = (1 - confidence) / 4
+    low, high = np.quantile(draws, [tail, 1 - tail])
+    return float(low), float(high)
 
 
 def certainty(losses: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -263,10 +281,9 @@ def phases(
 
 def _delay(own: Ramp, other: Ramp, memorised: At, confidence: float, seen: bool) -> At:
     """From memorised to the middle of the held-out rise: what is between the two, and between two recordings."""
-    tail = (1 - confidence) / 2
     middle = (other.start.value + other.end.value) / 2
     ends = own.draws[:, 1] if seen else np.full(len(own.draws), memorised.value)
-    low, high = np.quantile(other.draws.mean(axis=1) - ends, [tail, 1 - tail])
+    low, high = _limits(other.draws.mean(axis=1) - ends, confidence)
     value = middle - memorised.value
     return At(value, float(min(low, value - (memorised.high - memorised.value))), float(max(high, value)))
 

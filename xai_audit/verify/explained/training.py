@@ -7,6 +7,7 @@ and is said to be open.
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,7 @@ def progress_measures(piece: Piece) -> Made:
 
 def _steps(piece: Piece) -> list[float]:
     steps = [float(step) for step in piece.numbers("steps", 1)]
-    if any(a >= b for a, b in zip(steps, steps[1:], strict=False)):
+    if any(a >= b for a, b in pairwise(steps)):
         raise ContradictionError("the steps do not rise")
     return steps
 
@@ -261,8 +262,19 @@ def design_delta(piece: Piece) -> Made:
             "family": f"{m} measures of the same pairs",
             "m": m,
         }
-        found["controls"] = [Open(f"a control {_AGAIN}") for _ in piece.evidence.controls]
+        found["controls"] = _held_against(piece)
     return found
+
+
+def _held_against(piece: Piece) -> list[dict[str, Any]]:
+    """Shuffled concepts, or random units, of every network."""
+    if piece.part == "best_unit_auroc":
+        name = "best-unit AUROC above one half, of concepts whose rows are shuffled"
+        return [_control(name, "null", spread.mean(piece.numbers("shuffled", 1) - 0.5, piece.levels))]
+    if piece.part == "circuit_size":
+        name = "agreement of the circuits above random units of equal number"
+        return [_control(name, "positive", spread.mean(piece.numbers("beyond", 1), piece.levels), edit=True)]
+    return []
 
 
 def _both(piece: Piece) -> tuple[Floats, Floats]:
