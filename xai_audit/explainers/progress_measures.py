@@ -17,8 +17,6 @@ from xai_audit.mechanistic.dynamics.addition import Operation
 from xai_audit.method import Measured, Method, Skipped
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from xai_audit.explainers.training.recorded import Recorded, Side
     from xai_audit.mechanistic.dynamics.changes import Phases
     from xai_audit.mechanistic.network import Network
@@ -94,11 +92,11 @@ def run(subject: Subject, params: ProgressParams, context: Context) -> Iterator[
     yield curves.fourier(seen, spectra)
     last = weights.Rewound(network).to(seen.checkpoints[-1])
     embedding = modular.embedding_of(last, params.modular.embedding, task.modular.modulus)
-    twin = last.twin(context.rng("twin", "circuit"))
+    twins = [last.twin(context.rng("twin", "circuit", str(draw))) for draw in range(claims.TWINS)]
     yield claims.circuit(
         context,
         modular.Edited(last, embedding, task),
-        modular.Edited(twin, embedding, task),
+        [modular.Edited(twin, embedding, task) for twin in twins],
         task,
         spectra,
         params.modular.random_sets,
@@ -165,11 +163,19 @@ def _gained(
     if place is None:
         return Skipped(name="grokking", reason=f"no grokking signature: {stages.reason}")
     rewound = weights.Rewound(network)
-    twins: list[NDArray[np.float64]] = []
+    ends = []
     for at in (place, -1):
-        twin = rewound.to(seen.checkpoints[at]).twin(context.rng("twin", str(at)))
-        twins.append(weights.right(twin, twin.outputs(held.frame), held.target).astype(np.float64))
-    return claims.generalised(context, stages, seen, (twins[0], twins[1]), said, held.sampling)
+        now = rewound.to(seen.checkpoints[at])
+        ends.append(
+            [_twin_accuracy(now, held, context.rng("twin", str(at), str(k))) for k in range(claims.TWINS)]
+        )
+    gains = np.array(ends[1]) - np.array(ends[0])
+    return claims.generalised(context, stages, seen, gains, said, held.sampling)
+
+
+def _twin_accuracy(network: Network, held: Side, rng: np.random.Generator) -> float:
+    twin = network.twin(rng)
+    return float(weights.right(twin, twin.outputs(held.frame), held.target).mean())
 
 
 METHOD = Method(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from xai_audit.errors import MethodError
 from xai_audit.loaders import mlflow, posting
-from xai_audit.mechanistic.dynamics.checkpoints import matching, numbered
+from xai_audit.mechanistic.dynamics.checkpoints import SUFFIX, matching, numbered
 from xai_audit.source import shown
 
 if TYPE_CHECKING:
@@ -40,9 +40,12 @@ def checkpoints(node: Node, root: Path) -> Iterator[Mistake]:
     asked = node.get("checkpoints")
     if asked is None or asked.kind == "list":
         return
-    if node.get("entry") is None:
+    path = node.text("path")
+    if node.get("entry") is None and path is not None and not path.lower().endswith(SUFFIX):
+        # Weights without an entry are told as such already.
         what = "model.checkpoints: weights alone build no network; add entry: net.py:build, which builds it"
         yield node.keys["checkpoints"].mistake(what)
+        return
     patterns = asked.value.items() if asked.kind == "mapping" else [("", asked)]
     for name, pattern in patterns:
         if pattern.kind in ("mapping", "list"):

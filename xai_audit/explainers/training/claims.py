@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 SHARES = (0.9, 0.95, 0.99)
 """Shares of the energy by which key frequencies may be chosen: specifications a claim must survive."""
+TWINS = 10
+"""Networks with permuted weights; what is nothing of one by chance is nothing of their mean."""
 VARIED = 10
 """Random sets of frequencies in each specification."""
 
@@ -40,24 +42,26 @@ def generalised(
     context: Context,
     found: Phases,
     recorded: Recorded,
-    twins: tuple[NDArray[np.float64], NDArray[np.float64]],
+    twins: NDArray[np.float64],
     said: Mapping[str, Any],
     sampling: Sampling,
 ) -> Measured:
-    """Held-out accuracy gained after the training rows were memorised, row by row, beside that of permuted twins."""
+    """Held-out accuracy gained after the training rows were memorised, beside the gains (twins,) of permuted twins."""
     from scipy.stats import binomtest
 
     place = place_of(found, recorded)
     assert place is not None
     before, after = (recorded.right["held_out"][at].astype(np.float64) for at in (place, -1))
     gain = _paired(context, after - before)
-    twin = _paired(context, twins[1] - twins[0])
+    twin = _reach(context, twins)
     better, worse = int((after > before).sum()), int((after < before).sum())
     p = float(binomtest(better, better + worse).pvalue) if better + worse else 1.0
     controls = [
         Control(name="held-out accuracy gained after memorisation", expectation="positive", estimate=gain),
         Control(
-            name="the same with the weights of both checkpoints permuted", expectation="null", estimate=twin
+            name="the same with the weights of both checkpoints permuted, over twins",
+            expectation="null",
+            estimate=twin,
         ),
     ]
     if found.delay is not None:
@@ -75,7 +79,7 @@ def generalised(
         name="grokking",
         title="Held-out accuracy gained after the training rows were memorised",
         observation=Scalar(estimate=gain, unit="share of rows"),
-        arrays={"before": before, "after": after, "twin_before": twins[0], "twin_after": twins[1]},
+        arrays={"before": before, "after": after, "twin_gains": twins},
         sampling=sampling,
         controls=tuple(controls),
         inference=Inference(
@@ -110,7 +114,7 @@ class _Answered:
 
 
 def circuit(
-    context: Context, edited: Edited, twin: Edited, task: Task, found: Spectra, sets: int
+    context: Context, edited: Edited, twins: Sequence[Edited], task: Task, found: Spectra, sets: int
 ) -> Measured | Skipped:
     """What taking the key frequencies out of the embedding does to held-out accuracy, and taking random ones out."""
     p, keys = task.modular.modulus, found.keys
@@ -130,7 +134,16 @@ def circuit(
     each = (whole.right - without.right)[held]
     drop = _paired(context, each)
     falls = np.array([float((whole.right - one.right)[held].mean()) for one in random])
-    other = (_answered(twin.without([]), task).right - _answered(twin.without(keys), task).right)[held]
+    other = np.array(
+        [
+            float(
+                (_answered(one.without([]), task).right - _answered(one.without(keys), task).right)[
+                    held
+                ].mean()
+            )
+            for one in twins
+        ]
+    )
     p_value = (1 + int((falls >= drop.value * (1 - 1e-9)).sum())) / (sets + 1)
     chance = _paired(context, alone.right[held] - 1 / p)
     said = ", ".join(map(str, keys))
@@ -168,9 +181,9 @@ def circuit(
                 edit=True,
             ),
             Control(
-                name="the same frequencies taken out of a network with permuted weights",
+                name="the same frequencies taken out of networks with permuted weights",
                 expectation="null",
-                estimate=_paired(context, other),
+                estimate=_reach(context, other),
             ),
         ),
         inference=Inference(
@@ -207,7 +220,7 @@ def _answered(logits: Any, task: Task) -> _Answered:
 
 
 def _reach(context: Context, falls: NDArray[np.float64]) -> Estimate:
-    """Where the fall of one random set lies, at every level: Student's t about the mean of those drawn."""
+    """Where that of one random set, or of one twin, lies, at every level: Student's t about the mean of those drawn."""
     centre, spread = float(falls.mean()), float(falls.std(ddof=1))
     halves = [t_quantile(level, len(falls) - 1) * spread for level in context.levels]
     return context.estimate(centre, [(centre - half, centre + half) for half in halves], len(falls))

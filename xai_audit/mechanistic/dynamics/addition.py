@@ -67,7 +67,7 @@ def transformer(
     hidden: int = 192,
     generator: torch.Generator | None = None,
 ) -> torch.nn.Module:
-    """A network of pairs (rows, 2), whole numbers of any type, to logits (rows, modulus).
+    """A network of pairs (rows, 2), whole numbers of any type taken modulo ``modulus``, to logits (rows, modulus).
 
     ``embed`` has a row for each number and one for ``=``. ValueError where heads do not divide the width.
     """
@@ -97,7 +97,7 @@ def transformer(
                         one.normal_(0, 1 / math.sqrt(size), generator=generator)
 
         def forward(self, pairs: Any) -> torch.Tensor:
-            a, b = pairs.long().unbind(dim=1)
+            a, b = pairs.long().remainder(self.modulus).unbind(dim=1)
             numbers = self.embed.weight[: self.modulus]
             last = self.embed.weight[self.modulus] + self.positions[2]
             # Every number at both places, then the sign itself: (2 numbers + 1, width).

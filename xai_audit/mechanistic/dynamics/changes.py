@@ -273,7 +273,7 @@ def phases(
         reason = f"the delay of {delay.value:,.0f} steps is not told from none [{delay.low:,.0f}, {delay.high:,.0f}]"
         return Phases(signature=False, reason=reason, **found)
     reason = (
-        f"held-out answers rose from {other.before:.2f} to {other.after:.2f} a delay of {delay.value:,.0f} steps "
+        f"the certainty of held-out answers rose from {other.before:.2f} to {other.after:.2f}, {delay.value:,.0f} steps "
         f"[{delay.low:,.0f}, {delay.high:,.0f}] after the training answers were memorised"
     )
     return Phases(signature=True, reason=reason, **found)

@@ -134,9 +134,7 @@ def _fourier(piece: Piece) -> Made:
 
 
 def _grokking(piece: Piece) -> Made:
-    before, after, twin_before, twin_after = (
-        piece.numbers(name, 1) for name in ("before", "after", "twin_before", "twin_after")
-    )
+    before, after, twins = (piece.numbers(name, 1) for name in ("before", "after", "twin_gains"))
     changes = shaped("after", after, len(before)) - before
     better, worse = int((changes > 0).sum()), int((changes < 0).sum())
     p = _two_sided(better, worse)
@@ -144,9 +142,9 @@ def _grokking(piece: Piece) -> Made:
     controls: list[Any] = [
         _control("held-out accuracy gained after memorisation", "positive", gain),
         _control(
-            "the same with the weights of both checkpoints permuted",
+            "the same with the weights of both checkpoints permuted, over twins",
             "null",
-            spread.mean(twin_after - twin_before, piece.levels),
+            _reach(piece, twins),
         ),
     ]
     controls += [Open("the delay is not drawn anew") for _ in piece.evidence.controls[len(controls) :]]
@@ -174,6 +172,12 @@ def _control(name: str, expectation: str, estimate: dict[str, Any], *, edit: boo
     return {"name": name, "expectation": expectation, "estimate": estimate, "passed": passed, "edit": edit}
 
 
+def _reach(piece: Piece, values: Floats) -> dict[str, Any]:
+    """Where one more such number lies: Student's t about the mean, with the spread of single ones."""
+    centre, spreads, n = float(values.mean()), float(values.std(ddof=1)), len(values)
+    return spread.estimate(centre, spread.around(centre, spreads, n - 1, piece.levels), n)
+
+
 def _inference(p: float, method: str) -> dict[str, Any]:
     return {"p": p, "adjusted": p, "method": method, "family": "1 claim", "m": 1}
 
@@ -183,9 +187,8 @@ def _circuit(piece: Piece) -> Made:
     alone, twin = piece.numbers("alone", 1), piece.numbers("twin_lost", 1)
     p, sets = len(piece.classes), len(falls)
     drop = spread.mean(lost, piece.levels)
-    centre, error = float(falls.mean()), float(falls.std(ddof=1))
-    reach = spread.estimate(centre, spread.around(centre, error, sets - 1, piece.levels), sets)
-    most = centre + spread.student(0.95, sets - 1) * error
+    reach = _reach(piece, falls)
+    most = float(falls.mean()) + spread.student(0.95, sets - 1) * float(falls.std(ddof=1))
     chance = (1 + int((falls >= drop["value"] * (1 - 1e-9)).sum())) / (sets + 1)
     return {
         "observation": {"shape": "scalar", "estimate": drop, "unit": "share of pairs"},
@@ -204,9 +207,9 @@ def _circuit(piece: Piece) -> Made:
                 edit=True,
             ),
             _control(
-                "the same frequencies taken out of a network with permuted weights",
+                "the same frequencies taken out of networks with permuted weights",
                 "null",
-                spread.mean(twin, piece.levels),
+                _reach(piece, twin),
             ),
         ],
         "inference": _inference(chance, "share of random sets of frequencies that lose as much"),
