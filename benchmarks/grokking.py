@@ -116,8 +116,8 @@ def trained(seed):
     def after(step, now):
         recorder.after(step, now)
         known = recorder.records.get(step, {}).get("held_out_accuracy", 0)
-        over.extend([step] if known > 0.95 else [])
-        return len(over) > 1
+        over.extend([step] if known > 0.99 else [])
+        return len(over) > 2
 
     began = time.process_time()
     done = addition.train(task, module, steps=MOST, after=after)
