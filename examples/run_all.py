@@ -14,6 +14,7 @@ EXPECTED = {
     "openml": {0, 1, 3},
     "surfaces": {1},
     "comments": {1},
+    "addition": {3},
 }
 
 

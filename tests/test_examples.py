@@ -19,7 +19,7 @@ from xai_audit.audit import Audit
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 MADE = (
-    "*.csv", "*.skops", "*.parquet", "*.jsonl", "*.safetensors", "tokenizer.json", "prepared.yaml", "train", "test", "sets",
+    "*.csv", "*.skops", "*.parquet", "*.jsonl", "*.safetensors", "tokenizer.json", "prepared.yaml", "train", "test", "sets", "checkpoints",
     "__pycache__",
 )  # fmt: skip
 """What prepare.py writes."""
@@ -130,6 +130,24 @@ def test_surfaces(tmp_path: Path) -> None:
     assert stamp.rung in {"intervened", "robust"}
     assert stamp.observation.estimate.low > 0.2
     assert "stamp" in words(out / "report.html")
+
+
+@pytest.mark.proof
+def test_addition(tmp_path: Path) -> None:
+    made, out = ran("addition", tmp_path, "--set", "report.formats=[html]")
+    assert not [piece.id for piece in made.evidence if piece.status == "failed"]
+    (files,) = made.subject["checkpoints"]
+    assert files["numbers"][:3] == [0, 100, 200]
+    told = made.get("progress_measures")
+    assert told is not None
+    assert told.params["grokking_signature"]
+    circuit, gained = made.get("progress_measures/circuit"), made.get("progress_measures/grokking")
+    assert circuit is not None
+    assert circuit.rung == "robust"
+    assert circuit.params["key_frequencies"]
+    assert gained is not None
+    assert gained.rung == "associated"
+    assert "key frequencies" in words(out / "report.html")
 
 
 @pytest.mark.proof

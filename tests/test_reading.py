@@ -167,7 +167,28 @@ run: {budget: 10m, jobs: 0}
                 "tokenizer: no such file: 'absent.json'",
             ),
             ({"model": "{path: m.onnx, preprocess: {size: big}}"}, "model.preprocess.size"),
-            ({"model": "{path: m.onnx, checkpoints: x}"}, "model.checkpoints: not available in this version"),
+            (
+                {"model": "{path: m.onnx, checkpoints: x}"},
+                "model.checkpoints: belongs to format torch; this is 'onnx'",
+            ),
+            (
+                {"model": f"{{format: torch, entry: 'm:f', {TRUST}, checkpoints: 'c/*.safetensors'}}"},
+                "model.checkpoints: no file matches 'c/*.safetensors'",
+            ),
+            (
+                {"model": f"{{format: torch, entry: 'm:f', {TRUST}, checkpoints: 'c/*.pt'}}"},
+                "model.checkpoints: checkpoints are read as safetensors",
+            ),
+            (
+                {"model": f"{{format: torch, path: m.skops, {TRUST}, checkpoints: 't*.safetensors'}}"},
+                "weights alone build no network; add entry",
+            ),
+            (
+                {
+                    "model": f"{{format: torch, entry: 'm:f', {TRUST}, checkpoints: {{before: 't*.safetensors'}}}}"
+                },
+                "model.checkpoints.before: t.safetensors has no number in its name",
+            ),
             ({"model": "{format: http}"}, "model.url: format http posts rows to a URL; give one"),
             ({"model": "{format: skop, path: m.skops}"}, "did you mean 'skops'?"),
             ({"model": "{path: absent.skops}"}, "model.path: no such file: 'absent.skops'"),

@@ -98,7 +98,7 @@ def describe(subject: Subject, spec: Spec) -> dict[str, Any]:
 
 
 def _sets(subject: Subject, spec: Spec) -> dict[str, Any]:
-    """What a row is where it is no row of a table, and the named examples; nothing for tables without any."""
+    """What a row is where it is no row of a table, the named examples and the checkpoints; nothing where there are none."""
     sets = {}
     for name, rows in sorted(subject.sets.items()):
         where = spec.data.sets[name].where if name in spec.data.sets else None
@@ -107,7 +107,20 @@ def _sets(subject: Subject, spec: Spec) -> dict[str, Any]:
     return {
         **({} if subject.modality == "table" else {"modality": subject.modality}),
         **({"sets": sets} if sets else {}),
+        **({"checkpoints": _checkpoints(subject)} if subject.checkpoints else {}),
     }
+
+
+def _checkpoints(subject: Subject) -> list[dict[str, Any]]:
+    """Each pattern's files: how many, their numbers, and the root of their digests in the order of the numbers."""
+    return [
+        {
+            "name": name,
+            "numbers": [one.number for one in found],
+            "sha256": digest.root(one.sha256 for one in found),
+        }
+        for name, found in sorted(subject.checkpoints.items())
+    ]
 
 
 def _table(rows: Rows, modality: Modality) -> dict[str, Any]:

@@ -73,10 +73,17 @@ class _Grouping(_Told):
         return self
 
 
+class _Checkpoints(_Told):
+    name: str
+    numbers: list[int]
+    sha256: Digest
+
+
 class _Subject(_Told):
     model: _Model | None = None
     data: _Tables
     sets: dict[str, _Table] = {}
+    checkpoints: list[_Checkpoints] = []
     modality: str = "table"
     task: str
     classes: list[str] = []

@@ -218,6 +218,8 @@ def _check_needs(subject: Subject, needs: Sequence[Need]) -> None:
             if subject.model is None
             else f"format {subject.model.format} is asked for predictions alone"
         ),
+        "checkpoints": not subject.checkpoints
+        and 'it needs checkpoints; name them as checkpoints: "ckpt/*.safetensors" under model',
     }
     for need in needs:
         if unmet[need]:

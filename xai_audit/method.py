@@ -40,6 +40,7 @@ Need = Literal[
     "table",
     "images or text",
     "network",
+    "checkpoints",
 ]
 """What a method may need; checked before it runs, an unmet one is ``skipped`` with its reason."""
 

@@ -170,6 +170,11 @@ class Model(Frozen):
     """Class labels in the order of the model's scores, where the model does not know them."""
     entry: str | None = None
     """Formats python and torch: ``module.py:function`` relative to the spec, or ``package.module:function``."""
+    checkpoints: str | dict[str, str] | None = None
+    """Format torch with entry: weights at other moments, or of other trainings, in files that a pattern names.
+
+    A pattern such as ckpt/*.safetensors, or several by name; the last number in a file's name is its step or seed.
+    """
     preprocess: Preprocess | None = None
     """Formats torch, transformers and onnx: how pictures or texts become tensors."""
     outputs: Literal["logits", "probabilities", "margins"] | None = None

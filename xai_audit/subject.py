@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from xai_audit.mechanistic.dynamics.checkpoints import Checkpoint
     from xai_audit.mechanistic.network import Network
 
 BLOCK = 256
@@ -143,6 +144,8 @@ class Subject:
     modality: Modality = "table"
     sets: Mapping[str, Rows] = field(default_factory=dict)
     """Named examples beside the data (``data.sets``): concepts, pools, corpora; frames as those of ``test``."""
+    checkpoints: Mapping[str, tuple[Checkpoint, ...]] = field(default_factory=dict)
+    """Other weights of the same network (``model.checkpoints``) in the order of numbers, by name; "" for the only one."""
     classes: tuple[Any, ...] = ()
     """Class labels; predictions and targets are indices into it."""
     positive: int = 1

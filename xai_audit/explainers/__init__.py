@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from xai_audit.explainers import (
+    design_delta,
     gradient_shap,
     integrated_gradients,
     lime,
     occlusion,
     partial_dependence,
     permutation_importance,
+    progress_measures,
     prototypes,
     shap,
     tcav,
@@ -27,4 +29,6 @@ EXPLAINERS: tuple[Method[Any], ...] = (
     partial_dependence.METHOD,
     prototypes.METHOD,
     tcav.METHOD,
+    progress_measures.METHOD,
+    design_delta.METHOD,
 )

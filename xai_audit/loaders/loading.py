@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xai_audit.errors import Mistake, SpecError
+from xai_audit.errors import MethodError, Mistake, SpecError
 from xai_audit.loaders import facts, features, images, media, opening, outcome, predictions, roles, sets
 from xai_audit.loaders.cells import Cells, Typed, words
 from xai_audit.loaders.deciding import Decided
@@ -16,11 +16,13 @@ from xai_audit.loaders.features import Case
 from xai_audit.loaders.mistakes import Mistakes
 from xai_audit.loaders.rows import digests, order
 from xai_audit.loaders.scoring import bind, scored
+from xai_audit.mechanistic.dynamics import checkpoints
 from xai_audit.subject import Rows, Subject
 
 if TYPE_CHECKING:
     from xai_audit.loaders.opened import Opened
     from xai_audit.loaders.outcome import Outcome
+    from xai_audit.mechanistic.dynamics.checkpoints import Checkpoint
     from xai_audit.spec import Spec
 
 Order = tuple[NDArray[np.bytes_], NDArray[np.int64], NDArray[np.int64]]
@@ -71,6 +73,7 @@ def load(spec: Spec) -> Subject:
         train=rows[1] if len(rows) > 1 else None,
         modality=case.decided.tables[0].modality,
         sets=examples,
+        checkpoints=_checkpoints(spec),
         classes=done.classes,
         positive=done.positive,
         favourable=done.favourable,
@@ -123,6 +126,26 @@ def _files(spec: Spec) -> tuple[Opened | None, list[Cells], dict[str, Cells]]:
     if found:
         raise SpecError(found)
     return opened, tables, named
+
+
+def _checkpoints(spec: Spec) -> dict[str, tuple[Checkpoint, ...]]:
+    """Files of weights by the name of their pattern; SpecError where there are none, or one cannot be read."""
+    asked = spec.model.checkpoints
+    patterns = {"": asked} if isinstance(asked, str) else asked or {}
+    found, mistakes = {}, Mistakes(spec)
+    for name, pattern in patterns.items():
+        key = f"model.checkpoints.{name}" if name else "model.checkpoints"
+        try:
+            found[name] = checkpoints.found(spec.resolve("."), pattern)
+        except MethodError as error:
+            mistakes.at(key, str(error))
+        except OSError as error:
+            mistakes.at(key, f"{error.filename} cannot be read: {error.strerror or error}", missing=True)
+        else:
+            if not found[name]:
+                mistakes.at(key, f"no file matches {pattern!r}", missing=True)
+    mistakes.check()
+    return found
 
 
 def _ordered(found: NDArray[np.bytes_]) -> Order:

@@ -1,10 +1,12 @@
-"""Models that are no file: MLflow folders, and servers behind a URL; what can be told of them without opening one."""
+"""Models that are no file: MLflow folders, servers behind a URL, patterns of checkpoints; what can be told unopened."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from xai_audit.errors import MethodError
 from xai_audit.loaders import mlflow, posting
+from xai_audit.mechanistic.dynamics.checkpoints import SUFFIX, matching, numbered
 from xai_audit.source import shown
 
 if TYPE_CHECKING:
@@ -31,6 +33,36 @@ def other(node: Node, kind: str | None) -> Iterator[Mistake]:
         if node.get(key) is not None:
             what = f"model.{key}: belongs to format http; this is {shown(kind) if kind else 'a file'}"
             yield node.keys[key].mistake(what)
+
+
+def checkpoints(node: Node, root: Path) -> Iterator[Mistake]:
+    """What is wrong with patterns of checkpoints: no file of that name, a file without number, numbers twice."""
+    asked = node.get("checkpoints")
+    if asked is None or asked.kind == "list":
+        return
+    path = node.text("path")
+    if node.get("entry") is None and path is not None and not path.lower().endswith(SUFFIX):
+        # Weights without an entry are told as such already.
+        what = "model.checkpoints: weights alone build no network; add entry: net.py:build, which builds it"
+        yield node.keys["checkpoints"].mistake(what)
+        return
+    patterns = asked.value.items() if asked.kind == "mapping" else [("", asked)]
+    for name, pattern in patterns:
+        if pattern.kind in ("mapping", "list"):
+            continue  # told as no text
+        key = f"model.checkpoints.{name}" if name else "model.checkpoints"
+        try:
+            found = matching(root, pattern.raw)
+        except MethodError as error:
+            yield pattern.place.mistake(f"{key}: {error}")
+            continue
+        if not found:
+            yield pattern.place.mistake(f"{key}: no file matches {shown(pattern.raw)}", missing=True)
+            continue
+        try:
+            numbered(found)
+        except MethodError as error:
+            yield pattern.place.mistake(f"{key}: {error}")
 
 
 def folder(node: Node, root: Path) -> Iterator[Mistake]:

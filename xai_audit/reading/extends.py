@@ -72,6 +72,8 @@ _PATHS = (
     ("model", "path"),
     ("model", "entry"),
     ("model", "preprocess", "tokenizer"),
+    ("model", "checkpoints"),
+    ("model", "checkpoints", "*"),
     ("data", "train", "path"),
     ("data", "test", "path"),
     ("data", "train", "labels"),

@@ -25,12 +25,11 @@ SUFFIXES = {suffix: item.id for item in MODELS.values() for suffix in item.suffi
 CODE = tuple(item.id for item in MODELS.values() if item.code)
 """Formats that run code when they are opened."""
 
-_LATER_MODEL = ("checkpoints",)
-
 KEYS = {
     "preprocess": ("torch", "transformers", "onnx"),
     "outputs": ("torch", "transformers", "onnx"),
     "device": ("torch", "transformers"),
+    "checkpoints": ("torch",),
 }
 """Keys that only some formats have."""
 
@@ -61,7 +60,7 @@ def model(node: Node, folder: Path, mistakes: list[Mistake]) -> Model | None:
     """The section ``model``."""
     if node.kind != "mapping":
         return fit(node, Model, mistakes, where="model")
-    fitted = fit(node, Model, mistakes, where="model", unavailable=_LATER_MODEL)
+    fitted = fit(node, Model, mistakes, where="model")
     kind = format_of(node, folder)
     if kind is None:
         mistakes.append(_no_format(node))
@@ -72,6 +71,8 @@ def model(node: Node, folder: Path, mistakes: list[Mistake]) -> Model | None:
     if kind in CODE:
         mistakes.extend(_untrusted(node, folder, str(kind)))
     mistakes.extend(_strange(node, kind))
+    if kind == "torch":
+        mistakes.extend(elsewhere.checkpoints(node, folder))
     tokenizer = node.get("preprocess", "tokenizer")
     if tokenizer is not None:
         mistakes.extend(files.check(tokenizer, folder, "model.preprocess.tokenizer"))

@@ -34,6 +34,7 @@ RESERVED: dict[str, tuple[str, ...]] = {
         "neuron_search",
         "circuit_discovery",
         "progress_measures",
+        "design_delta",
     ),
     "metric": (
         "accuracy",
@@ -73,7 +74,14 @@ RESERVED: dict[str, tuple[str, ...]] = {
 """Every name the format reserves; those without a method in the catalog are refused as not there yet."""
 
 MECHANISTIC = frozenset(
-    {"sparse_autoencoder", "sparse_probing", "neuron_search", "circuit_discovery", "progress_measures"}
+    {
+        "sparse_autoencoder",
+        "sparse_probing",
+        "neuron_search",
+        "circuit_discovery",
+        "progress_measures",
+        "design_delta",
+    }
 )
 """What looks inside a network: too young to carry, alone, a rule that the law asks for."""
 

@@ -130,6 +130,12 @@ RUNS = {
     "concepts": lambda: concepts(),  # noqa: PLW0108  # it is defined below
 }
 """Audits that every test here looks at, by name."""
+PARTLY = {
+    "training": lambda: training(),  # noqa: PLW0108  # it is defined below
+    "memorised": lambda: training(circuit=False),
+    "pairs": lambda: pairs_of_networks(),  # noqa: PLW0108
+}
+"""Audits of which a part asks networks of other weights, which no folder holds: what is left open is named."""
 
 
 # ------------------------------------------------------------------------------------------------- networks
@@ -187,6 +193,27 @@ def concepts() -> tuple[Audit, Path]:
         "directions": 8, "rows": 60, "examples": 20, "classes": ["1", "0"],
     }  # fmt: skip
     return audited(made, [("tcav", asked)], seed=2)
+
+
+@functools.cache
+def training(circuit: bool = True) -> tuple[Audit, Path]:
+    """Checkpoints of a network that groks, or that only learns by heart."""
+    from tests.explainers import training_beds as beds
+
+    with tempfile.TemporaryDirectory() as folder:
+        made = beds.subject(Path(folder), circuit=circuit)
+        asked = {"resamples": 100, "modular": {"numbers": ["a", "b"]}}
+        return audited(made, [("progress_measures", asked)], seed=4)
+
+
+@functools.cache
+def pairs_of_networks() -> tuple[Audit, Path]:
+    """Networks of six seeds, trained in two ways."""
+    from tests.explainers import pair_beds as beds
+
+    with tempfile.TemporaryDirectory() as folder:
+        asked = {"site": "act", "concepts": beds.CONCEPTS}
+        return audited(beds.subject(Path(folder)), [("design_delta", asked)], seed=2)
 
 
 # ------------------------------------------------------------------------------------------------- changes

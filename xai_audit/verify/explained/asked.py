@@ -32,6 +32,8 @@ _ALWAYS: dict[str, tuple[str, ...]] = {
         "suspect_examples",
     ),
     "tcav": ("",),
+    "progress_measures": ("", "weights", "phases", "grokking"),
+    "design_delta": ("", "accuracy", "calibration_error", "log_loss", "circuit_size", "active_units", "nonzero_weights"),
 }  # fmt: skip
 """The parts that a method yields whenever it ran to its end, measured or skipped."""
 
@@ -92,6 +94,10 @@ def parts(made: Audit, method: str, name: str, own: Mapping[str, Evidence]) -> l
         wanted = params.get("columns")
         columns = wanted if wanted is not None else [column["name"] for column in about.get("columns") or ()]
         ids += [f"{name}/{column}" for column in columns]
+    if method == "progress_measures":
+        ids += [f"{name}/fourier", f"{name}/circuit"] if params.get("modular") is not None else []
+    if method == "design_delta":
+        ids += [f"{name}/{encoded('auroc@' + one['name'])}" for one in params.get("concepts") or ()]
     if method == "tcav":
         ids += _claims(name, own)
     return ids
@@ -178,7 +184,7 @@ def _unlike_others(made: Audit, piece: Evidence, computed: frozenset[str]) -> li
 _ABSENT = object()
 _PLAYERS = {"grid": "cells of a grid"}
 """How the words for a kind of parts begin, where that is not its name."""
-_OWN = frozenset({"classes", "examples"})
+_OWN = frozenset({"classes", "examples", "finding"})
 """Parameters whose names a part uses for what it found itself."""
 _SETTLED = frozenset({"rows", "evaluations", "samples", "metric", "baseline"})
 """Parameters that a method settles as it runs; a part that was skipped shows what was asked."""

@@ -23,6 +23,7 @@ from xai_audit.verify.explained import (
     inputs,
     prototypes,
     rung,
+    training,
 )
 from xai_audit.verify.explained.agreement import Told, compared, largest
 from xai_audit.verify.explained.kept import ContradictionError, Kept, LackingError
@@ -61,6 +62,8 @@ AGAIN: Mapping[str, Callable[[Piece], Made]] = {
     "partial_dependence": inputs.partial_dependence,
     "prototypes": prototypes.prototypes,
     "tcav": concept_claims.tcav,
+    "progress_measures": training.progress_measures,
+    "design_delta": training.design_delta,
 }
 """How each method's evidence is made again, by the method's id."""
 _SHAPELESS = (ArithmeticError, AttributeError, IndexError, KeyError, MemoryError, TypeError, ValueError)

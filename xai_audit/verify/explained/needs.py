@@ -42,6 +42,7 @@ _KNOWN = {
     "it needs features": _lacks("columns"),
     "it is defined for tables": lambda about: about.get("modality", "table") != "table",
     "it is defined for images and texts": lambda about: about.get("modality", "table") == "table",
+    "it needs checkpoints": _lacks("checkpoints"),
     "it needs a torch module": lambda about: (
         (about.get("model") or {}).get("format") not in ("torch", "transformers")
     ),

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from xai_audit.mechanistic.dynamics import addition
+
+
+def test_the_task_knows_its_answers() -> None:
+    task = addition.Modular.split(5, 0.4, np.random.default_rng(0), "subtract")
+    assert task.train.sum() == 10
+    a, b = task.pairs[7]
+    assert (a, b) == (1, 2)
+    assert task.results[7] == 4
+    with pytest.raises(ValueError, match="held out"):
+        addition.Modular(2, np.ones((2, 2), dtype=bool))
+    with pytest.raises(ValueError, match="mask"):
+        addition.Modular(3, np.ones((2, 2), dtype=bool))
+
+
+def test_the_table_of_keys_and_values_gives_what_attention_over_three_tokens_gives() -> None:
+    module = addition.transformer(
+        7, width=8, heads=2, hidden=12, generator=torch.Generator().manual_seed(0)
+    ).double()
+    pairs = torch.tensor([[1, 5], [6, 0], [3, 3]])
+    tokens = torch.cat([pairs, torch.full((3, 1), 7)], dim=1)
+    x = module.embed(tokens) + module.positions
+    q, k, v = (
+        layer(x).reshape(3, 3, 2, 4).transpose(1, 2) for layer in (module.query, module.key, module.value)
+    )
+    mixed = torch.nn.functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(3, 3, 8)[:, -1]
+    stream = x[:, -1] + module.output(mixed)
+    expected = module.unembed(stream + module.write(torch.relu(module.read(stream))))
+    assert torch.allclose(module(pairs), expected)
+    # A table of floats is read as the whole numbers it holds.
+    assert torch.equal(module(pairs.float()), module(pairs))
+    with pytest.raises(ValueError, match="divide"):
+        addition.transformer(7, width=9, heads=2)
+
+
+def test_training_memorises_and_is_the_same_twice() -> None:
+    task = addition.Modular.split(7, 0.5, np.random.default_rng(1))
+    runs = []
+    for _ in range(2):
+        module = addition.transformer(
+            7, width=16, heads=2, hidden=32, generator=torch.Generator().manual_seed(5)
+        )
+        done = addition.train(task, module, steps=150, after=lambda step, _: step == 120)
+        assert done.steps == 120
+        runs.append(module(torch.from_numpy(task.pairs)).detach())
+    assert torch.equal(*runs)
+    right = (runs[0].argmax(1).numpy() == task.results)[task.train.ravel()]
+    assert right.mean() > 0.9

@@ -1,0 +1,1 @@
+"""Networks that are easier to read by the way they are trained, and what that costs: losses, optimisers, differences."""

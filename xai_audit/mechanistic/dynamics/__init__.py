@@ -1,0 +1,1 @@
+"""How a network came to be what it is: measures along its training, phases, and modular arithmetic, where they are known."""
