@@ -129,15 +129,14 @@ def _lasso(
     standard = moments.standardised(activations, places)
     steps, entered = k, np.zeros(0, dtype=np.int64)
     while len(entered) < k:
-        _, active, path = lars_path(standard, label - label.mean(), max_iter=steps, method="lasso")
+        _, active, _ = lars_path(standard, label - label.mean(), max_iter=steps, method="lasso")
         entered = np.asarray(active, dtype=np.int64)
         if steps > 4 * k + 64:
             # Nothing enters any more: the rest is filled by correlation.
             beside = largest(np.abs(moments.correlations[places]), len(places))
-            return places[np.concatenate([entered, beside[~np.isin(beside, entered)]])[:k]]
-        del path
+            entered = np.concatenate([entered, beside[~np.isin(beside, entered)]])
         steps += k
-    return places[entered[:k]]
+    return np.asarray(places[entered[:k]])
 
 
 def _best(activations: NDArray[Any], moments: _Moments, k: int) -> tuple[NDArray[np.int64], float]:
@@ -183,9 +182,7 @@ def _pair(
         determinant = np.outer(size[rows], size) - g**2
         fine = determinant > ALIKE
         gain = np.outer(c[rows] ** 2, size) + np.outer(size[rows], c**2) - 2 * g * np.outer(c[rows], c)
-        gain = np.where(
-            fine, gain / np.where(fine, determinant, 1), np.maximum.outer(alone[rows], alone)
-        )
+        gain = np.where(fine, gain / np.where(fine, determinant, 1), np.maximum.outer(alone[rows], alone))
         # Each pair once: the second stands after the first.
         gain[np.arange(len(c))[None, :] <= np.arange(start, start + len(g))[:, None]] = -1
         place = int(np.argmax(gain))
@@ -195,8 +192,6 @@ def _pair(
     return chosen, best
 
 
-def _ordered(
-    places: NDArray[np.int64], c: NDArray[np.float64], chosen: tuple[int, ...]
-) -> NDArray[np.int64]:
+def _ordered(places: NDArray[np.int64], c: NDArray[np.float64], chosen: tuple[int, ...]) -> NDArray[np.int64]:
     order = sorted(chosen, key=lambda one: (-abs(c[one]), one))
-    return places[np.asarray(order)]
+    return np.asarray(places[order])
