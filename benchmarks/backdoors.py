@@ -91,7 +91,12 @@ def main() -> int:
         "95 % <= 0.05",
         holds=float(np.quantile(np.abs(random), 0.95)) <= 0.05,
     )
-    told("time", f"{cpu:.0f} s of one processor, {wall:.0f} s by the clock", f"< {SECONDS} s of one processor", holds=cpu < SECONDS)
+    told(
+        "time",
+        f"{cpu:.0f} s of one processor, {wall:.0f} s by the clock",
+        f"< {SECONDS} s of one processor",
+        holds=cpu < SECONDS,
+    )
     return 1 if MISSED else 0
 
 

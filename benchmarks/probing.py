@@ -126,7 +126,12 @@ def exact(*, quick: bool) -> None:
     found, _ = sparse.best_subset(made.activations, made.labels[:, 0], 2)
     seconds = time.process_time() - started
     hit = set(found.tolist()) == set(made.units[0].tolist())
-    told(f"best pair of {made.activations.shape[1]:,} units", f"{seconds:.1f} s, the planted pair: {hit}", "found", holds=hit)
+    told(
+        f"best pair of {made.activations.shape[1]:,} units",
+        f"{seconds:.1f} s, the planted pair: {hit}",
+        "found",
+        holds=hit,
+    )
 
 
 def planted(*, quick: bool) -> None:
@@ -152,7 +157,10 @@ def store(*, quick: bool) -> None:
             ("by predicate", lambda: made.by_predicate("p3", 10)),
             ("by neighbour", lambda: made.near("mlp", 77, 10)),
             ("by example", lambda: made.like(contrast[:1], 10)),
-            ("by contrast of 2 x 50 examples, 99 permutations", lambda: made.contrast(contrast[:50], contrast[50:], 10)),
+            (
+                "by contrast of 2 x 50 examples, 99 permutations",
+                lambda: made.contrast(contrast[:50], contrast[50:], 10),
+            ),
         ):
             ask()
             took = []

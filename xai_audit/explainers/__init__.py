@@ -8,11 +8,13 @@ from xai_audit.explainers import (
     gradient_shap,
     integrated_gradients,
     lime,
+    neuron_search,
     occlusion,
     partial_dependence,
     permutation_importance,
     prototypes,
     shap,
+    sparse_probing,
     tcav,
 )
 from xai_audit.method import Method
@@ -27,4 +29,6 @@ EXPLAINERS: tuple[Method[Any], ...] = (
     partial_dependence.METHOD,
     prototypes.METHOD,
     tcav.METHOD,
+    sparse_probing.METHOD,
+    neuron_search.METHOD,
 )

@@ -150,13 +150,15 @@ def tried(
     *,
     random: int = 20,
     threshold: float | None = None,
+    positive: int = 1,
 ) -> Tried:
     """Try a declared trigger at a site; ``target`` is the class that it is thought to bring.
 
-    Every second row of each kind finds, the others judge. ``threshold`` is that of the second of two classes; None
-    for the largest score.
+    Every second row of each kind finds, the others judge. ``threshold`` is that of ``positive``, one of two classes;
+    None for the largest score.
     """
-    found, judged = (_Half(network, rows, start, flow, threshold, target) for start in (0, 1))
+    decide = _Decide(threshold, positive)
+    found, judged = (_Half(network, rows, start, flow, decide, target) for start in (0, 1))
     mean = found.comparable.mean(axis=0, dtype=np.float64)
     gap = found.triggered.mean(axis=0, dtype=np.float64) - mean
     length = float(np.linalg.norm(gap))
@@ -233,6 +235,20 @@ def _better(rates: dict[EditName, Rates]) -> EditName:
     return min(rates, key=lambda name: (max(rates[name].success, UNDONE), -rates[name].clean))
 
 
+@dataclass(frozen=True)
+class _Decide:
+    """Classes of scores (rows, classes)."""
+
+    threshold: float | None
+    positive: int
+
+    def __call__(self, scores: NDArray[np.float64]) -> NDArray[np.int64]:
+        if self.threshold is None or scores.shape[1] != 2:
+            return np.asarray(scores.argmax(axis=1), dtype=np.int64)
+        above = scores[:, self.positive] >= self.threshold
+        return np.where(above, self.positive, 1 - self.positive).astype(np.int64)
+
+
 class _Half:
     """One half of the rows at a site: what flows through, and what is decided there under an edit."""
 
@@ -242,10 +258,10 @@ class _Half:
         rows: Rows,
         start: int,
         flow: Flow,
-        threshold: float | None,
+        decide: _Decide,
         target: int,
     ) -> None:
-        self._network, self._threshold, self._target = network, threshold, target
+        self._network, self._decide, self._target = network, decide, target
         frames = rows.triggered.iloc[start::2], rows.clean.iloc[start::2]
         self.batches = tuple(flows.built(network, frame) for frame in frames)
         self.triggered, self.clean = (flows.activations(network, frame, [flow])[flow] for frame in frames)
@@ -286,9 +302,7 @@ class _Half:
         scores = ablation.scores_with(
             self._network, batches, lambda batch: [] if edit is None else [edit(batch)]
         )
-        if self._threshold is not None and scores.shape[1] == 2:
-            return (scores[:, 1] >= self._threshold).astype(np.int64)
-        return np.asarray(scores.argmax(axis=1), dtype=np.int64)
+        return self._decide(scores)
 
 
 def _enough(
