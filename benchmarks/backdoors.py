@@ -54,10 +54,11 @@ def main() -> int:
         print(f"     {start + count} planted and {start + count} clean", flush=True)
     cpu, wall = time.process_time() - started, time.perf_counter() - wall
     for (kind, planted_), each in sorted(found.items()):
+        before, after = ([getattr(one, name) for one in each] for name in ("before", "after"))
         print(
             f"     {kind}, {'planted' if planted_ else 'clean'}: {sum(one.found for one in each)} of {len(each)} found; "
-            f"attack success {_mean(one.before.success for one in each):.3f} -> {_mean(one.after.success for one in each):.3f}"
-            f", clean accuracy {_mean(one.before.clean for one in each):.3f}, cost {_mean(one.cost(one.after) for one in each):.4f}; "
+            f"attack success {_mean(one.success for one in before):.3f} -> {_mean(one.success for one in after):.3f}; "
+            f"clean accuracy {_mean(one.clean for one in before):.3f} -> {_mean(one.clean for one in after):.3f}; "
             f"by direction {sum(one.edit == 'direction' for one in each)}; as many units by AUROC leave "
             f"{_mean(one.telling.success for one in each):.3f}; the direction in every row costs "
             f"{_mean(one.cost(one.everywhere) for one in each):.3f}"

@@ -65,7 +65,8 @@ def speed(*, quick: bool) -> None:
     )
     told(
         "areas alone, beside a scikit-learn loop",
-        f"{own:.2f} s; the loop {loop:,.0f} s by a sample of {SAMPLE:,} of {units * predicates:,} cells: {loop / own:,.0f} times",
+        f"{own:.2f} s; the loop {loop:,.0f} s by a sample of {SAMPLE:,} of {units * predicates:,} cells: "
+        f"{loop / own:,.0f} times",
         ">= 300 times",
         holds=quick or loop / own >= 300,
     )

@@ -55,10 +55,10 @@ def test_random_edits_that_all_push_one_way_stop_a_claim():
     net = beds.network()
     with torch.no_grad():
         # Every unit carries the used predicate a little, and is read the same way.
-        net.module.inner.weight[2:] *= 0.1
-        net.module.inner.weight[2:, 0] = 0.5
-        net.module.out.weight[0, 0] = 0.3
-        net.module.out.weight[0, 2:] = 0.1
+        net.module.inner.weight[1:] *= 0.1
+        net.module.inner.weight[:, 0] = 0.5
+        net.module.out.weight[0, 0] = 0.1
+        net.module.out.weight[0, 1:] = 0.1
     piece = audited(beds.subject(net), predicates=beds.PREDICATES[:1])[identifier("used")]
     control = next(one for one in piece.controls if one.edit and one.expectation == "null")
     assert not control.passed

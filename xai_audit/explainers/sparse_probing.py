@@ -268,7 +268,7 @@ def effect_told(context: Context, ask: Asked, effect: Effect, subject: Subject) 
         "class": ask.label,
         "output": "probability" if subject.probabilities and subject.task == "classification" else "score",
         "gap": effect.gap,
-        "effect": {"value": effect.value, "low": low, "high": high, "n": len(effect.changes)},
+        "effect": {"value": effect.value, "low": low, "high": high, "n": len(effect.changes), "limits": None},
         "random_reach": effect.reach(),
     }
 

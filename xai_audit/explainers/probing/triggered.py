@@ -287,4 +287,4 @@ def _minus(limit: float | None, by: float) -> float | None:
 
 def _slot(hits: int, n: int, level: float) -> dict[str, Any]:
     low, high = intervals.rate(hits, n, [level])[0]
-    return {"value": hits / n if n else 0.0, "low": low, "high": high, "n": n}
+    return {"value": hits / n if n else 0.0, "low": low, "high": high, "n": n, "limits": None}
