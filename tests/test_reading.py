@@ -263,7 +263,10 @@ run: {budget: 10m, jobs: 0}
             ),
             ({"metrics": "[shap]"}, "'shap' is an explainer; it stands under explainers"),
             ({"metrics": "[invalid_labels]"}, "measured in every audit"),
-            ({"explainers": "[counterfactuals]"}, "explainers: counterfactuals: not available in this version"),
+            (
+                {"explainers": "[counterfactuals]"},
+                "explainers: counterfactuals: not available in this version",
+            ),
             ({"explainers": "[shp]"}, "no explainer named 'shp'; did you mean 'shap'?"),
             ({"explainers": "[{shap: {rows: many}}]"}, "shap.rows: "),
             ({"policies": "[no-such]"}, "no policy named 'no-such'"),
