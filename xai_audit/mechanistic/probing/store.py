@@ -29,6 +29,8 @@ CONTEXTS = 8
 """Rows kept of each unit: those on which it is largest."""
 SKETCH = 128
 """Numbers that stand for a unit's activations when neighbours are sought; the nearest are then compared in full."""
+PIECE = 4096
+"""Units contrasted at once."""
 NEAREST = 200
 """Units compared in full."""
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
@@ -329,21 +331,30 @@ class Store:
 
         p is adjusted over every unit of the store by the maximum over permutations of the examples.
         """
-        both = np.concatenate([self._checked(positive), self._checked(negative)]).astype(np.float32)
-        label = np.arange(len(both)) < len(positive)
+        groups = self._checked(positive), self._checked(negative)
+        label = np.arange(sum(map(len, groups))) < len(positive)
         draws = rng or np.random.default_rng(0)
-        orders = [np.arange(len(both)), *(draws.permutation(len(both)) for _ in range(permutations))]
+        orders = [np.arange(len(label)), *(draws.permutation(len(label)) for _ in range(permutations))]
         target = label - label.mean()
         target = (target / np.sqrt((target**2).sum())).astype(np.float32)
-        both -= both.mean(axis=0)
-        size = np.sqrt(np.einsum("ij,ij->j", both, both))
-        found = np.stack([target[order] for order in orders]) @ both
-        found /= np.where(size > 0, size, np.inf)
-        np.abs(found[1:], out=found[1:])
-        chosen = self._largest(np.abs(found[0]), top, site)
-        areas = aurocs(centred_ranks(both[:, chosen]), label[:, None])[0]
-        p = adjusted(found[0, chosen].astype(np.float64), found[1:].max(axis=1).astype(np.float64))
-        return self._answer("correlation with the contrast", chosen, found[0, chosen], p, areas)
+        targets = np.stack([target[order] for order in orders])
+        observed, maxima = np.empty(len(self), dtype=np.float32), np.zeros(permutations, dtype=np.float32)
+        # A piece of the units at a time stays in the processor's cache.
+        for start in range(0, len(self), PIECE):
+            part = slice(start, start + PIECE)
+            both = np.concatenate([one[:, part] for one in groups]).astype(np.float32, copy=False)
+            both -= both.mean(axis=0)
+            size = np.sqrt(np.einsum("ij,ij->j", both, both))
+            found = targets @ both
+            found /= np.where(size > 0, size, np.inf)
+            observed[part] = found[0]
+            if permutations:
+                np.maximum(maxima, np.maximum(found[1:].max(axis=1), -found[1:].min(axis=1)), out=maxima)
+        chosen = self._largest(np.abs(observed), top, site)
+        both = np.concatenate([one[:, chosen] for one in groups])
+        areas = aurocs(centred_ranks(both), label[:, None])[0]
+        p = adjusted(observed[chosen].astype(np.float64), maxima.astype(np.float64))
+        return self._answer("correlation with the contrast", chosen, observed[chosen], p, areas)
 
     def place(self, site: str, unit: int) -> int:
         """Where a unit stands in the store; UnavailableError where there is none."""
