@@ -211,6 +211,12 @@ run: {budget: 10m, jobs: 0}
                 "data.sets.a.where: character ",
             ),
             (
+                {
+                    "explainers": "[{neuron_search: {triggers: [{name: a, triggered: stmp, target: 1}], sites: [a]}}]"
+                },
+                "neuron_search: no set named 'stmp'; data.sets names none",
+            ),
+            (
                 {"explainers": "[{tcav: {concepts: [stamp], sites: [a]}}]"},
                 "tcav: no set named 'stamp'; data.sets names none",
             ),

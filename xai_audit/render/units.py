@@ -33,9 +33,7 @@ def exhibits(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
     made: list[Exhibit] = []
     if told:
         made.append(Exhibit(table=_sentences(told), margin=margin(audit, told, most=NAMED)))
-    for piece in pieces:
-        if isinstance(piece.observation, Ranking):
-            made.append(_ranked(audit, piece, piece.observation))
+    made += [_ranked(audit, one, one.observation) for one in pieces if isinstance(one.observation, Ranking)]
     scalars = [piece for piece in told if isinstance(piece.observation, Scalar)]
     rest = [piece for piece in pieces if piece not in scalars and not isinstance(piece.observation, Ranking)]
     return [*made, *general(audit, rest)]
@@ -102,8 +100,8 @@ def _trigger(piece: Evidence) -> str:
     power = told.get("power")
     if isinstance(power, dict):
         text += (
-            f"; on planted networks of this size the search found {power.get('found')} of {power.get('planted')} triggers and "
-            f"flagged {power.get('flagged')} of {power.get('twins')} clean twins"
+            f"; on planted networks of this size the search found {power.get('found')} of {power.get('planted')} triggers "
+            f"and flagged {power.get('flagged')} of {power.get('twins')} clean twins"
         )
     return f"{text}; this says nothing of other triggers"
 
