@@ -22,6 +22,7 @@ from xai_audit.mechanistic.network import Network
 from xai_audit.subject import Grouping, Subject
 
 METHODS = methods()
+MALE = {"name": "male", "where": "sex == 'm'"}
 FEW: dict[str, dict[str, Any]] = {
     **SMALL,
     "shap": {"rows": 6, "evaluations": 100, "resamples": 5},
@@ -35,10 +36,25 @@ FEW: dict[str, dict[str, Any]] = {
         "rows": 20,
         "directions": 5,
     },
+    "sparse_probing": {
+        "predicates": [MALE],
+        "k": [1, 2],
+        "permutations": 19,
+        "inputs": 20,
+        "random_units": 5,
+    },
+    "neuron_search": {
+        "predicates": [MALE],
+        "permutations": 19,
+        "inputs": 20,
+        "random_units": 5,
+        "planted": 0,
+    },
 }
 """Parameters that keep a slow method quick; one that is not named here runs with its defaults."""
 SITES = {"images": {"sites": ["1"]}, "texts": {"sites": ["embedding"]}}
 """Where methods look that must be told."""
+LOOK = {"tcav", "sparse_probing", "neuron_search"}
 TABLES_ONLY = {"permutation_importance", "partial_dependence"}
 
 
@@ -111,7 +127,7 @@ def subject(kind: str) -> Subject:
 
 def observed(kind: str, name: str) -> Outcome:
     method = METHODS[name]
-    asked = {**FEW.get(name, {}), **(SITES.get(kind, {}) if name == "tcav" else {})}
+    asked = {**FEW.get(name, {}), **(SITES.get(kind, {}) if name in LOOK else {})}
     step = Step(method, method.params.model_validate(asked), name)
     return measure(subject(kind), [step], Settings(seed=3))
 

@@ -232,6 +232,12 @@ run: {budget: 10m, jobs: 0}
                 "data.sets.a.where: character ",
             ),
             (
+                {
+                    "explainers": "[{neuron_search: {triggers: [{name: a, triggered: stmp, target: 1}], sites: [a]}}]"
+                },
+                "neuron_search: no set named 'stmp'; data.sets names none",
+            ),
+            (
                 {"explainers": "[{tcav: {concepts: [stamp], sites: [a]}}]"},
                 "tcav: no set named 'stamp'; data.sets names none",
             ),
@@ -284,7 +290,10 @@ run: {budget: 10m, jobs: 0}
             ),
             ({"metrics": "[shap]"}, "'shap' is an explainer; it stands under explainers"),
             ({"metrics": "[invalid_labels]"}, "measured in every audit"),
-            ({"explainers": "[neuron_search]"}, "explainers: neuron_search: not available in this version"),
+            (
+                {"explainers": "[counterfactuals]"},
+                "explainers: counterfactuals: not available in this version",
+            ),
             ({"explainers": "[shp]"}, "no explainer named 'shp'; did you mean 'shap'?"),
             ({"explainers": "[{shap: {rows: many}}]"}, "shap.rows: "),
             ({"policies": "[no-such]"}, "no policy named 'no-such'"),
@@ -713,12 +722,10 @@ class TestPolicy:
         assert all(line.startswith("own.yaml:") for line in lines)
 
     def test_a_convention_may_explore(self) -> None:
-        lines = self.read(
-            POLICY.replace("evidence: accuracy", "evidence: sparse_probing").replace(
-                "basis: law", "basis: convention"
-            )
-        )
-        assert lines == ["own.yaml:9:15: ONE-01: sparse_probing: not available in this version"]
+        text = POLICY.replace("evidence: accuracy", "evidence: sparse_probing")
+        assert "its basis is law" in self.read(text)[0]
+        Path("own.yaml").write_text(text.replace("basis: law", "basis: convention"))
+        assert read_policy("own.yaml")[0].rules[0].evidence == "sparse_probing"
 
     def test_a_name_or_a_path(self, folder: Path) -> None:
         Path("own.yaml").write_text(POLICY)

@@ -19,7 +19,7 @@ import numpy as np
 from xai_audit import audit, digest
 from xai_audit.errors import MethodError, UnmetNeedError, UnwrittenError, said
 from xai_audit.evidence import LEVELS, Estimate, Evidence, Sampling, identifier
-from xai_audit.method import PIECE, Method, Piece, Skipped
+from xai_audit.method import PIECE, Method, NoParams, Piece, Skipped
 from xai_audit.pieces import Mapped, mapped
 from xai_audit.rungs import held, rung
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from xai_audit.evidence import Frozen
     from xai_audit.mechanistic.sites import Site
-    from xai_audit.method import Measured, Need
+    from xai_audit.method import Context, Measured, Need
     from xai_audit.subject import Rows, Subject
 
 Work = "Callable[[Subject, Any, Piece, int], Mapping[str, NDArray[Any]]]"
@@ -122,6 +122,22 @@ def again(
     with threadpool_limits(limits=1):
         context = _Context(subject, step, settings, pool, outcome, Progress())
         return list(_observed(subject, step, settings, context, outcome)), outcome.arrays
+
+
+def for_store(subject: Subject, settings: Settings) -> Context:
+    """What a store of units is built with: rows and draws as a method of that name would have them."""
+    step = Step(_STORE, NoParams(), _STORE.id)
+    return _Context(subject, step, settings, _Workers(subject, settings), Outcome(), Progress())
+
+
+_STORE: Method[NoParams] = Method(
+    id="neurons",
+    kind="explainer",
+    title="Neuron store",
+    measures="A store of units",
+    params=NoParams,
+    run=lambda *_: iter(()),
+)
 
 
 def _observed(

@@ -26,7 +26,7 @@ def test_methods_are_those_a_spec_may_name(kind: str, capsys: pytest.CaptureFixt
 
 def test_what_is_not_built_is_not_listed(capsys: pytest.CaptureFixture[str]) -> None:
     text = listed(capsys)
-    assert all(name not in text for name in ("neuron_search", "docx"))
+    assert all(name not in text for name in ("counterfactuals", "docx"))
     assert all(f"{name}:\n" in text for name in ("explainers", "metrics", "policies", "formats", "loaders"))
 
 

@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "verify": ("verify", "Make every number, rule and page of an audit again."),
     "render": ("render", "Write the reports of an audit again."),
     "attach": ("attach", "Put an audit into a model card or onto a model of a registry."),
+    "neurons": ("neurons", "Build a searchable store of a network's units, and ask it."),
     "list": ("list_", "List explainers, metrics, policies, formats and loaders."),
     "schema": ("schema", "Print the JSON Schema of a spec, a policy or audit.json."),
     "view": ("view", "Open the report of an audit."),
@@ -32,7 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 """Each command's module in this package and its line in --help."""
 
-LATER = ("plan", "explain", "neurons", "selftest")
+LATER = ("plan", "explain", "selftest")
 """Commands that are reserved and not built."""
 
 EPILOG = """\b

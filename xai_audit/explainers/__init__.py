@@ -9,12 +9,14 @@ from xai_audit.explainers import (
     gradient_shap,
     integrated_gradients,
     lime,
+    neuron_search,
     occlusion,
     partial_dependence,
     permutation_importance,
     progress_measures,
     prototypes,
     shap,
+    sparse_probing,
     tcav,
 )
 from xai_audit.method import Method
@@ -29,6 +31,8 @@ EXPLAINERS: tuple[Method[Any], ...] = (
     partial_dependence.METHOD,
     prototypes.METHOD,
     tcav.METHOD,
+    sparse_probing.METHOD,
+    neuron_search.METHOD,
     progress_measures.METHOD,
     design_delta.METHOD,
 )

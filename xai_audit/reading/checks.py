@@ -91,6 +91,30 @@ def together(root: Node, uses: Sequence[Use], mistakes: list[Mistake]) -> None:
             mistakes.append(child.place.mistake(f"model.{key}: {shown(child.raw)} is the target as well"))
     mistakes.extend(_classified(root, uses))
     mistakes.extend(_concepts(root))
+    mistakes.extend(_units(root))
+
+
+def _units(root: Node) -> Iterator[Mistake]:
+    """Sets and classes of predicates and triggers that nothing else in the spec names."""
+    section, data, classes = root.get("explainers"), root.get("data", "sets"), root.get("model", "classes")
+    sets = list(data.value) if data is not None and data.kind == "mapping" else []
+    labels = [label.raw for label in classes.items()] if classes is not None else []
+    for entry in section.items() if section is not None else ():
+        for method in ("sparse_probing", "neuron_search") if entry.kind == "mapping" else ():
+            for key in ("predicates", "triggers"):
+                several = entry.get(method, key)
+                each = several.items() if several is not None and several.kind == "list" else ()
+                for one in (node for node in each if node.kind == "mapping"):
+                    for name in ("positive", "negative", "triggered", "clean"):
+                        node = one.get(name)
+                        if node is not None and node.kind == "text" and node.raw not in sets:
+                            hint = meant(node.raw, sets) or "; data.sets names none"
+                            yield node.place.mistake(f"{method}: no set named {shown(node.raw)}{hint}")
+                    node = one.get("target")
+                    if node is not None and labels and node.raw not in labels:
+                        yield node.place.mistake(
+                            f"{method}: no class {shown(node.raw)}{meant(node.raw, labels)}"
+                        )
 
 
 def _concepts(root: Node) -> Iterator[Mistake]:

@@ -1,0 +1,1 @@
+"""What the search for units is made of: predicates and their rows, a scan of every unit, edits, triggers."""

@@ -1,0 +1,141 @@
+"""Units inside the model: what tells a predicate, what holding it does, and which edit undoes a declared trigger."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from xai_audit.evidence import Ranking, Scalar
+from xai_audit.render import charts, claims, listings, numbers, rungs
+from xai_audit.render.beside import limits, margin
+from xai_audit.render.shown import Cell, Column, Exhibit, Figure, Line, Table
+from xai_audit.render.visible import name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from xai_audit.audit import Audit
+    from xai_audit.evidence import Evidence
+
+NAMED = 2
+"""Evidence ids beside a table; the register has all."""
+UNITS = 4
+"""Units named in a sentence."""
+
+
+def exhibits(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
+    """Each claim in its sentence, the furthest reaching first; then rankings, curves and tables."""
+    from xai_audit.render.exhibits import general
+
+    told = sorted(
+        (piece for piece in pieces if sentence(piece)),
+        key=lambda piece: (-rungs.step(piece.rung) if piece.rung else 0, piece.id),
+    )
+    made: list[Exhibit] = []
+    if told:
+        made.append(Exhibit(table=_sentences(told), margin=margin(audit, told, most=NAMED)))
+    made += [_ranked(audit, one, one.observation) for one in pieces if isinstance(one.observation, Ranking)]
+    scalars = [piece for piece in told if isinstance(piece.observation, Scalar)]
+    rest = [piece for piece in pieces if piece not in scalars and not isinstance(piece.observation, Ranking)]
+    return [*made, *general(audit, rest)]
+
+
+def sentence(piece: Evidence) -> str:
+    """A claim in full; empty where a piece of evidence is none. A word of cause stands from ``intervened`` on."""
+    if "trigger" in piece.params and isinstance(piece.observation, Scalar):
+        text = _trigger(piece)
+    elif "predicate" in piece.params and piece.inference is not None:
+        text = _predicate(piece)
+    else:
+        return ""
+    why = rungs.halted(piece)
+    return f"{text}.{f' It stands no higher because {why}.' if why and not rungs.causal(piece) else ''}"
+
+
+def _predicate(piece: Evidence) -> str:
+    seen = piece.observation
+    first = seen.items[0].estimate if isinstance(seen, Ranking) and seen.items else rungs.over(piece)
+    if first is None:
+        return ""
+    site, of = (
+        name(str(piece.params.get("site") or "the input"), 60),
+        name(str(piece.params["predicate"]), 60),
+    )
+    found = piece.params.get("units") or []
+    which = numbers.joined([str(unit) for unit in found[:UNITS]]) + (
+        " and others" if len(found) > UNITS else ""
+    )
+    one = len(found) == 1
+    said = (
+        f"Unit{'' if one else 's'} {which} of {site} {'tells' if one else 'tell'} “{of}” with an area under the curve of "
+        f"{rungs.estimated(first)} on rows not used to find {'it' if one else 'them'} "
+        f"(n{numbers.NBSP}={numbers.NBSP}{first.n:,}; {rungs.tested(piece)})"
+    )
+    effect, reach = rungs.read(piece.params.get("effect")), piece.params.get("random_reach")
+    if effect is None or not isinstance(reach, int | float):
+        return said
+    where = f"the gap in the {name(str(piece.params.get('output')), 20)} of {name(str(piece.params.get('class')), 40)}"
+    places = numbers.decimals(effect)
+    did = "closed" if rungs.causal(piece) else "went with a change of"
+    return (
+        f"{said}; holding {'it' if one else 'them'} at the mean {did} {where} between rows of either side by "
+        f"{rungs.estimated(effect, sign=True)}, and as many random units reach {numbers.plain(reach, places)}"
+    )
+
+
+def _trigger(piece: Evidence) -> str:
+    told = piece.params
+    before, after = rungs.read(told.get("success_before")), rungs.read(told.get("success_after"))
+    clean = rungs.read(told.get("clean_rate"))
+    if before is None or after is None or clean is None:
+        return ""
+    trigger, site = name(str(told["trigger"]), 60), name(str(told.get("site") or "the input"), 60)
+    what = "one direction" if told.get("edit") == "direction" else f"{len(told.get('units') or [])} units"
+    verb = "fell" if rungs.causal(piece) else "went"
+    text = (
+        f"With “{trigger}” {rungs.estimated(before)} of rows of other classes are decided as "
+        f"{name(str(told.get('target')), 40)}, without it {rungs.estimated(clean)}; with {what} of {site} held, attack "
+        f"success {verb} to {rungs.estimated(after)}, at a cost of {numbers.plain(float(told.get('cost', 0)), 3)} in clean "
+        f"accuracy; random edits of the same kind reach {numbers.plain(float(told.get('random_reach', 0)), 3)}"
+    )
+    power = told.get("power")
+    if isinstance(power, dict):
+        text += (
+            f"; on planted networks of this size the search found {power.get('found')} of {power.get('planted')} triggers "
+            f"and flagged {power.get('flagged')} of {power.get('twins')} clean twins"
+        )
+    return f"{text}; this says nothing of other triggers"
+
+
+def _ranked(audit: Audit, piece: Evidence, seen: Ranking) -> Exhibit:
+    said = claims.leaders(seen, "unit")
+    title = name(piece.title, 80)
+    figure = Figure(
+        title=said,
+        subtitle=f"{title}: {seen.unit or 'value'}, with intervals. Units in one bracket may trade places.",
+        drawing=charts.ranking(seen, said, "Unit"),
+    )
+    from dataclasses import replace
+
+    table = replace(listings.ranking(seen, title, "Unit"), limits=limits([piece]))
+    return Exhibit(figure=figure, table=table, margin=margin(audit, [piece]))
+
+
+def _sentences(pieces: Sequence[Evidence]) -> Table:
+    return Table(
+        caption="What was seen of units and triggers, the furthest reaching first",
+        columns=(Column(head="Rung"), Column(head="What was seen")),
+        rows=tuple(
+            Line(
+                cells=(
+                    Cell(
+                        text=piece.rung or "no claim", sort=str(rungs.step(piece.rung)) if piece.rung else "0"
+                    ),
+                    Cell(text=sentence(piece)),
+                )
+            )
+            for piece in pieces
+        ),
+        full=True,
+        kind="claims",
+        limits=limits(pieces),
+    )
