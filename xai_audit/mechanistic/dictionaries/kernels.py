@@ -36,7 +36,8 @@ class Codes:
         """(rows, m)."""
         rows = np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
         found = np.zeros((len(self.offsets) - 1, m), dtype=np.float32)
-        found[rows, self.index] = self.value
+        on = self.value > 0
+        found[rows[on], self.index[on]] = self.value[on]
         return found
 
     def by_latent(self, m: int) -> Latents:
@@ -55,10 +56,47 @@ class Latents:
 
 def top(before: torch.Tensor, k: int) -> Codes:
     """The k largest of each row of (rows, m) that are above 0; a place that is left over has the value 0."""
+    nothing = np.zeros(len(before), dtype=np.float32)
+    empty = np.zeros((len(before), 0), dtype=np.float32)
+    return _kept(before.numpy(), k, nothing, (empty, empty, nothing), again=False)
+
+
+def top_of_product(
+    centred: torch.Tensor, encoder: torch.Tensor, bias: torch.Tensor, k: int, out: torch.Tensor
+) -> Codes:
+    """``top`` of ``centred @ encoder.T + bias``, the large product made in half the bits where the processor can.
+
+    What bfloat16 may be wrong by is bounded for each row by the lengths of both sides (two roundings of 2^-9 each, by the
+    inequality of Cauchy and Schwarz); every latent that this bound leaves among the k largest is computed again in full,
+    so that the codes are those of the full product. ``out`` (rows, m) is memory to work in.
+    """
+    import torch
+
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        torch.addmm(bias, centred, encoder.T, out=out)
+    finally:
+        torch.set_float32_matmul_precision(before)
+    longest = _compiled("longest")(encoder.numpy())
+    # Twice the bound, a little wider for the sums themselves: both the k-th and the one compared may be off.
+    slack = centred.norm(dim=1) * float(2 * 1.05 * 2**-8 * longest)
+    again = (centred.numpy(), encoder.numpy(), bias.numpy())
+    return _kept(out.numpy(), k, slack.numpy(), again, again=True)
+
+
+def _kept(
+    before: NDArray[np.float32],
+    k: int,
+    slack: NDArray[np.float32],
+    product: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
+    *,
+    again: bool,
+) -> Codes:
     rows = len(before)
     index = np.empty((rows, k), dtype=np.int32)
     value = np.empty((rows, k), dtype=np.float32)
-    _compiled("top")(before.numpy(), index, value)
+    _compiled("top")(before, slack, *product, again, index, value)
     return Codes(np.arange(0, rows * k + 1, k, dtype=np.int64), index.reshape(-1), value.reshape(-1))
 
 
@@ -122,8 +160,9 @@ def _compiled(name: str) -> Callable[..., Any]:
     """A kernel as numba compiles it on its first call; kept on disk for the next process where there is a place."""
     import numba
 
-    kernel = {
+    kernel: Any = {
         "top": _top,
+        "longest": _longest,
         "largest": _largest,
         "above": _above,
         "transpose": _transpose,
@@ -132,7 +171,7 @@ def _compiled(name: str) -> Callable[..., Any]:
         "normalise": _normalise,
     }[name]
     # Sums may be taken in any order, so that they fill the vector registers; NaN is looked for in the loss.
-    options = {"nogil": True, "fastmath": True}
+    options: dict[str, Any] = {"nogil": True, "fastmath": True}
     try:
         made: Callable[..., Any] = numba.njit(kernel, cache=True, **options)
     except RuntimeError:  # nowhere to keep the compiled code: compile again in each process
@@ -140,53 +179,74 @@ def _compiled(name: str) -> Callable[..., Any]:
     return made
 
 
-def _top(before: Any, index: Any, value: Any) -> None:
+def _longest(encoder: Any) -> Any:
+    m, n = encoder.shape
+    most = np.float32(0)
+    for i in range(m):
+        square = np.float32(0)
+        for j in range(n):
+            square += encoder[i, j] * encoder[i, j]
+        most = max(most, square)
+    return np.sqrt(most)
+
+
+def _top(  # noqa: C901, PLR0912  # one row, from its blocks to its k largest
+    before: Any, slack: Any, centred: Any, encoder: Any, bias: Any, again: Any, index: Any, value: Any
+) -> None:
     rows, m = before.shape
-    k = index.shape[1]
+    n, k = encoder.shape[1], index.shape[1]
+    # Block b holds the columns b, b + blocks, b + 2 blocks ...: many blocks are compared at once.
     blocks = (m + _BLOCK - 1) // _BLOCK
     most = np.zeros(blocks, dtype=np.float32)
     spare = np.zeros(m, dtype=np.float32)
     place = np.zeros(m, dtype=np.int32)
     for r in range(rows):
-        row = before[r]
-        for block in range(blocks):
-            largest = np.float32(0)
-            if (block + 1) * _BLOCK <= m:
-                # Of fixed length, so that it takes a few instructions.
-                for c in range(_BLOCK):
-                    largest = max(largest, row[block * _BLOCK + c])
-            else:
-                for c in range(block * _BLOCK, m):
-                    largest = max(largest, row[c])
-            most[block] = largest
+        row, given = before[r], centred[r]
+        for b in range(blocks):
+            most[b] = 0
+        start = 0
+        while start < m:
+            for b in range(min(blocks, m - start)):
+                most[b] = max(most[b], row[start + b])
+            start += blocks
         # k blocks hold something that large, so that nothing smaller is kept.
-        least = np.float32(0)
-        if blocks > k:
-            least = np.partition(most, blocks - k)[blocks - k]
+        least = np.partition(most, blocks - k)[blocks - k] if blocks > k else np.float32(0)
+        least -= slack[r]
         found = 0
-        for block in range(blocks):
-            if most[block] >= least and most[block] > 0:
-                for c in range(block * _BLOCK, min((block + 1) * _BLOCK, m)):
-                    if row[c] >= least and row[c] > 0:
+        for b in range(blocks):
+            if most[b] >= least:
+                for c in range(b, m, blocks):
+                    if row[c] >= least:
                         spare[found] = row[c]
                         place[found] = c
                         found += 1
-        cut = np.float32(0)
-        over = 0
-        if found > k:
-            cut = np.partition(spare[:found], found - k)[found - k]
-            for e in range(found):
-                over += row[place[e]] > cut
-        kept = 0
-        ties = k - over
+        if again:
+            if found > k:
+                least = np.partition(spare[:found], found - k)[found - k] - slack[r]
+            likely, found = found, 0
+            for e in range(likely):
+                if spare[e] >= least:
+                    latent = encoder[place[e]]
+                    full = np.float32(0)
+                    for j in range(n):
+                        full += given[j] * latent[j]
+                    spare[found] = full + bias[place[e]]
+                    place[found] = place[e]
+                    found += 1
+        cut = np.partition(spare[:found], found - k)[found - k] if found > k else np.float32(0)
+        ties = k
         for e in range(found):
-            v = row[place[e]]
-            if v > cut or (v == cut and ties > 0):
-                ties -= v == cut
-                index[r, kept] = place[e]
-                value[r, kept] = v
-                kept += 1
-        for e in range(kept, k):
+            if spare[e] > cut:
+                ties -= 1
+        at = 0
+        for e in range(found):
+            if spare[e] > 0 and (spare[e] > cut or (spare[e] == cut and ties > 0)):
+                if spare[e] == cut:
+                    ties -= 1
+                index[r, at] = place[e]
+                value[r, at] = spare[e]
+                at += 1
+        for e in range(at, k):
             index[r, e] = 0
             value[r, e] = 0
 

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from xai_audit.mechanistic.dictionaries.recipe import Recipe
 
 
+_LARGE = 1 << 18
+"""Entries of an encoder from which its product is made in half the bits first."""
+
+
 class Step:
     """Keeps the memory that every step of a training needs: the latents before sparsity are its largest part."""
 
@@ -39,20 +43,13 @@ class Step:
 
         recipe, rows = self._recipe, len(x)
         with torch.no_grad():
-            if self._before is None or len(self._before) != rows:
-                self._before = torch.empty(rows, recipe.width)
             centred = x - parameters.bias
-            before = torch.addmm(parameters.encoder_bias, centred, parameters.encoder.T, out=self._before)
-            codes = (
-                kernels.top(before, recipe.k)
-                if recipe.variant == "topk"
-                else kernels.top_of_batch(before, recipe.k * rows)
-            )
+            codes = self._codes(parameters, centred)
             into = _into(parameters)
             revive = bool(recipe.aux) and bool(dead.any())
             total, last = _main(recipe, parameters, codes, centred, into, tangent=tangent and not revive)
             if revive:
-                total += recipe.aux * _auxiliary(recipe, parameters, before, last, centred, dead, into)
+                total += recipe.aux * _auxiliary(recipe, parameters, last, centred, dead, into)
                 if tangent:
                     along = (into[0] * parameters.decoder).sum(dim=1, keepdim=True)
                     into[0].sub_(along * parameters.decoder)
@@ -69,6 +66,20 @@ class Step:
             float(on.sum()) / rows,
             float(codes.value[on].min()) if on.any() else float("nan"),
         )
+
+    def _codes(self, parameters: Parameters, centred: torch.Tensor) -> Codes:
+        import torch
+
+        recipe, rows = self._recipe, len(centred)
+        if self._before is None or len(self._before) != rows:
+            self._before = torch.empty(rows, recipe.width)
+        encoder, bias, out = parameters.encoder, parameters.encoder_bias, self._before
+        if recipe.variant == "topk" and encoder.numel() >= _LARGE:
+            return kernels.top_of_product(centred, encoder, bias, recipe.k, out)
+        before = torch.addmm(bias, centred, encoder.T, out=out)
+        if recipe.variant == "topk":
+            return kernels.top(before, recipe.k)
+        return kernels.top_of_batch(before, recipe.k * rows)
 
 
 def _into(parameters: Parameters) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -128,7 +139,6 @@ def _main(
 def _auxiliary(
     recipe: Recipe,
     parameters: Parameters,
-    before: torch.Tensor,
     last: torch.Tensor,
     centred: torch.Tensor,
     dead: torch.Tensor,
@@ -141,8 +151,9 @@ def _auxiliary(
     wanted = aux_k(recipe, last.shape[1])
     used = min(wanted, len(index))
     share = min(1.0, len(index) / wanted)
-    codes = kernels.top(before[:, index].contiguous(), used)
-    decoder = parameters.decoder[index].contiguous()
+    encoder, bias = parameters.encoder[index], parameters.encoder_bias[index]
+    codes = kernels.top(torch.addmm(bias, centred, encoder.T), used)
+    decoder = parameters.decoder[index]
     error = kernels.decoded(codes, decoder, last.clone())
     size = float(last.square().sum())
     m, n = decoder.shape

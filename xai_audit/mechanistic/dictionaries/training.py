@@ -8,7 +8,6 @@ the spread kills latents (arXiv:2605.31518).
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -250,7 +249,7 @@ class Training:
         }
         partial = path.with_suffix(path.suffix + ".partial")
         torch.save(state, partial)
-        os.replace(partial, path)
+        partial.replace(path)
 
     def resume(self, path: str | Path) -> None:
         """Go on from what ``save`` wrote; MethodError where it is of another recipe or other activations."""
