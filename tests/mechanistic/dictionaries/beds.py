@@ -66,3 +66,47 @@ def zipf(seed: int, *, batch: int = 1024) -> Bed:
         middle = (low + high) / 2
         low, high = (middle, high) if np.minimum(middle * weight, 0.5).sum() < 5 else (low, middle)
     return Bed(directions(256, 64, seed), np.minimum(low * weight, 0.5), seed, batch)
+
+
+@dataclass(frozen=True, eq=False)
+class Tree(Bed):
+    """Children that fire only with their parent, siblings never together, parents correlated by a Gaussian copula."""
+
+    parents: np.ndarray | None = None
+    """(D,): -1 for a parent."""
+    mixing: np.ndarray | None = None
+    """(parents, rank): loads of the copula."""
+
+    def latents(self, step: int, rows: int | None = None) -> torch.Tensor:
+        from scipy.special import ndtr
+
+        assert self.parents is not None
+        assert self.mixing is not None
+        rng = np.random.default_rng([self.seed, 7, step])
+        count = rows or self.batch
+        tops = np.flatnonzero(self.parents < 0)
+        common = rng.normal(size=(count, self.mixing.shape[1])) @ self.mixing.T
+        own = np.sqrt(1 - (self.mixing**2).sum(axis=1)) * rng.normal(size=(count, len(tops)))
+        on = np.zeros((count, len(self.rates)), dtype=bool)
+        on[:, tops] = ndtr(common + own) < self.rates[tops]
+        for top in tops:
+            children = np.flatnonzero(self.parents == top)
+            shares = self.rates[children] / self.rates[top]
+            drawn = rng.random(count)
+            edges = np.concatenate([[0], np.cumsum(shares)])
+            for place, child in enumerate(children):
+                on[:, child] = on[:, top] & (edges[place] <= drawn) & (drawn < edges[place + 1])
+        size = np.abs(rng.normal(1.0, 0.25, size=on.shape))
+        return torch.from_numpy((on * size).astype(np.float32))
+
+
+def tree(seed: int, *, tops: int = 128, children: int = 3, n: int = 64, batch: int = 1024) -> Tree:
+    """512 directions in 64 dimensions: 128 parents with three children each; a parent is alone one time in ten."""
+    rng = np.random.default_rng([seed, 3])
+    parents = np.concatenate([np.full(tops, -1), np.repeat(np.arange(tops), children)])
+    rate = 2.5 / tops * rng.uniform(0.5, 1.5, size=tops)
+    rates = np.concatenate([rate, np.repeat(rate, children) * 0.9 / children])
+    loads = rng.normal(size=(tops, 4))
+    loads *= 0.5 / np.linalg.norm(loads, axis=1, keepdims=True)
+    count = tops * (1 + children)
+    return Tree(directions(count, n, seed), rates, seed, batch, parents=parents, mixing=loads)
