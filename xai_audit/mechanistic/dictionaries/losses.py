@@ -146,7 +146,7 @@ def _made() -> dict[str, Any]:
     def near(before: torch.Tensor, threshold: torch.Tensor, bandwidth: float) -> torch.Tensor:
         return ((before - threshold).abs() < bandwidth / 2).to(before.dtype) / bandwidth
 
-    class Jump(torch.autograd.Function):
+    class Jump(torch.autograd.Function):  # type: ignore[misc]  # torch is not typed here
         @staticmethod
         def forward(ctx: Any, before: Any, threshold: Any, bandwidth: float) -> Any:
             ctx.save_for_backward(before, threshold)
@@ -159,7 +159,7 @@ def _made() -> dict[str, Any]:
             to_threshold = -(slope * near(before, threshold, ctx.bandwidth)).sum(dim=0) * threshold
             return slope * (before > threshold), to_threshold, None
 
-    class Step(torch.autograd.Function):
+    class Step(torch.autograd.Function):  # type: ignore[misc]
         @staticmethod
         def forward(ctx: Any, before: Any, threshold: Any, bandwidth: float) -> Any:
             ctx.save_for_backward(before, threshold)

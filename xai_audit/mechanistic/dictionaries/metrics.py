@@ -1,8 +1,9 @@
 """What a dictionary keeps of activations, by definitions that are written out, since the field has several of each.
 
-FVU is the sum of squared errors over the sum of squared distances from the mean of all activations, in float64. L0 is the mean
-count of latents that fire. A latent is dead that never fired in a stated count of held-out activations. Loss recovered is
-``(CE_ablated - CE_spliced) / (CE_ablated - CE_original)``, with what is ablated named: the mean first, zero second.
+FVU is the sum of squared errors over the sum of squared distances from the mean of all activations, in float64. L0 is
+the mean count of latents that fire. A latent is dead that never fired in a stated count of held-out activations. Loss
+recovered is ``(CE_ablated - CE_spliced) / (CE_ablated - CE_original)``, with what is ablated named: the mean first, zero
+second.
 """
 
 from __future__ import annotations

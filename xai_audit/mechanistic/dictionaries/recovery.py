@@ -100,6 +100,6 @@ def absorption(
     for child in np.flatnonzero(parents >= 0):
         latent = found.match[parents[child]]
         rows = on[:, child] & on[:, parents[child]]
-        total += np.count_nonzero(rows)
-        off += np.count_nonzero(rows & ~fired[:, latent]) if latent >= 0 else np.count_nonzero(rows)
+        total += int(rows.sum())
+        off += int((rows & ~fired[:, latent]).sum()) if latent >= 0 else int(rows.sum())
     return off / total if total else 0.0
