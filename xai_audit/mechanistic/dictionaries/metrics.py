@@ -219,9 +219,15 @@ def recovered(
 
 
 def stability(first: Dictionary, second: Dictionary, alive: Any = None) -> float:
-    """MCC between the decoders of two dictionaries: the mean cosine of latents matched one to one (Hungarian).
+    """MCC between the decoders of two dictionaries: the mean of ``matched_cosines`` (arXiv:2505.20254)."""
+    cosines = matched_cosines(first, second, alive)
+    return float(cosines.mean()) if len(cosines) else 0.0
 
-    ``alive`` (two bool arrays) leaves latents out that never fire. arXiv:2505.20254.
+
+def matched_cosines(first: Dictionary, second: Dictionary, alive: Any = None) -> NDArray[np.float64]:
+    """Cosines of latents matched one to one so that their sum is largest (Hungarian).
+
+    ``alive``, two bool arrays (m,), leaves latents out that never fire.
     """
     from xai_audit.mechanistic.dictionaries.recovery import matched
 
@@ -230,5 +236,4 @@ def stability(first: Dictionary, second: Dictionary, alive: Any = None) -> float
         import torch
 
         one, other = one[torch.as_tensor(alive[0])], other[torch.as_tensor(alive[1])]
-    cosines, _ = matched(one, other)
-    return float(cosines.mean()) if len(cosines) else 0.0
+    return matched(one, other)[0]
