@@ -210,8 +210,7 @@ def main():
         print(
             f"     {name}, loss on {len(labels)} reviews: CE {lost.original.mean():.3f}, spliced {lost.spliced.mean():.3f}, "
             f"mean-ablated {lost.mean_ablated.mean():.3f}, zero-ablated {lost.zero_ablated.mean():.3f}, KL "
-            f"{lost.kl.mean():.4f}; recovered {lost.by_mean if lost.by_mean is None else round(lost.by_mean, 3)} of the mean's, "
-            f"{lost.by_zero if lost.by_zero is None else round(lost.by_zero, 3)} of zero's"
+            f"{lost.kl.mean():.4f}; recovered of the mean's {lost.by_mean}, of zero's {lost.by_zero}"
         )
     clock("metrics")
     spelled = {number: token for token, number in network.reader._tokenizer().get_vocab().items()}  # noqa: SLF001
@@ -229,7 +228,8 @@ def main():
     fuzz = np.mean([one.fuzzing > fuzz_limit for one in own])
     print(
         f"     detection: mean {np.mean([one.detection for one in own]):.3f}, null mean {null.detection.mean():.3f}; "
-        f"fuzzing: mean {np.mean([one.fuzzing for one in own]):.3f}, null mean {null.fuzzing.mean():.3f}, {fuzz:.0%} above its null"
+        f"fuzzing: mean {np.mean([one.fuzzing for one in own]):.3f}, null mean {null.fuzzing.mean():.3f}, "
+        f"{fuzz:.0%} above its null"
     )
     told(
         f"share of {len(own)} features above the null's 95th percentile, detection",

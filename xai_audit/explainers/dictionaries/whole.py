@@ -157,8 +157,8 @@ def stability(made: Made) -> Measured:
     estimate = numbers.paired_mean(context, found[0])
     beyond = numbers.welch(context, found[0], drawn)
     sentence = (
-        f"Matched one to one, the latents of two trainings that differ by their seed have a mean cosine of {shown(estimate)}; "
-        f"with directions that were drawn and not trained it is {float(drawn.mean()):.2f}."
+        f"Matched one to one, the latents of two trainings that differ by their seed have a mean cosine of "
+        f"{shown(estimate)}; with directions that were drawn and not trained it is {float(drawn.mean()):.2f}."
     )
     return Measured(
         name="stability",

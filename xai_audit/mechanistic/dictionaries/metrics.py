@@ -8,14 +8,14 @@ second.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xai_audit.errors import MethodError
-from xai_audit.mechanistic.sites import Edit
+from xai_audit.mechanistic.sites import Edit, feature_axis
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -205,7 +205,7 @@ def recovered(
     edits: Sequence[tuple[Edit, ...]] = (
         (),
         (dictionary.spliced(site),),
-        (Edit(site, "replace", mean),),
+        (Edit(site, "splice", _constant(mean)),),
         (Edit(site, "replace", 0.0),),
     )
     scores = [network.scores(frame, one) for one in edits]
@@ -216,6 +216,17 @@ def recovered(
     losses = [-one[rows, labels] for one in logs]
     kl = (scores[0] * (logs[0] - logs[1])).sum(axis=1)
     return Recovered(losses[0], losses[1], losses[2], losses[3], np.asarray(kl))
+
+
+def _constant(mean: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+    """What puts one activation (n,) in the place of all."""
+
+    def put(x: torch.Tensor) -> torch.Tensor:
+        axis = feature_axis(x)
+        moved = x.movedim(axis, -1)
+        return mean.to(x.device, x.dtype).expand_as(moved).movedim(-1, axis)
+
+    return put
 
 
 def stability(first: Dictionary, second: Dictionary, alive: Any = None) -> float:
