@@ -37,7 +37,7 @@ METHOD = Method(
     run=run,
     needs=("model", "scores", "network"),
     limits=(
-        "features are not claimed to be the network's concepts: untrained decoders and random networks explain about as well",
+        "features are not claimed to be the network's concepts: those of random networks can be explained as well",
         "what a dictionary finds depends on its size, its sparsity, its seed and its data",
         "features may be split, absorbed into others or missing; an absent feature shows nothing",
     ),
