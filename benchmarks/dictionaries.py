@@ -165,11 +165,14 @@ def superposition(seeds):
                 )
                 continue
             count = int(represented.sum())
-            # More than half as many as there are dimensions would be no sparse code.
-            k = max(1, min(round(count * (1 - of)), w.shape[0] // 2))
+            there = int((length > 0.5).sum())
+            k = max(1, round(there * (1 - of)))
+            if there > 2 * w.shape[0]:
+                # Beyond antipodal pairs, more than half as many as there are dimensions would be no sparse code.
+                k = min(k, w.shape[0] // 2)
             recipe = Recipe(
                 variant="topk",
-                width=2 * count,
+                width=2 * there,
                 k=k,
                 tokens=512 * 3000,
                 batch=512,
