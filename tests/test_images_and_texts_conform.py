@@ -50,11 +50,25 @@ FEW: dict[str, dict[str, Any]] = {
         "random_units": 5,
         "planted": 0,
     },
+    "sparse_autoencoder": {
+        "expansion": 2,
+        "k": 2,
+        "tokens": 2000,
+        "batch": 32,
+        "rows": 20,
+        "directions": 5,
+        "effects": 2,
+        "features": 6,
+    },
 }
 """Parameters that keep a slow method quick; one that is not named here runs with its defaults."""
-SITES = {"images": {"sites": ["1"]}, "texts": {"sites": ["embedding"]}}
+SITES = {
+    "tcav": {"images": {"sites": ["1"]}, "texts": {"sites": ["embedding"]}},
+    "sparse_autoencoder": {"images": {"site": "1"}, "texts": {"site": "embedding"}},
+    "sparse_probing": {"images": {"sites": ["1"]}, "texts": {"sites": ["embedding"]}},
+    "neuron_search": {"images": {"sites": ["1"]}, "texts": {"sites": ["embedding"]}},
+}
 """Where methods look that must be told."""
-LOOK = {"tcav", "sparse_probing", "neuron_search"}
 TABLES_ONLY = {"permutation_importance", "partial_dependence"}
 
 
@@ -127,7 +141,7 @@ def subject(kind: str) -> Subject:
 
 def observed(kind: str, name: str) -> Outcome:
     method = METHODS[name]
-    asked = {**FEW.get(name, {}), **(SITES.get(kind, {}) if name in LOOK else {})}
+    asked = {**FEW.get(name, {}), **SITES.get(name, {}).get(kind, {})}
     step = Step(method, method.params.model_validate(asked), name)
     return measure(subject(kind), [step], Settings(seed=3))
 

@@ -16,6 +16,7 @@ from xai_audit.explainers import (
     progress_measures,
     prototypes,
     shap,
+    sparse_autoencoder,
     sparse_probing,
     tcav,
 )
@@ -31,6 +32,7 @@ EXPLAINERS: tuple[Method[Any], ...] = (
     partial_dependence.METHOD,
     prototypes.METHOD,
     tcav.METHOD,
+    sparse_autoencoder.METHOD,
     sparse_probing.METHOD,
     neuron_search.METHOD,
     progress_measures.METHOD,
