@@ -6,7 +6,7 @@ weights are so small that the exact effect of the strongest is at most a tenth o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -24,7 +24,10 @@ GATES: tuple[Gate, ...] = ("id", "add", "and", "or", "sat")
 INPUTS, WIDTH, LEVELS = 8, 6, 4
 """8 inputs, four levels of 6 units and one output: 440 edges."""
 SHARE = 0.1
-"""The exact effect of the strongest other edge, at most, as a share of the weakest true one's."""
+"""The exact effect of the strongest other edge, at most, as a share of the weakest true one's; at least half of that."""
+FEWEST = 1e-3
+"""The exact effect of the weakest true edge, at least; inputs lie in [0, 1]."""
+TRIES = 40
 
 
 class Level(torch.nn.Module):
@@ -98,12 +101,20 @@ def output(outputs: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
 
 
 def gated(rng: np.random.Generator, rows: int = 128) -> Gated:
-    """A random network of gates; ``rng`` draws the network, then its inputs.
+    """A random network of gates, whose inputs are each other's corruptions; ``rng`` draws the network, then its inputs.
 
-    MethodError where no scale of the other weights keeps their effects small enough.
+    Networks of which a true edge has hardly any effect are drawn again; MethodError where that does not end.
     """
+    for _ in range(TRIES):
+        found = _drawn(rng, rows)
+        if found is not None:
+            return found
+    raise MethodError(f"in {TRIES} networks a true edge has hardly any effect")
+
+
+def _drawn(rng: np.random.Generator, rows: int) -> Gated | None:
     names = [f"in.{unit}" for unit in range(INPUTS)]
-    level_of = {name: -1 for name in names}
+    level_of = dict.fromkeys(names, -1)
     sizes = [WIDTH] * LEVELS + [1]
     per_level: list[list[str]] = []
     for level, size in enumerate(sizes):
@@ -122,20 +133,25 @@ def gated(rng: np.random.Generator, rows: int = 128) -> Gated:
         before = before + own
     graph = UnitGraph(network, tuple(wires), tuple(f"levels.{level}" for level in range(len(sizes))))
     truth = frozenset(Element(source, unit) for unit, own in parents.items() for source in own)
-    drawn = torch.from_numpy(rng.random(size=(2, rows, INPUTS)))
-    noise = [torch.from_numpy(rng.normal(size=tuple(_layer(network, level).weight.shape))) for level in range(len(sizes))]
-    strong = [torch.from_numpy(rng.uniform(0.8, 1.2, size=tuple(one.shape))) for one in noise]
-    small = 0.1
-    for _ in range(12):
+    shapes = [tuple(_layer(network, level).weight.shape) for level in range(len(sizes))]
+    noise = [torch.from_numpy(rng.normal(size=shape)) for shape in shapes]
+    strong = [torch.from_numpy(rng.uniform(0.8, 1.2, size=shape)) for shape in shapes]
+    inputs = torch.from_numpy(rng.random(size=(rows, INPUTS)))
+    # Each row's corruption is another row's input, and every row is one once.
+    corrupted = inputs.roll(1, 0)
+    true, small = truth_of(graph, truth), 0.1
+    for _ in range(TRIES):
         _write(network, wires, truth, noise, strong, small)
-        made = Gated(network, graph, truth, tuple(kinds.values()), 0.0, drawn[0], drawn[1])
+        made = Gated(network, graph, truth, tuple(kinds.values()), 0.0, inputs, corrupted)
         effects = np.abs(exact(made.task())).mean(axis=0)
-        true = truth_of(graph, truth)
-        ratio = float(effects[~true].max() / effects[true].min())
-        if ratio <= SHARE:
-            return Gated(network, graph, truth, tuple(kinds.values()), ratio, drawn[0], drawn[1])
-        small *= min(0.9 * SHARE / ratio, 0.7) if np.isfinite(ratio) else 0.5
-    raise MethodError("a true edge of this network has hardly any effect; draw another")
+        weakest = float(effects[true].min())
+        if weakest < FEWEST:
+            return None
+        ratio = float(effects[~true].max()) / weakest
+        if SHARE / 2 <= ratio <= SHARE:
+            return replace(made, ratio=ratio)
+        small *= min(0.9 * SHARE / ratio, 4.0)
+    return None
 
 
 def _layer(network: GateNetwork, level: int) -> torch.nn.Linear:
