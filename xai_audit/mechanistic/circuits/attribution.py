@@ -52,9 +52,7 @@ def mask_gradient(task: Task, steps: int = 5) -> NDArray[np.float64]:
     return _slopes(task, shares=None, levels=points)
 
 
-def _slopes(
-    task: Task, shares: tuple[float, ...] | None, levels: tuple[float, ...]
-) -> NDArray[np.float64]:
+def _slopes(task: Task, shares: tuple[float, ...] | None, levels: tuple[float, ...]) -> NDArray[np.float64]:
     import torch
 
     rows, size = task.rows, task.size

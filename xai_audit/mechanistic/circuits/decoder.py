@@ -28,7 +28,7 @@ class Shape:
     """Columns of the output; None for the vocabulary."""
 
 
-class Embed(torch.nn.Module):
+class Embed(torch.nn.Module):  # type: ignore[misc]  # torch is unseen by mypy
     """Token and position, added: (rows, positions) to (rows, positions, width)."""
 
     def __init__(self, shape: Shape) -> None:
@@ -42,7 +42,7 @@ class Embed(torch.nn.Module):
         return self.token(ids) + self.position(where)[None]
 
 
-class Attention(torch.nn.Module):
+class Attention(torch.nn.Module):  # type: ignore[misc]  # torch is unseen by mypy
     """Multi-head attention by four linear layers, scores scaled by the root of the head's width."""
 
     def __init__(self, shape: Shape) -> None:
@@ -72,7 +72,7 @@ class Attention(torch.nn.Module):
         return x.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
 
 
-class Block(torch.nn.Module):
+class Block(torch.nn.Module):  # type: ignore[misc]  # torch is unseen by mypy
     """Attention and, where there is one, an MLP, each reading the residual and adding to it."""
 
     def __init__(self, shape: Shape) -> None:
@@ -84,7 +84,9 @@ class Block(torch.nn.Module):
         if shape.mlp:
             self.ln2 = torch.nn.LayerNorm(shape.width) if shape.norm else torch.nn.Identity()
             self.mlp = torch.nn.Sequential(
-                torch.nn.Linear(shape.width, shape.mlp), torch.nn.ReLU(), torch.nn.Linear(shape.mlp, shape.width)
+                torch.nn.Linear(shape.width, shape.mlp),
+                torch.nn.ReLU(),
+                torch.nn.Linear(shape.mlp, shape.width),
             )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -95,7 +97,7 @@ class Block(torch.nn.Module):
         return x + self.mlp(self.ln2(x))
 
 
-class Decoder(torch.nn.Module):
+class Decoder(torch.nn.Module):  # type: ignore[misc]  # torch is unseen by mypy
     """Token ids (rows, positions) to logits (rows, positions, outputs), or of the last position alone."""
 
     def __init__(self, shape: Shape) -> None:
@@ -114,13 +116,12 @@ class Decoder(torch.nn.Module):
         found: torch.Tensor = self.unembed(self.ln_f(x))
         return found[:, -1] if self.shape.last else found
 
-    @torch.no_grad()
     def patterns(self, input_ids: torch.Tensor) -> list[torch.Tensor]:
         """Attention of each layer: (rows, heads, positions, positions)."""
-        x = self.embed(input_ids)
         found = []
-        for block in self.blocks:
-            assert isinstance(block, Block)
-            found.append(block.attn.pattern(block.ln1(x)))
-            x = block(x)
+        with torch.no_grad():
+            x = self.embed(input_ids)
+            for block in self.blocks:
+                found.append(block.attn.pattern(block.ln1(x)))
+                x = block(x)
         return found

@@ -41,7 +41,9 @@ class Kept:
     def _gap(self) -> float:
         gap = float(self.full.mean() - self.empty.mean())
         if abs(gap) < 1e-9:
-            raise MethodError("ablating everything does not change the behaviour: there is nothing to be faithful to")
+            raise MethodError(
+                "ablating everything does not change the behaviour: there is nothing to be faithful to"
+            )
         return gap
 
 

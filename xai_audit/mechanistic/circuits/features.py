@@ -99,21 +99,32 @@ class FeatureGraph:
         """The network's output with the mask's latents and errors replaced; differentiable in the mask."""
         return self._run(inputs, how, {})
 
-    def traced(self, inputs: Any, how: Pass) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """The output, and the latents of each site as they came in, before the mask there, with their graph."""
+    def traced(self, inputs: Any, how: Pass) -> tuple[torch.Tensor, list[torch.Tensor], list[torch.Tensor]]:
+        """The output; the latents of each site as they came in, before the mask there; and what went on from there.
+
+        All with their graph. ``how`` has a mask.
+        """
         found: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
-        outputs = self._run(inputs, how, found)
-        return outputs, [found[place][0] for place in range(len(self.coded))]
+        left: dict[int, torch.Tensor] = {}
+        outputs = self._run(inputs, how, found, left)
+        order = range(len(self.coded))
+        return outputs, [found[place][0] for place in order], [left[place] for place in order]
 
     def _run(
-        self, inputs: Any, how: Pass, found: dict[int, tuple[torch.Tensor, torch.Tensor]]
+        self,
+        inputs: Any,
+        how: Pass,
+        found: dict[int, tuple[torch.Tensor, torch.Tensor]],
+        left: dict[int, torch.Tensor] | None = None,
     ) -> torch.Tensor:
         def change(place: int) -> Callable[[torch.Tensor], torch.Tensor | None]:
             one = self.coded[place]
 
             def put(x: torch.Tensor) -> torch.Tensor | None:
                 if place in found:
-                    raise MethodError(f"{one.site} runs several times in one pass; name a module that runs once")
+                    raise MethodError(
+                        f"{one.site} runs several times in one pass; name a module that runs once"
+                    )
                 latents = one.coder.encode(x)
                 error = x - one.coder.decode(latents).to(x.dtype)
                 found[place] = latents, error
@@ -127,7 +138,10 @@ class FeatureGraph:
                 # What is decoded anew is less what was decoded: no latent changed is no change at all.
                 moved = one.coder.decode(new) - one.coder.decode(latents)
                 rest_moved = mask[:, -1:].reshape(shape).to(x.dtype) * (how.other[2 * place + 1] - rest)
-                return x + moved.to(x.dtype) + rest_moved
+                made = x + moved.to(x.dtype) + rest_moved
+                if left is not None:
+                    left[place] = made
+                return made
 
             return put
 
@@ -202,14 +216,18 @@ def edge_effects(task: Task, into: NDArray[np.int64]) -> dict[int, tuple[int, ND
     mask = torch.zeros(task.rows, task.size, device=task.other[0].device, requires_grad=True)
     out: dict[int, tuple[int, NDArray[np.float64]]] = {}
     with torch.enable_grad():
-        outputs, latents = graph.traced(task.inputs, Pass(mask=mask, other=task.other))
+        outputs, latents, left = graph.traced(task.inputs, Pass(mask=mask, other=task.other))
         total = task.metric(outputs, torch.arange(task.rows, device=mask.device)).sum()
         for place in range(1, len(latents)):
             part, before = graph.slices[place], graph.slices[place - 1]
-            slope = torch.autograd.grad(total, latents[place], retain_graph=True)[0]
+            # Through the decoder alone: around the latents the site's own value goes on as it is.
+            own = latents[place].detach().requires_grad_(requires_grad=True)
+            (onwards,) = torch.autograd.grad(total, [left[place]], retain_graph=True)
+            decoded = graph.coded[place].coder.decode(own)
+            (slope,) = torch.autograd.grad(decoded, [own], onwards.to(decoded.dtype))
             for node in into[(into >= part.start) & (into < part.stop - 1)]:
                 one = int(node) - part.start
-                carried = (slope[..., one].detach() * latents[place][..., one]).sum()
+                carried = (slope[..., one] * latents[place][..., one]).sum()
                 if not carried.requires_grad:
                     continue
                 found = torch.autograd.grad(carried, mask, retain_graph=True)[0]

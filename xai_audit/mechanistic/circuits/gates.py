@@ -30,7 +30,7 @@ FEWEST = 1e-3
 TRIES = 40
 
 
-class Level(torch.nn.Module):
+class Level(torch.nn.Module):  # type: ignore[misc]  # torch is unseen by mypy
     """Units that read everything before them, each through its gate: (rows, before) to (rows, units)."""
 
     def __init__(self, before: int, gates: tuple[Gate, ...]) -> None:
@@ -56,7 +56,7 @@ def _through(total: torch.Tensor, gate: Gate) -> torch.Tensor:
             return total
 
 
-class GateNetwork(torch.nn.Module):
+class GateNetwork(torch.nn.Module):  # type: ignore[misc]  # torch is unseen by mypy
     """Inputs (rows, 8) in [0, 1] to the output (rows, 1)."""
 
     def __init__(self, gates: list[tuple[Gate, ...]]) -> None:
@@ -69,7 +69,7 @@ class GateNetwork(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The last level's unit."""
-        seen = x
+        seen = made = x
         for level in self.levels:
             made = level(seen)
             seen = torch.cat([seen, made], dim=1)
@@ -92,7 +92,9 @@ class Gated:
 
     def task(self) -> Task:
         """The output, with every input's corruption another drawn input."""
-        return Task(self.graph, self.inputs, others(self.graph, self.inputs, self.corrupted, "resample"), output)
+        return Task(
+            self.graph, self.inputs, others(self.graph, self.inputs, self.corrupted, "resample"), output
+        )
 
 
 def output(outputs: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
@@ -126,7 +128,8 @@ def _drawn(rng: np.random.Generator, rows: int) -> Gated | None:
         tuple(kinds[name] if name in kinds else GATES[rng.integers(len(GATES))] for name in own)
         for own in per_level
     ]
-    network = GateNetwork(gates).eval()
+    network = GateNetwork(gates)
+    network.eval()
     wires, before = [], list(names)
     for level, own in enumerate(per_level):
         wires.append(Wires(f"levels.{level}.linear", tuple(before), tuple(own)))

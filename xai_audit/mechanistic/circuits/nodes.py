@@ -66,7 +66,9 @@ class NodeGraph:
         def keep(place: int) -> Callable[[torch.Tensor], None]:
             def see(value: torch.Tensor) -> None:
                 if place in found:
-                    raise MethodError(f"{sites[place]} runs several times in one pass; name a module that runs once")
+                    raise MethodError(
+                        f"{sites[place]} runs several times in one pass; name a module that runs once"
+                    )
                 found[place] = value.detach().clone()
 
             return see
@@ -89,14 +91,20 @@ class NodeGraph:
         with ExitStack() as stack:
             if how.share is not None and self.source is not None:
                 stack.enter_context(
-                    watched(submodule(self.module, self.source.path), self.source.port, lambda x: self._start(x, how))
+                    watched(
+                        submodule(self.module, self.source.path),
+                        self.source.port,
+                        lambda x: self._start(x, how),
+                    )
                 )
             if how.mask is not None:
                 for place, one in enumerate(self.nodes):
                     columns = slice(self._starts[place], self._starts[place] + one.parts)
                     if how.active is None or bool(how.active[columns].any()):
                         stack.enter_context(
-                            watched(submodule(self.module, one.site.path), one.site.port, self._change(place, how))
+                            watched(
+                                submodule(self.module, one.site.path), one.site.port, self._change(place, how)
+                            )
                         )
             return called(self.module, inputs)
 

@@ -14,7 +14,7 @@ ACTIVE = 3.0
 """Features of the first layer that are there on average."""
 
 
-class Superposed(torch.nn.Module):
+class Superposed(torch.nn.Module):  # type: ignore[misc]  # torch is unseen by mypy
     """Features (rows, 40), mixed into 24 numbers, unmixed, wired into 20 features, mixed into 14, unmixed, read."""
 
     def __init__(self, rng: np.random.Generator) -> None:
@@ -48,7 +48,9 @@ class Superposed(torch.nn.Module):
 
 def superposed(rng: np.random.Generator) -> Superposed:
     """A network whose directions and wiring ``rng`` draws."""
-    return Superposed(rng).eval()
+    network = Superposed(rng)
+    network.eval()
+    return network
 
 
 def inputs(rng: np.random.Generator, rows: int) -> torch.Tensor:

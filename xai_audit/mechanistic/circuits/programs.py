@@ -55,14 +55,19 @@ class _Writer:
     """Writes into a decoder whose residual is parted into named slots."""
 
     def __init__(
-        self, slots: Mapping[str, int], shape: Shape, true_heads: set[tuple[int, int]], rng: np.random.Generator
+        self,
+        slots: Mapping[str, int],
+        shape: Shape,
+        true_heads: set[tuple[int, int]],
+        rng: np.random.Generator,
     ) -> None:
         self.shape, self.slots, start = shape, {}, 0
         for name, width in slots.items():
             self.slots[name] = slice(start, start + width)
             start += width
         assert start == shape.width
-        self.model = Decoder(shape).double()
+        self.model = Decoder(shape)
+        self.model.double()
         self._used = [0] * shape.layers
         with torch.no_grad():
             for parameter in self.model.parameters():
@@ -129,7 +134,9 @@ class _Writer:
                 block.attn.o_proj.weight[place, at + torch.arange(len(matrix))] = 1.0
                 at += len(matrix)
 
-    def units(self, layer: int, slot: str, into: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, to: str) -> None:
+    def units(
+        self, layer: int, slot: str, into: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, to: str
+    ) -> None:
         """MLP units ``relu(weight @ slot + bias)`` and what each writes to a slot: ``into`` (slot, units)."""
         mlp = self._block(layer).mlp
         assert isinstance(mlp, torch.nn.Sequential)
@@ -147,7 +154,8 @@ class _Writer:
         with torch.no_grad():
             part = self.slots[slot]
             self.model.unembed.weight[:, part] = scale * torch.eye(part.stop - part.start).double()
-        return self.model.eval()
+        self.model.eval()
+        return self.model
 
 
 def _eye(size: int) -> torch.Tensor:
@@ -227,12 +235,12 @@ def _induction(rng: np.random.Generator) -> Program:
 def _reverse(rng: np.random.Generator) -> Program:
     """The sequence backwards: an MLP turns each position into its opposite, a head looks there."""
     tokens, length = 12, 8
-    shape = Shape(tokens, length, 2 * tokens + 2 * length + SCRATCH, 2, HEADS, tokens, 32, norm=False, causal=False)
+    shape = Shape(
+        tokens, length, 2 * tokens + 2 * length + SCRATCH, 2, HEADS, tokens, 32, norm=False, causal=False
+    )
     slots = {"token": tokens, "position": length, "opposite": length, "out": tokens, "scratch": SCRATCH}
     writer = _Writer(slots, shape, {(1, 0)}, rng)
-    writer.units(
-        0, "position", _eye(length).flip(0), _eye(length), torch.zeros(length).double(), "opposite"
-    )
+    writer.units(0, "position", _eye(length).flip(0), _eye(length), torch.zeros(length).double(), "opposite")
     writer.head(
         1,
         0,
@@ -258,9 +266,7 @@ def _reverse(rng: np.random.Generator) -> Program:
 def _frac_prevs(rng: np.random.Generator) -> Program:
     """The share of the tokens so far that are token 0: an MLP marks them, a head averages the marks."""
     tokens, length = 6, 10
-    shape = Shape(
-        tokens, length, tokens + length + 2 + SCRATCH, 2, HEADS, tokens, 16, norm=False, outputs=1
-    )
+    shape = Shape(tokens, length, tokens + length + 2 + SCRATCH, 2, HEADS, tokens, 16, norm=False, outputs=1)
     slots = {"token": tokens, "position": length, "mark": 1, "out": 1, "scratch": SCRATCH}
     writer = _Writer(slots, shape, {(1, 0)}, rng)
     one = torch.ones(1, 1, dtype=torch.float64)
@@ -366,9 +372,7 @@ def _once(rng: np.random.Generator) -> Program:
     )  # fmt: skip
     at_end = torch.zeros(1, tokens, dtype=torch.float64)
     at_end[0, end] = 1
-    writer.head(
-        1, 0, q=[("token", at_end)], k=[("twice", is_name[None])], v=[("twice", own, "inhibited")]
-    )
+    writer.head(1, 0, q=[("token", at_end)], k=[("twice", is_name[None])], v=[("twice", own, "inhibited")])
     writer.head(
         2,
         0,

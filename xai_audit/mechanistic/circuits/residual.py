@@ -244,7 +244,9 @@ class ResidualGraph:
         return [
             reader
             for reader in range(count)
-            if any(bool(how.active[self._ids[group, place][:, reader]].any()) for group in self._before[place])
+            if any(
+                bool(how.active[self._ids[group, place][:, reader]].any()) for group in self._before[place]
+            )
         ]
 
     def _change(
@@ -262,7 +264,9 @@ class ResidualGraph:
                 continue
             own = current[group] if how.base is None else how.base[group]
             difference = how.other[group] - own
-            part = torch.einsum("bwr,bw...->br...", how.mask[:, ids].to(difference.dtype), _alike(difference, how.mask))
+            part = torch.einsum(
+                "bwr,bw...->br...", how.mask[:, ids].to(difference.dtype), _alike(difference, how.mask)
+            )
             total = part if total is None else total + part
         assert total is not None
         return total
@@ -395,6 +399,4 @@ def _by_head(value: torch.Tensor, layer: torch.nn.Module, heads: int) -> torch.T
 
 def part_columns(count: int, width: int, start: int = 0) -> tuple[tuple[int, ...], ...]:
     """Output columns of ``count`` readers that stand one after the other."""
-    return tuple(
-        tuple(range(start + one * width, start + (one + 1) * width)) for one in range(count)
-    )
+    return tuple(tuple(range(start + one * width, start + (one + 1) * width)) for one in range(count))

@@ -42,10 +42,10 @@ def _ours(module: torch.nn.Module, stem: str) -> EdgeSpec:
     for layer in range(_layers(module, f"{stem}blocks")):
         block = f"{stem}blocks.{layer}"
         attention = module.get_submodule(f"{block}.attn")
-        heads = int(attention.n_heads)  # type: ignore[arg-type]
+        heads = int(attention.n_heads)
         for letter in "qkv":
             path = f"{block}.attn.{letter}_proj"
-            width = module.get_submodule(path).out_features // heads  # type: ignore[operator]
+            width = module.get_submodule(path).out_features // heads
             parts.append(
                 Readers(
                     tuple(f"a{layer}.h{head}.{letter}" for head in range(heads)),
@@ -70,7 +70,7 @@ def _output(module: torch.nn.Module, norm: str, unembed: str | None) -> Readers:
     if unembed is None:
         return Readers(("output",), norm)
     rows = module.get_submodule(unembed).out_features
-    return Readers(("output",), norm, unembed, part_columns(1, int(rows)))  # type: ignore[arg-type]
+    return Readers(("output",), norm, unembed, part_columns(1, int(rows)))
 
 
 def _llama(module: torch.nn.Module, stem: str) -> EdgeSpec:
@@ -80,15 +80,17 @@ def _llama(module: torch.nn.Module, stem: str) -> EdgeSpec:
         block = f"{stem}layers.{layer}"
         own = {path for path, _ in module.get_submodule(block).named_children()}
         if own & set(_AFTER):
-            raise MethodError(f"{block} normalises what it writes: its residual is not a plain sum; take level: node")
+            raise MethodError(
+                f"{block} normalises what it writes: its residual is not a plain sum; take level: node"
+            )
         attention = module.get_submodule(f"{block}.self_attn")
-        width = int(attention.head_dim)  # type: ignore[arg-type]
+        width = int(attention.head_dim)
         for letter in "qkv":
             path = f"{block}.self_attn.{letter}_proj"
-            heads = int(module.get_submodule(path).out_features) // width  # type: ignore[arg-type]
+            heads = int(module.get_submodule(path).out_features) // width
             names = tuple(f"a{layer}.h{head}.{letter}" for head in range(heads))
             parts.append(Readers(names, f"{block}.input_layernorm", path, part_columns(heads, width)))
-        heads = int(module.get_submodule(f"{block}.self_attn.o_proj").in_features) // width  # type: ignore[arg-type]
+        heads = int(module.get_submodule(f"{block}.self_attn.o_proj").in_features) // width
         parts += [
             Writers(
                 tuple(f"a{layer}.h{head}" for head in range(heads)), f"{block}.self_attn.o_proj", heads=True
@@ -107,8 +109,8 @@ def _gpt2(module: torch.nn.Module, stem: str) -> EdgeSpec:
     for layer in range(_layers(module, f"{stem}h")):
         block = f"{stem}h.{layer}"
         attention = module.get_submodule(f"{block}.attn")
-        heads = int(attention.num_heads)  # type: ignore[arg-type]
-        width = int(attention.head_dim)  # type: ignore[arg-type]
+        heads = int(attention.num_heads)
+        width = int(attention.head_dim)
         columns = part_columns(3 * heads, width)
         names = tuple(f"a{layer}.h{head}.{letter}" for letter in "qkv" for head in range(heads))
         parts += [

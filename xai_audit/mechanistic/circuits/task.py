@@ -91,7 +91,9 @@ class Task:
         first = np.zeros(len(wide), dtype=np.int64)
         if reuse:
             stages = np.where(wide != 0, self._kept["stages"][None], np.iinfo(np.int64).max)
-            first = np.minimum(stages.min(axis=1, initial=np.iinfo(np.int64).max), max(self.graph.stages, default=0))
+            first = np.minimum(
+                stages.min(axis=1, initial=np.iinfo(np.int64).max), max(self.graph.stages, default=0)
+            )
         step = max(1, self.most // max(self.rows, 1))
         for stage in np.unique(first):
             chosen = np.flatnonzero(first == stage)
@@ -152,7 +154,9 @@ def others(
 
 
 def _mean(value: torch.Tensor, counted: torch.Tensor | None) -> torch.Tensor:
-    axes = [axis for axis in range(1, value.ndim) if counted is not None and value.shape[axis] == counted.shape[1]]
+    axes = [
+        axis for axis in range(1, value.ndim) if counted is not None and value.shape[axis] == counted.shape[1]
+    ]
     if counted is None or not axes:
         return value.mean(dim=0, keepdim=True)
     shape = [len(value)] + [1] * (value.ndim - 1)

@@ -58,13 +58,11 @@ class UnitGraph:
         self._ids: list[torch.Tensor] = []
         for wire in wires:
             layer = submodule(module, wire.path)
-            if tuple(layer.weight.shape) != (len(wire.targets), len(wire.sources)):  # type: ignore[union-attr]
+            if tuple(layer.weight.shape) != (len(wire.targets), len(wire.sources)):
                 raise MethodError(f"{wire.path}: the names do not fit its weight")
             start = len(elements)
             elements.extend(Element(source, target) for target in wire.targets for source in wire.sources)
-            self._ids.append(
-                torch.arange(start, len(elements)).reshape(len(wire.targets), len(wire.sources))
-            )
+            self._ids.append(torch.arange(start, len(elements)).reshape(len(wire.targets), len(wire.sources)))
         self.elements: tuple[Element, ...] = tuple(elements)
         self._stage_of: list[int] | None = None
 
@@ -156,7 +154,7 @@ class UnitGraph:
         out: list[float] = []
         for wire, own, one in zip(self.wires, self.values(inputs)[1:], other[1:], strict=True):
             weight = submodule(self.module, wire.path).weight
-            change = weight.detach().abs() * (one - own).abs().amax(dim=0)[None]  # type: ignore[operator]
+            change = weight.detach().abs() * (one - own).abs().amax(dim=0)[None]
             out.extend(change.flatten().tolist())
         return out
 
@@ -178,7 +176,9 @@ def stacked(module: torch.nn.Module) -> UnitGraph:
             wires.append(Wires(name, sources, targets))
             before = targets
         elif type(layer).__name__ not in _BETWEEN:
-            raise MethodError(f"{name} is {type(layer).__name__}: units of a stack are told apart by activations alone")
+            raise MethodError(
+                f"{name} is {type(layer).__name__}: units of a stack are told apart by activations alone"
+            )
     if not wires:
         raise MethodError("this stack has no linear layer")
     return UnitGraph(module, tuple(wires), tuple(name for name, _ in module.named_children()))
