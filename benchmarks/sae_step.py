@@ -1,4 +1,4 @@
-# ruff: noqa: ANN001, ANN201, ANN202, ANN204, ANN205, ARG004
+# ruff: noqa: ANN001, ANN201, ANN204, ANN205, ARG002, D102
 """One step of training a TopK dictionary on a processor: ours beside a dense step and beside sparsify's kernel.
 
     .venv/bin/python -m benchmarks.sae_step [--d 384 --m 6144 --k 32 --batch 1024] [--repeat 10]

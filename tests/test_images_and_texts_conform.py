@@ -35,9 +35,22 @@ FEW: dict[str, dict[str, Any]] = {
         "rows": 20,
         "directions": 5,
     },
+    "sparse_autoencoder": {
+        "expansion": 2,
+        "k": 2,
+        "tokens": 2000,
+        "batch": 32,
+        "rows": 20,
+        "directions": 5,
+        "effects": 2,
+        "features": 6,
+    },
 }
 """Parameters that keep a slow method quick; one that is not named here runs with its defaults."""
-SITES = {"images": {"sites": ["1"]}, "texts": {"sites": ["embedding"]}}
+SITES = {
+    "tcav": {"images": {"sites": ["1"]}, "texts": {"sites": ["embedding"]}},
+    "sparse_autoencoder": {"images": {"site": "1"}, "texts": {"site": "embedding"}},
+}
 """Where methods look that must be told."""
 TABLES_ONLY = {"permutation_importance", "partial_dependence"}
 
@@ -111,7 +124,7 @@ def subject(kind: str) -> Subject:
 
 def observed(kind: str, name: str) -> Outcome:
     method = METHODS[name]
-    asked = {**FEW.get(name, {}), **(SITES.get(kind, {}) if name == "tcav" else {})}
+    asked = {**FEW.get(name, {}), **SITES.get(name, {}).get(kind, {})}
     step = Step(method, method.params.model_validate(asked), name)
     return measure(subject(kind), [step], Settings(seed=3))
 

@@ -13,6 +13,7 @@ from xai_audit.explainers import (
     permutation_importance,
     prototypes,
     shap,
+    sparse_autoencoder,
     tcav,
 )
 from xai_audit.method import Method
@@ -27,4 +28,5 @@ EXPLAINERS: tuple[Method[Any], ...] = (
     partial_dependence.METHOD,
     prototypes.METHOD,
     tcav.METHOD,
+    sparse_autoencoder.METHOD,
 )

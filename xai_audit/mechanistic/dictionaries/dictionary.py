@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from xai_audit.errors import MethodError
-from xai_audit.mechanistic.sites import Edit, Site
+from xai_audit.mechanistic.sites import Edit, Site, feature_axis
 
 if TYPE_CHECKING:
     import torch
@@ -94,15 +94,22 @@ class Dictionary:
         return self.decode(self.encode(x)).to(x.dtype)
 
     def spliced(self, site: Site) -> Edit:
-        """The edit that puts the reconstruction in the place of what flows through a site (..., n)."""
-        return Edit(site, "splice", self.reconstruct)
+        """The edit that puts the reconstruction in the place of what flows through a site, at every position."""
+
+        def rebuilt(x: torch.Tensor) -> torch.Tensor:
+            axis = feature_axis(x)
+            return self.reconstruct(x.movedim(axis, -1)).movedim(-1, axis)
+
+        return Edit(site, "splice", rebuilt)
 
     def without(self, site: Site, latents: tuple[int, ...]) -> Edit:
         """The edit that takes what these latents write out of a site, and leaves what no latent explains as it is."""
 
         def less(x: torch.Tensor) -> torch.Tensor:
-            index = list(latents)
-            return x - (self.encode(x)[..., index] @ self.w_dec[index]).to(x.dtype)
+            index, axis = list(latents), feature_axis(x)
+            moved = x.movedim(axis, -1)
+            written = self.encode(moved)[..., index] @ self.w_dec[index]
+            return (moved - written.to(x.dtype)).movedim(-1, axis)
 
         return Edit(site, "splice", less)
 

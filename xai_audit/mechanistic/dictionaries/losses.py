@@ -91,7 +91,7 @@ def _sparse(
     if recipe.variant == "relu":
         latents = before.relu()
         lengths = parameters.decoder.norm(dim=1)
-        return latents, recipe.l1 * (latents @ lengths).mean() / before.shape[1] ** 0.5
+        return latents, recipe.l1 * (latents @ lengths).mean() / parameters.decoder.shape[1] ** 0.5
     assert parameters.log_threshold is not None
     threshold = parameters.log_threshold.exp()
     latents = _jump(before, threshold, recipe.bandwidth)

@@ -8,14 +8,14 @@ second.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xai_audit.errors import MethodError
-from xai_audit.mechanistic.sites import Edit
+from xai_audit.mechanistic.sites import Edit, feature_axis
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -205,7 +205,7 @@ def recovered(
     edits: Sequence[tuple[Edit, ...]] = (
         (),
         (dictionary.spliced(site),),
-        (Edit(site, "replace", mean),),
+        (Edit(site, "splice", _constant(mean)),),
         (Edit(site, "replace", 0.0),),
     )
     scores = [network.scores(frame, one) for one in edits]
@@ -218,10 +218,27 @@ def recovered(
     return Recovered(losses[0], losses[1], losses[2], losses[3], np.asarray(kl))
 
 
-def stability(first: Dictionary, second: Dictionary, alive: Any = None) -> float:
-    """MCC between the decoders of two dictionaries: the mean cosine of latents matched one to one (Hungarian).
+def _constant(mean: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+    """What puts one activation (n,) in the place of all."""
 
-    ``alive`` (two bool arrays) leaves latents out that never fire. arXiv:2505.20254.
+    def put(x: torch.Tensor) -> torch.Tensor:
+        axis = feature_axis(x)
+        moved = x.movedim(axis, -1)
+        return mean.to(x.device, x.dtype).expand_as(moved).movedim(-1, axis)
+
+    return put
+
+
+def stability(first: Dictionary, second: Dictionary, alive: Any = None) -> float:
+    """MCC between the decoders of two dictionaries: the mean of ``matched_cosines`` (arXiv:2505.20254)."""
+    cosines = matched_cosines(first, second, alive)
+    return float(cosines.mean()) if len(cosines) else 0.0
+
+
+def matched_cosines(first: Dictionary, second: Dictionary, alive: Any = None) -> NDArray[np.float64]:
+    """Cosines of latents matched one to one so that their sum is largest (Hungarian).
+
+    ``alive``, two bool arrays (m,), leaves latents out that never fire.
     """
     from xai_audit.mechanistic.dictionaries.recovery import matched
 
@@ -230,5 +247,4 @@ def stability(first: Dictionary, second: Dictionary, alive: Any = None) -> float
         import torch
 
         one, other = one[torch.as_tensor(alive[0])], other[torch.as_tensor(alive[1])]
-    cosines, _ = matched(one, other)
-    return float(cosines.mean()) if len(cosines) else 0.0
+    return matched(one, other)[0]

@@ -84,8 +84,10 @@ class Explanation:
 
     patterns: Mapping[Kind, NDArray[np.int64]]
     """Rising numbers for each kind."""
+    hits: Mapping[Kind, NDArray[np.int64]]
+    """How many firing activations each pattern told when it was taken."""
     precision: float
-    """Of the fitting activations that match, the share for which it fires."""
+    """Of the fitting activations that match, the share for which it fires; one that two patterns match counts twice."""
     recall: float
     """Of those for which it fires, the share that match."""
 
@@ -114,6 +116,7 @@ def explain(grams: Grams, fired: NDArray[np.int64]) -> Explanation:
     told by longer patterns, of whose occurrences at least half fire.
     """
     patterns: dict[Kind, NDArray[np.int64]] = {}
+    told: dict[Kind, NDArray[np.int64]] = {}
     total = len(fired)
     codes, hits = np.unique(grams.codes["token"][fired], return_counts=True)
     counts = grams.count("token", codes)
@@ -121,45 +124,40 @@ def explain(grams: Grams, fired: NDArray[np.int64]) -> Explanation:
     codes, hits, counts = codes[enough], hits[enough], counts[enough]
     order = np.lexsort((codes, -hits, -hits / counts))
     f1 = 2 * np.cumsum(hits[order]) / (total + np.cumsum(counts[order]))
-    taken = order[: int(np.argmax(f1)) + 1] if len(order) else order
-    patterns["token"] = np.sort(codes[taken])
+    taken = np.sort(order[: int(np.argmax(f1)) + 1] if len(order) else order)
+    patterns["token"], told["token"] = codes[taken], hits[taken]
     left = fired[~np.isin(grams.codes["token"][fired], patterns["token"])]
     for kind in KINDS[1:]:
         codes, hits = np.unique(grams.codes[kind][left], return_counts=True)
         sure = (
             (hits >= LEAST) & (hits / grams.count(kind, codes) >= SURE) if len(codes) else np.zeros(0, bool)
         )
-        patterns[kind] = codes[sure]
+        patterns[kind], told[kind] = codes[sure], hits[sure]
         left = left[~np.isin(grams.codes[kind][left], patterns[kind])]
-    found = Explanation(patterns, 0.0, 0.0)
     matched = total - len(left)
-    said = _occurrences(grams, found)
-    return Explanation(patterns, matched / said if said else 0.0, matched / total if total else 0.0)
-
-
-def _occurrences(grams: Grams, explanation: Explanation) -> int:
-    """Fitting activations that match; those of two patterns are counted once where the shorter one is a token."""
-    token = explanation.patterns["token"]
-    said = int(grams.count("token", token).sum())
-    for kind in KINDS[1:]:
-        codes = explanation.patterns[kind]
-        said += int(grams.count(kind, codes).sum())
-    return said
+    said = sum(int(grams.count(kind, found).sum()) for kind, found in patterns.items() if len(found))
+    return Explanation(patterns, told, matched / said if said else 0.0, matched / total if total else 0.0)
 
 
 def words(explanation: Explanation, spelled: Mapping[int, str], most: int = 12) -> list[str]:
-    """Patterns as text, each with its own token in brackets where it is longer; ``spelled`` names tokens."""
+    """Patterns as text, those that told most first; a longer one has its own token in brackets. ``spelled`` names tokens."""
 
     def one(number: int) -> str:
         return "^" if number == _EDGE else spelled.get(number, f"#{number}")
 
-    low = (1 << _BITS) - 1
-    found: list[str] = [one(int(code)) for code in explanation.patterns["token"]]
-    pairs = {
-        kind: [(int(code) >> _BITS, int(code) & low) for code in explanation.patterns[kind]]
-        for kind in KINDS[1:]
-    }
-    found += [f"{one(first)} [{one(second)}]" for first, second in pairs["before"]]
-    found += [f"[{one(first)}] {one(second)}" for first, second in pairs["after"]]
-    found += [f"{one(both >> _BITS)} {one(both & low)} [{one(last)}]" for both, last in pairs["two_before"]]
-    return found[:most]
+    def spelt(kind: Kind, code: int) -> str:
+        last, rest = code & _EDGE, code >> _BITS
+        if kind == "token":
+            return one(last)
+        if kind == "before":
+            return f"{one(rest)} [{one(last)}]"
+        if kind == "after":
+            return f"[{one(rest)}] {one(last)}"
+        return f"{one(rest >> _BITS)} {one(rest & _EDGE)} [{one(last)}]"
+
+    every = [
+        (-int(hit), place, spelt(kind, int(code)))
+        for place, kind in enumerate(KINDS)
+        for code, hit in zip(explanation.patterns[kind], explanation.hits[kind], strict=True)
+    ]
+    return [text for _, _, text in sorted(every)[:most]]

@@ -37,7 +37,8 @@ class Recipe:
     dead_after: int = 100_000
     """Activations without firing after which a latent counts as dead in training."""
     l1: float = 0.1
-    """Of relu: the weight of the latents' sum, each times the length of its decoder row."""
+    """Of relu: the weight of the latents' sum, each times the length of its decoder row, over the root of the features: a
+    latent that alone makes an activation of the usual length is shrunk by half this share."""
     sparsity: float = 1.0
     """Of jumprelu: the weight of ``((L0 / k) - 1)^2``."""
     bandwidth: float = 0.05

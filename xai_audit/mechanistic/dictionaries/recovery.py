@@ -27,7 +27,7 @@ class Recovery:
     unique: float
     """Share of latents whose nearest true direction is nearest to no other latent, or only to worse ones."""
     f1: float
-    """Mean F1 of firing: of each true direction's with its matched latent's."""
+    """Mean F1 of firing: of each matched true direction's with its latent's."""
     match: NDArray[np.int64]
     """(D,): the latent matched with each true direction; -1 where there are fewer latents."""
 
@@ -75,7 +75,7 @@ def recovery(
         found=float((table.max(axis=1) > 0.9).mean()),
         mmcs=(float(table.max(axis=1).mean()), float(table.max(axis=0).mean())),
         unique=len(np.unique(table.argmax(axis=0))) / table.shape[1],
-        f1=float(scores.mean()),
+        f1=float(scores[match >= 0].mean()),
         match=match,
     )
 

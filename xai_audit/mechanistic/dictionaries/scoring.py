@@ -74,11 +74,11 @@ def questions(
 ) -> Questions | None:
     """Windows with the latent, spread evenly over how strongly it fires, and as many without; None where too few."""
     place, value = firings.of(latent)
-    of = np.full(firings.tokens, -1, dtype=np.int64)
+    index = np.full(firings.tokens, -1, dtype=np.int64)
     real: NDArray[np.bool_] = np.asarray(all_windows >= 0)
-    of[all_windows[real]] = np.repeat(np.arange(len(all_windows)), real.sum(axis=1))
+    index[all_windows[real]] = np.repeat(np.arange(len(all_windows)), real.sum(axis=1))
     strength = np.zeros(len(all_windows), dtype=np.float32)
-    np.maximum.at(strength, of[place], value)
+    np.maximum.at(strength, index[place], value)
     there = np.flatnonzero(strength > 0)
     without = np.flatnonzero(strength == 0)
     if len(there) < FEWEST or len(without) < FEWEST:
@@ -105,8 +105,10 @@ def questions(
 
 def score(explanation: Explanation, grams: Grams, asked: Questions) -> Scored:
     """How an explanation answers the questions of a latent: its own, or another's."""
-    real = asked.windows >= 0
-    said = (explanation.matches(grams.codes, np.maximum(asked.windows, 0)) & real).any(axis=1)
+    real: NDArray[np.bool_] = np.asarray(asked.windows >= 0)
+    said: NDArray[np.bool_] = np.asarray(
+        (explanation.matches(grams.codes, np.maximum(asked.windows, 0)) & real).any(axis=1)
+    )
     marked = asked.marks >= 0
     hit = explanation.matches(grams.codes, np.maximum(asked.marks, 0)) & marked
     called = hit.sum(axis=1) >= MARKED * np.maximum(marked.sum(axis=1), 1)

@@ -1,0 +1,422 @@
+"""Pages of features: where each fires, what tells it, how well, and what the output does without it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xai_audit.evidence import Cases, Control, Inference, Matrix, Sampling, Scalar, encoded
+from xai_audit.explainers.dictionaries import numbers
+from xai_audit.explainers.dictionaries.trained import one_thread
+from xai_audit.explainers.dictionaries.whole import described, shown
+from xai_audit.intervals_rows import t_quantile
+from xai_audit.mechanistic.dictionaries import effects, ngrams, scoring
+from xai_audit.mechanistic.dictionaries.codes import Firings, firings
+from xai_audit.mechanistic.readers import TextReader
+from xai_audit.method import Measured, Skipped
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+    from xai_audit.evidence import Estimate
+    from xai_audit.explainers.dictionaries.trained import Made
+    from xai_audit.mechanistic.dictionaries.dictionary import Dictionary
+    from xai_audit.mechanistic.dictionaries.ngrams import Explanation
+    from xai_audit.mechanistic.dictionaries.scoring import Null, Scored
+    from xai_audit.mechanistic.dictionaries.store import Store
+
+ENOUGH = 10
+"""Fitting activations for which a latent fires that is described."""
+CONTEXTS = 5
+"""Contexts of a latent that are shown, of the largest values, each of a document of its own."""
+SHOWN = 12
+"""Latents whose contexts are shown."""
+AROUND = 12
+"""Tokens before and after."""
+FIRES = 10
+"""Rows for which a latent must fire to be taken out."""
+
+
+@dataclass(frozen=True, eq=False)
+class Described:
+    """Latents with their explanations and scores."""
+
+    latents: list[int]
+    explanations: list[Explanation]
+    scores: list[Scored]
+    null: Null
+    fit: Firings
+    eligible: int
+    """Latents that fire often enough to be asked for."""
+
+    @property
+    def detection(self) -> NDArray[np.float64]:
+        """(latents,)."""
+        return np.asarray([one.detection for one in self.scores])
+
+    @property
+    def fuzzing(self) -> NDArray[np.float64]:
+        """(latents,)."""
+        return np.asarray([one.fuzzing for one in self.scores])
+
+
+def describe(
+    dictionary: Dictionary, fit: Store, held: Store, count: int, rng: np.random.Generator
+) -> Described:
+    """Explain up to ``count`` latents, drawn among those that fire often enough, and score them on held-out documents."""
+    grams, asked_grams = ngrams.Grams.of(fit), ngrams.Grams.of(held)
+    on, there = firings(dictionary, fit), firings(dictionary, held)
+    often = np.flatnonzero((on.counts >= ENOUGH) & (there.counts >= scoring.FEWEST))
+    cut = scoring.windows(held)
+    latents: list[int] = []
+    asked = []
+    for latent in rng.permutation(often):
+        found = scoring.questions(cut, there, int(latent), rng)
+        if found is not None and len(found.marks):
+            latents.append(int(latent))
+            asked.append(found)
+        if len(latents) == count:
+            break
+    explanations = [ngrams.explain(grams, on.of(latent)[0]) for latent in latents]
+    scores = [scoring.score(one, asked_grams, of) for one, of in zip(explanations, asked, strict=True)]
+    null = scoring.shuffled(explanations, asked_grams, asked, rng)
+    return Described(latents, explanations, scores, null, on, len(often))
+
+
+def pages(made: Made) -> Iterator[Measured | Skipped]:
+    """Explanations with their scores, the table of latents, and their contexts; and the effects of a few."""
+    if not isinstance(made.network.reader, TextReader):
+        reason = "not applicable: explanations are patterns of tokens, for networks that read texts"
+        yield Skipped(name="detection", reason=reason)
+    else:
+        context, count = made.context, made.params.features
+        own = describe(made.dictionary, made.fit, made.held, count, context.rng("describe", "own"))
+        if len(own.latents) < 2:
+            reason = (
+                f"{len(own.latents)} latents fire often enough in {len(made.held.rows)} held-out documents"
+            )
+            yield Skipped(name="detection", reason=reason)
+        else:
+            frozen = describe(
+                made.frozen.dictionary, made.fit, made.held, count, context.rng("describe", "frozen")
+            )
+            twin = describe(
+                made.twin.dictionary, made.twin_fit, made.twin_held, count, context.rng("describe", "twin")
+            )
+            yield _detection(made, own, frozen, twin)
+            yield _table(made, own)
+            yield _contexts(made, own)
+    yield from _effects(made)
+
+
+def _detection(made: Made, own: Described, frozen: Described, twin: Described) -> Measured:
+    context = made.context
+    estimate = numbers.paired_mean(context, own.detection)
+    beyond = numbers.paired_mean(context, own.detection - own.null.detection.mean(axis=0))
+    controls = [Control(name="above explanations of other latents", expectation="positive", estimate=beyond)]
+    for name, other in (
+        ("above a frozen decoder’s latents", frozen),
+        ("above latents of the network with permuted weights", twin),
+    ):
+        if len(other.latents) > 1:
+            found = numbers.welch(context, own.detection, other.detection)
+            controls.append(Control(name=name, expectation="positive", estimate=found))
+    limit, fuzz_limit = own.null.limit()
+    above = float((own.detection > limit).mean())
+    means = {
+        "frozen_detection": float(frozen.detection.mean()) if frozen.latents else None,
+        "twin_detection": float(twin.detection.mean()) if twin.latents else None,
+    }
+    others = "; ".join(
+        f"{words} {value:.2f}"
+        for words, value in zip(
+            ("of a dictionary that was not trained", "of the network with permuted weights"),
+            means.values(),
+            strict=True,
+        )
+        if value is not None
+    )
+    sentence = (
+        f"Patterns of tokens tell in which held-out windows a latent fires with a balanced accuracy of {shown(estimate)} "
+        f"over {len(own.latents)} latents; explanations of other latents {own.null.detection.mean():.2f}"
+        f"{'; ' + others if others else ''}."
+    )
+    return Measured(
+        name="detection",
+        title="How well patterns of tokens tell where a latent fires, on held-out documents",
+        observation=Scalar(estimate=estimate, unit="balanced accuracy"),
+        controls=tuple(controls),
+        arrays={
+            "latent": np.asarray(own.latents, dtype=np.int64),
+            "detection": own.detection,
+            "fuzzing": own.fuzzing,
+            "null_detection": own.null.detection,
+            "null_fuzzing": own.null.fuzzing,
+            "frozen_detection": frozen.detection,
+            "twin_detection": twin.detection,
+        },
+        sampling=Sampling(
+            available=own.eligible,
+            used=len(own.latents),
+            how=f"latents drawn among those with {ENOUGH} fitting and {scoring.FEWEST} held-out activations",
+        ),
+        limits=(
+            "a pattern of tokens that tells where a latent fires need not be what the latent stands for",
+            "an explanation is scored on windows of 32 tokens, by itself and by no reader",
+        ),
+        params={
+            **described(made),
+            "null_95": limit,
+            "above_null": above,
+            "fuzzing": float(own.fuzzing.mean()),
+            "fuzzing_null_95": fuzz_limit,
+            "fuzzing_above_null": float((own.fuzzing > fuzz_limit).mean()),
+            **means,
+            "sentence": sentence,
+        },
+    )
+
+
+def _table(made: Made, own: Described) -> Measured:
+    assert made.fit.token is not None
+    values = []
+    for latent, explanation, score in zip(own.latents, own.explanations, own.scores, strict=True):
+        place, value = own.fit.of(latent)
+        values.append((
+            len(place) / own.fit.tokens,
+            float(value.mean()),
+            float(len(np.unique(made.fit.token[place]))),
+            float(explanation.size),
+            float(explanation.precision),
+            float(explanation.recall),
+            score.detection,
+            score.fuzzing,
+        ))  # fmt: skip
+    return Measured(
+        name="features",
+        title="Latents: how often they fire, for how many tokens, and how well patterns tell them",
+        observation=Matrix(
+            rows=tuple(str(latent) for latent in own.latents),
+            columns=(
+                "density", "mean value", "distinct tokens", "patterns", "precision", "recall", "detection", "fuzzing",
+            ),
+            values=tuple(values),
+            row_title="latent",
+        ),
+        limits=(
+            "precision and recall are of the fitting documents, detection and fuzzing of held-out ones",
+            "latents are drawn, not chosen by their scores",
+        ),
+        params=described(made),
+    )  # fmt: skip
+
+
+def _contexts(made: Made, own: Described) -> Measured:
+    """The contexts in which each latent fires most; shown only where single texts may be."""
+    reader = made.network.reader
+    assert isinstance(reader, TextReader)
+    tokenizer = reader._tokenizer()  # noqa: SLF001 - the reader's own words
+    spelled = {number: token for token, number in tokenizer.get_vocab().items()}
+    cases: list[dict[str, Any]] = []
+    for latent, explanation, score in list(zip(own.latents, own.explanations, own.scores, strict=True))[
+        :SHOWN
+    ]:
+        place, value = own.fit.of(latent)
+        told = ", ".join(ngrams.words(explanation, spelled, 6))
+        seen: set[int] = set()
+        for at in np.argsort(-value, kind="stable"):
+            document = int(made.fit.document[place[at]])
+            if document in seen:
+                continue
+            seen.add(document)
+            cases.append(
+                {
+                    "kind": "text",
+                    "why": f"latent {latent} fires most here; patterns: {told}",
+                    "explained": f"latent {latent}",
+                    "score": float(value[at]),
+                    "unit": "activation",
+                    "detection": score.detection,
+                    "tokens": _window(made.fit, int(place[at]), place, value, spelled),
+                }
+            )
+            if len(seen) == CONTEXTS:
+                break
+    return Measured(
+        name="contexts",
+        title="Where latents fire most",
+        observation=Cases(cases=tuple(cases)),
+        params=described(made),
+    )
+
+
+def _window(
+    store: Store, centre: int, place: NDArray[np.int64], value: NDArray[np.float32], spelled: dict[int, str]
+) -> list[dict[str, Any]]:
+    assert store.token is not None
+    low, high = np.searchsorted(store.document, [store.document[centre], store.document[centre] + 1])
+    low, high = max(int(low), centre - AROUND), min(int(high), centre + AROUND + 1)
+    found = []
+    for number in range(low, high):
+        at = int(np.searchsorted(place, number))
+        phi = float(value[at]) if at < len(place) and place[at] == number else 0.0
+        text = spelled.get(int(store.token[number]), "")
+        joined = text.removeprefix("##") if text.startswith("##") else f" {text}"
+        found.append({"text": joined if number > low else joined.strip(), "phi": phi})
+    return found
+
+
+# ------------------------------------------------------------------------------------------------ effects
+def _effects(made: Made) -> Iterator[Measured | Skipped]:
+    """Latents taken out: chosen by their direct effect on fitting documents, judged on others."""
+    subject, params, context = made.subject, made.params, made.context
+    if not params.effects:
+        return
+    output, what = _output(made)
+    with one_thread():
+        fit_rows = made.fit.rows[: params.rows]
+        rows = made.held.rows[: params.rows]
+        if made.table is not subject.test:
+            rows = np.arange(min(params.rows, subject.test.n))
+        frame = (subject.test if made.table is not subject.test else made.table).frame.iloc[rows]
+        chosen_by = effects.direct(
+            made.network, made.table.frame.iloc[fit_rows], made.site, made.dictionary, output
+        )
+        direct = effects.direct(made.network, frame, made.site, made.dictionary, output)
+        fires = (chosen_by != 0).sum(axis=0)
+        chosen = effects.strongest(chosen_by, fires, params.effects, FIRES)
+        if not chosen or len(rows) < FIRES:
+            yield Skipped(name="effect", reason=f"no latent fires for {FIRES} of {len(fit_rows)} rows")
+            return
+        ways = effects.random_directions(params.directions, made.dictionary.n, context.rng("directions"))
+        found = {
+            latent: effects.ablated(made.network, frame, made.site, made.dictionary, latent, output, ways)
+            for latent in chosen
+        }
+    ps = {latent: _p(one.each) for latent, one in found.items()}
+    adjusted = _holm(ps)
+    for latent, one in found.items():
+        yield _effect(made, latent, one, direct[:, latent], ps[latent], adjusted[latent], what)
+
+
+def _output(made: Made) -> tuple[effects.Output, str]:
+    """The number that latents are taken out of: the positive class's score, or the prediction."""
+    subject, network = made.subject, made.network
+    if subject.task != "classification":
+        return (lambda outputs: network.linked(outputs)[:, 0]), "the prediction"
+    of = subject.positive
+
+    def score(outputs: torch.Tensor) -> torch.Tensor:
+        linked = network.linked(outputs)
+        if linked.shape[1] == 1:
+            return linked[:, 0] if of else 1 - linked[:, 0]
+        return linked[:, of]
+
+    unit = "P" if subject.probabilities else "the score of "
+    label = str(subject.classes[of])
+    return score, f"P({label})" if unit == "P" else f"{unit}{label}"
+
+
+def _effect(
+    made: Made,
+    latent: int,
+    one: effects.Ablated,
+    direct: NDArray[np.float64],
+    p: float,
+    adjusted: float,
+    what: str,
+) -> Measured:
+    context = made.context
+    estimate = numbers.paired_mean(context, one.each)
+    drawn = one.random.mean(axis=1)
+    # A direction and its opposite do the opposite, so that the mean is 0: the spread is about 0.
+    spread = float(np.sqrt((drawn**2).mean()))
+    reach = [float(t_quantile(level, len(drawn)) * spread) for level in context.levels]
+    centre = float(drawn.mean())
+    null = context.estimate(centre, [(centre - far, centre + far) for far in reach], len(drawn))
+    size = abs(estimate.value) - reach[0]
+    half = [
+        (
+            None if low is None else size - (estimate.value - low),
+            None if high is None else size + (high - estimate.value),
+        )
+        for low, high in _limits(estimate, context.levels)
+    ]
+    beyond = context.estimate(size, half, len(one.each))
+    rows = int((one.each != 0).sum())
+    sentence = (
+        f"Taking out what latent {latent} writes at {made.site} changed {what} by {shown(_negative(estimate), 3)} on "
+        f"average over {len(one.each)} rows, {rows} of which it fires for; a random direction of that size by "
+        f"{-centre:.3f}."
+    )
+    return Measured(
+        name=encoded(f"effect@{latent}"),
+        title=f"What latent {latent} at {made.site} adds to {what}: with it less without it",
+        observation=Scalar(estimate=estimate, unit="probability" if what.startswith("P(") else "score"),
+        arrays={"each": one.each, "direct": direct, "random": one.random},
+        controls=(
+            Control(
+                name="effect of the ablation beyond random directions",
+                expectation="positive",
+                estimate=beyond,
+                edit=True,
+            ),
+            Control(name="random directions of equal size", expectation="null", estimate=null, edit=True),
+        ),
+        inference=Inference(
+            p=p,
+            adjusted=adjusted,
+            method="Student's t of the change by row, Holm",
+            family=f"{made.params.effects} latents taken out",
+            m=made.params.effects,
+        ),
+        limits=(
+            "the latent was chosen by its direct effect on documents that are not among these rows",
+            "what no latent explains is left as it is; an ablated activation may be unlike any that an input gives",
+        ),
+        params={
+            **described(made),
+            "latent": latent,
+            "output": what,
+            "direct_effect": float(direct.mean()),
+            "rows_it_fires_for": rows,
+            "sentence": sentence,
+        },
+    )
+
+
+def _limits(estimate: Estimate, levels: Sequence[float]) -> list[tuple[float | None, float | None]]:
+    known = estimate.limits or {}
+    return [(estimate.low, estimate.high), *(known.get(f"{level:g}", (None, None)) for level in levels[1:])]
+
+
+def _negative(estimate: Estimate) -> Estimate:
+    low, high = estimate.low, estimate.high
+    return estimate.model_copy(
+        update={
+            "value": -estimate.value,
+            "low": None if high is None else -high,
+            "high": None if low is None else -low,
+        }
+    )
+
+
+def _p(each: NDArray[np.float64]) -> float:
+    """Two-sided, of a mean of 0; 1 where nothing varies."""
+    from scipy.stats import ttest_1samp
+
+    return float(ttest_1samp(each, 0.0).pvalue) if each.std() > 0 else 1.0
+
+
+def _holm(ps: dict[int, float]) -> dict[int, float]:
+    """Holm's adjusted p (1979)."""
+    found: dict[int, float] = {}
+    largest = 0.0
+    for place, (latent, p) in enumerate(sorted(ps.items(), key=lambda pair: (pair[1], pair[0]))):
+        largest = max(largest, min(1.0, (len(ps) - place) * p))
+        found[latent] = largest
+    return found
