@@ -61,6 +61,14 @@ proof: install
 	$(BIN)/python -m benchmarks.identity
 	$(BIN)/python -m benchmarks.leaks
 	$(BIN)/python -m benchmarks.real_networks
+	$(BIN)/python -m benchmarks.sae_step
+	$(BIN)/python -m benchmarks.dictionaries
+	$(BIN)/python -m benchmarks.real_dictionary
+	$(BIN)/python -m benchmarks.probing
+	$(BIN)/python -m benchmarks.backdoors
+	$(BIN)/python -m benchmarks.circuits
+	$(BIN)/python -m benchmarks.grokking
+	$(BIN)/python -m benchmarks.by_design
 	$(BIN)/python -m pytest -q -n auto -m proof
 
 clean:

@@ -85,7 +85,8 @@ def hand_set(_):
         found = {method: recovery(scores, truth).auroc for method, scores in sized(task)}
         hiding = untestable(task.graph, prompts.clean, task.other)
         figure = ", ".join(f"{method} {one:.3f}" for method, one in found.items())
-        figure += f"; not testable: {', '.join(str(one) for one, is_ in zip(task.graph.elements, hiding, strict=True) if is_)}"
+        named = [str(one) for one, is_ in zip(task.graph.elements, hiding, strict=True) if is_]
+        figure += f"; not testable: {', '.join(named)}"
         if name == "induction":
             holds = all(abs(one - 6 / 7) < 1e-9 for one in found.values()) and (hiding == hidden).all()
             told(f"{name}, resample", figure, "0.857 exactly, both position edges named", holds=bool(holds))
@@ -233,8 +234,8 @@ def feature_circuits(quick):
                 variant="batchtopk", width=width, k=4, tokens=400_000, batch=512, lr=3e-3, dead_after=50_000
             )
 
-            def batch(step, values=values, seed=seed):
-                rows = np.random.default_rng([10, seed, step]).integers(0, len(values), recipe.batch)
+            def batch(step, values=values, seed=seed, size=recipe.batch):
+                rows = np.random.default_rng([10, seed, step]).integers(0, len(values), size)
                 return values[torch.from_numpy(rows)]
 
             dictionary = train(batch, recipe, torch.Generator().manual_seed(100 + seed)).dictionary
@@ -262,7 +263,8 @@ def feature_circuits(quick):
         took = time.perf_counter() - start
         told(
             f"seed {seed}, feature circuit: AUROC of latents, of edges",
-            f"{nodes.auroc:.3f} (AP {nodes.ap:.3f}), {edges.auroc:.3f} (AP {edges.ap:.3f}); {truth.sum()} and {pairs.sum()} true, "
+            f"{nodes.auroc:.3f} (AP {nodes.ap:.3f}), {edges.auroc:.3f} (AP {edges.ap:.3f}); "
+            f"{truth.sum()} and {pairs.sum()} true, "
             f"{found.kept.sum()} nodes and {len(found.edges)} edges kept, faithfulness {found.faithfulness:.2f}, "
             f"complement {found.completeness:.2f}", ">= .95",
             holds=min(nodes.auroc, edges.auroc) >= 0.95 and pairs.sum() > 0,

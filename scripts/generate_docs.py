@@ -32,6 +32,7 @@ NEEDS = {
     "table": "a table",
     "images or text": "pictures or texts",
     "network": "a torch module that can be looked into",
+    "checkpoints": "checkpoints of the model",
 }
 BETTER = {
     "higher": "higher",
