@@ -19,11 +19,11 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
-from tests.mechanistic.circuits import repeats  # noqa: E402
-from xai_audit.mechanistic.circuits import attribution, patching, planted_features, programs  # noqa: E402
+from tests.mechanistic.circuits import planted_features, programs, repeats  # noqa: E402
+from tests.mechanistic.circuits.gates import SHARE, gated  # noqa: E402
+from xai_audit.mechanistic.circuits import attribution, patching  # noqa: E402
 from xai_audit.mechanistic.circuits.acdc import acdc, swept  # noqa: E402
 from xai_audit.mechanistic.circuits.features import Coded, FeatureGraph, edge_effects, feature_circuit  # noqa: E402
-from xai_audit.mechanistic.circuits.gates import SHARE, gated  # noqa: E402
 from xai_audit.mechanistic.circuits.nodes import NodeGraph, Nodes  # noqa: E402
 from xai_audit.mechanistic.circuits.recovery import recovery, truth_of  # noqa: E402
 from xai_audit.mechanistic.circuits.residual import ResidualGraph  # noqa: E402

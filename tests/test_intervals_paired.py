@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import optimize, stats
 from sklearn import metrics as sk
@@ -51,11 +51,13 @@ def test_where_no_row_is_decided_otherwise_the_limits_have_a_closed_form() -> No
     ((low, high),) = paired.rate_change(0, 0, 221, (0.95,))
     assert (low, high) == pytest.approx((-z2 / (221 + z2), z2 / (221 + z2)))
     ((low, high),) = paired.rate_change(50, 0, 50, (0.95,))
-    assert (low, high) == pytest.approx((50 / (50 + z2), 1.0))
+    assert (low, high) == pytest.approx(((50 - z2) / (50 + z2), 1.0))
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 300))
+@example(gained=0, lost=1, rest=0)
+@example(gained=4, lost=0, rest=0)
 def test_no_change_is_ruled_out_where_mcnemar_rules_it_out(gained: int, lost: int, rest: int) -> None:
     n = gained + lost + rest
     if not gained + lost:

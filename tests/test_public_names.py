@@ -87,7 +87,7 @@ def test_checks_that_every_audit_makes_cannot_be_named(name: str) -> None:
 def test_commands() -> None:
     built = {
         *("init", "check", "run", "freeze", "gate", "compare", "sign", "verify", "render", "attach", "list"),
-        *("schema", "view", "doctor"),
+        *("schema", "view", "doctor", "neurons"),
     }
     assert built <= set(COMMANDS)
     assert built | set(LATER) >= {"plan", "compare", "verify", "attach", "explain", "neurons", "selftest"}

@@ -229,7 +229,7 @@ def _tango_lows(gained: float, lost: float, n: float, quantiles: Sequence[float]
         return [-1.0] * len(quantiles)
     # Where one count is all there is, the variance is 0 at what was seen and the limit has a closed form.
     if gained + lost == 0 or gained >= n:
-        closed: list[float] = ((n if gained else -z * z) / (n + z * z)).tolist()
+        closed: list[float] = (((n if gained else 0.0) - z * z) / (n + z * z)).tolist()
         return closed
 
     def excess(at: Floats) -> Floats:

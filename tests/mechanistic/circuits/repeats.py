@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from xai_audit.mechanistic.circuits.decoder import Decoder, Shape
+from tests.mechanistic.circuits.decoder import Decoder, Shape
 
 TOKENS, LENGTH = 32, 28
 LAYERS, HEADS = 2, 4

@@ -7,16 +7,16 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from tests.mechanistic.circuits import repeats  # noqa: E402
+from tests.mechanistic.circuits import planted_features, repeats  # noqa: E402
+from tests.mechanistic.circuits.gates import SHARE, gated  # noqa: E402
 from xai_audit.errors import MethodError  # noqa: E402
-from xai_audit.mechanistic.circuits import attribution, multiverse, patching, planted_features  # noqa: E402
+from xai_audit.mechanistic.circuits import attribution, multiverse, patching  # noqa: E402
 from xai_audit.mechanistic.circuits.features import (  # noqa: E402
     Coded,
     FeatureGraph,
     edge_effects,
     feature_circuit,
 )
-from xai_audit.mechanistic.circuits.gates import SHARE, gated  # noqa: E402
 from xai_audit.mechanistic.circuits.nodes import NodeGraph, Nodes  # noqa: E402
 from xai_audit.mechanistic.circuits.recovery import recovery, truth_of  # noqa: E402
 from xai_audit.mechanistic.circuits.residual import ResidualGraph  # noqa: E402

@@ -7,10 +7,10 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
+from tests.mechanistic.circuits.programs import NAMES, program  # noqa: E402
 from xai_audit.errors import MethodError  # noqa: E402
 from xai_audit.mechanistic.circuits import attribution, faithfulness, patching  # noqa: E402
 from xai_audit.mechanistic.circuits.acdc import acdc, swept  # noqa: E402
-from xai_audit.mechanistic.circuits.programs import NAMES, program  # noqa: E402
 from xai_audit.mechanistic.circuits.recovery import recovery, truth_of  # noqa: E402
 from xai_audit.mechanistic.circuits.residual import ResidualGraph  # noqa: E402
 from xai_audit.mechanistic.circuits.specs import edge_spec  # noqa: E402

@@ -1,4 +1,4 @@
-"""Edge specs of networks that are known by their structure: our decoder, Llama-like and GPT-2-like decoders."""
+"""Edge specs of networks that are known by their structure: plain, Llama-like and GPT-2-like decoders."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from xai_audit.mechanistic.circuits.residual import EdgeSpec, Readers, Writers, 
 if TYPE_CHECKING:
     import torch
 
-KNOWN = "our Decoder, Llama-like (layers.N.self_attn.q_proj) and GPT-2-like (h.N.attn.c_attn) decoders"
+KNOWN = "plain (blocks.N.attn.q_proj), Llama-like (layers.N.self_attn.q_proj) and GPT-2-like (h.N.attn.c_attn) decoders"
 _AFTER = ("post_feedforward_layernorm", "pre_feedforward_layernorm")
 """Norms by which a decoder normalises what it writes as well: its residual is not the plain sum."""
 

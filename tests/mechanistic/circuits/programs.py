@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from xai_audit.mechanistic.circuits.decoder import Block, Decoder, Shape
+from tests.mechanistic.circuits.decoder import Block, Decoder, Shape
 from xai_audit.mechanistic.circuits.graphs import Element
 
 Name = Literal["induction", "reverse", "frac_prevs", "sort", "once"]
