@@ -30,11 +30,19 @@ def compared(folder: Path, subject: Subject, different: tuple[str, ...]) -> Iter
     import pyarrow.parquet as pq
 
     try:
-        there = pq.read_table(io.BytesIO((folder / "evidence" / "rows.parquet").read_bytes())).to_pandas()
+        there = (
+            pq.ParquetFile(folder / "evidence" / "rows.parquet")
+            .read(use_threads=False)
+            .to_pandas(use_threads=False)
+        )
     except (OSError, pa.ArrowException, ValueError) as error:
         yield Check("broken", ROWS, f"cannot be read: {(str(error).splitlines() or [''])[0][:200]}")
         return
-    here = pq.read_table(io.BytesIO(card.rows_file(subject))).to_pandas()
+    here = (
+        pq.ParquetFile(io.BytesIO(card.rows_file(subject)))
+        .read(use_threads=False)
+        .to_pandas(use_threads=False)
+    )
     if list(there.columns) != list(here.columns) or len(there) != len(here):
         columns = sorted({*map(str, there.columns)} ^ {*map(str, here.columns)})
         what = f"{len(there):,} rows where the data have {len(here):,}"

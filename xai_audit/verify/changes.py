@@ -100,7 +100,7 @@ class _Held:
         (name,) = set(self.piece.arrays.values())
         with np.load(folder / "evidence" / name, allow_pickle=False) as kept:
             self.old = {key: kept[key] for key in kept.files}
-        table = pq.read_table(folder / "evidence" / "rows.parquet")
+        table = pq.ParquetFile(folder / "evidence" / "rows.parquet").read(use_threads=False)
         places = self.old.pop("row")
         if len(np.unique(places)) != len(places) or places.max(initial=-1) >= table.num_rows:
             raise _UnknownError("its pairs are no rows of this audit")

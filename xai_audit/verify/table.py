@@ -150,7 +150,7 @@ def _parquet(content: bytes) -> pa.Table:
     import pyarrow.parquet as pq
 
     try:
-        return pq.read_table(io.BytesIO(content))
+        return pq.ParquetFile(io.BytesIO(content)).read(use_threads=False)
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         text = " ".join(str(error).split())[:200]
         raise _MalformedError(f"is no Parquet file that can be read: {text}") from None

@@ -49,8 +49,13 @@ def test_all_that_is_published_is_made_again(name):
     assert sorted(subjects) == sorted(piece.id for piece in made.evidence)
 
 
+NOT_YET = {"sparse_autoencoder", "sparse_probing", "neuron_search"}
+"""Verifying names these as not recomputed, and ends with 3."""
+
+
 def test_every_explainer_can_be_made_again():
-    named = {name for name, method in methods().items() if method.kind == "explainer"}
+    named = {name for name, method in methods().items() if method.kind == "explainer"} - NOT_YET
+    assert not NOT_YET & AGAIN.keys()
     assert named == AGAIN.keys(), "a new explainer needs a function in verify/explanations.py"
     assert named == asked._ALWAYS.keys(), "a new explainer needs its parts in verify/asked.py"
     every = (*runs.RUNS.values(), *runs.PARTLY.values())

@@ -151,7 +151,7 @@ class Rows:
 
         try:
             content = file.read_bytes()
-            self._table = pq.read_table(io.BytesIO(content))
+            self._table = pq.ParquetFile(io.BytesIO(content)).read(use_threads=False)
         except (OSError, pa.ArrowException, MemoryError, ValueError):
             raise ContradictionError(f"evidence/{ROWS} cannot be read") from None
         declared = made.run.get("rows")
