@@ -710,7 +710,7 @@ class TestPolicy:
             ("at_least: 0.5", "attested: oversigt", "no statement named 'oversigt'; did you mean 'oversight'?"),
             ("at_least: 0.5", "at_lest: 0.5", "own.yaml:10:5: rules[0]: no key named 'at_lest'; did you mean 'at_least'?"),
             ("basis: law", "basis: lore", "own.yaml:8:12: rules[0].basis: 'lore' is not possible here"),
-            ("id: ONE-01", "id: one", "'one' does not have the form"),
+            ("id: ONE-01", "id: one", "'one' is no rule's id; capitals"),
             ("level: error\n", "level: error\n    at_most: 0.9\n", "exactly one of at_least"),
             ("as_of: 2026-11-01", "as_of: later", "own.yaml:3:8: as_of: a date such as 2026-11-22 is asked, not 'later'"),
             ("at_least: 0.5", "at_least: half", "a number or 'declared' is asked, not 'half'"),

@@ -8,8 +8,6 @@ import math
 import os
 import pickle
 import time
-import zipfile
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -17,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import numpy as np
 
 from xai_audit import audit, digest
+from xai_audit.archives import BROKEN
 from xai_audit.errors import MethodError, UnmetNeedError, UnwrittenError, said
 from xai_audit.evidence import LEVELS, Estimate, Evidence, Sampling, identifier
 from xai_audit.method import PIECE, Method, NoParams, Piece, Skipped
@@ -473,7 +472,7 @@ def _read(file: Path) -> Mapping[str, NDArray[Any]] | None:
     try:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as content:
             return {name: content[name] for name in content.files}
-    except (OSError, ValueError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+    except BROKEN:
         return None  # absent, or no longer what was written: computed again
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from xai_audit.evidence import Frozen
-from xai_audit.verdict import Basis, FindingKind, Level
+from xai_audit.verdict import RULE_ID, Basis, FindingKind, Level
 
 
 class Example(Frozen):
@@ -81,7 +81,7 @@ class Requirement(Frozen):
 class Rule(Frozen):
     """One requirement."""
 
-    id: str = Field(pattern=r"^[A-Z0-9]+(-[A-Z0-9]+)*$")
+    id: str = Field(pattern=RULE_ID)
     """The rule's name, as FAI-01."""
     title: str
     """The rule in plain words, as page 1 prints it."""

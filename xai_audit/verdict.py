@@ -15,10 +15,14 @@ Level = Literal["error", "warning", "note"]
 Basis = Literal["law", "derived", "guidance", "convention", "provider"]
 
 
+RULE_ID = r"^[A-Z0-9]+(-[A-Z0-9]+)*$"
+"""How a rule may be called, as FAI-01: what a person reads in a terminal, a report or a file's name."""
+
+
 class Waiver(Frozen):
     """A person's decision, with an end date, to let a failed rule pass."""
 
-    rule: str
+    rule: str = Field(pattern=RULE_ID)
     reason: str
     approver: str
     expires: date

@@ -40,6 +40,17 @@ def test_ok_and_what_is_missing(folder: Path, capsys: pytest.CaptureFixture[str]
     assert {path.name for path in folder.iterdir()} == {"t.csv", "audit.yaml"}
 
 
+@pytest.mark.parametrize("name", ["\u202eFAI", "FAI\\nexit 0", "fai-02"])
+def test_a_waiver_names_a_rule(folder: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    # What it names is printed by check and by the report: no hidden character reaches a terminal.
+    (folder / "audit.yaml").write_text(SPEC.replace("ZZZ-99", f'"{name}"'), encoding="utf-8")
+    assert entry(["check", "audit.yaml"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("audit.yaml:7:20: system.waivers[0].rule: ")
+    assert "is no rule's id" in line
+    assert line.isprintable()
+
+
 def test_quiet(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert entry(["check", "--quiet", "audit.yaml"]) == 0
     assert capsys.readouterr().out == ""

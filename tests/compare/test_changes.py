@@ -175,6 +175,17 @@ def test_without_its_rows_an_audit_is_compared_by_what_it_publishes(
     assert "the old audit is not there" in (made.matched.reason or "")
 
 
+@pytest.mark.parametrize("content", [b"PK\x03\x04 cut off", b"", b"\x93NUMPY\x01\x00"])
+def test_arrays_that_cannot_be_read_are_not_there(content: bytes, tmp_path: Path) -> None:
+    copy, golden = tmp_path / "new", Path(__file__).parents[1] / "golden" / "v1"
+    shutil.copytree(golden, copy)
+    for file in (copy / "evidence").glob("*.npz"):
+        file.write_bytes(content)
+    ranked = compared(golden, copy).rankings
+    assert ranked
+    assert "paired" not in {one.how for one in ranked}
+
+
 def test_reasons_name_what_differs(two: tuple[Path, Path], tmp_path: Path) -> None:
     policy = (Path(__file__).parents[2] / "policies" / "eu-ai-act.yaml").read_text()
     (tmp_path / "mine.yaml").write_text(

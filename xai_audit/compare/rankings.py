@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xai_audit.archives import BROKEN
 from xai_audit.compare import estimates
 from xai_audit.comparison import Ranked
 from xai_audit.evidence import Ranking, exactly
@@ -118,13 +120,16 @@ def _sizes(folder: Path | None, piece: Evidence) -> tuple[NDArray[Any], NDArray[
     if folder is None or name is None or "/" in name or "\\" in name:
         return None
     try:
-        with np.load(folder / "evidence" / name, allow_pickle=False) as kept:
+        # Of bytes: numpy leaves a file that it cannot read open.
+        content = io.BytesIO((folder / "evidence" / name).read_bytes())
+        with np.load(content, allow_pickle=False) as kept:
             key = next((key for key in VALUES if key in kept.files), None)
             if key is None or ROWS not in kept.files:
                 return None
             digests, values = kept[ROWS], np.asarray(kept[key], dtype=np.float64)
-    except (OSError, ValueError, KeyError):
+    except BROKEN:
         return None
-    if values.ndim != 2 or digests.ndim != 2 or len(values) != len(digests):
+    fits = values.ndim == digests.ndim == 2 and len(values) == len(digests) and digests.dtype == np.uint8
+    if not fits or not digests.shape[1]:
         return None
     return np.ascontiguousarray(digests).view(f"S{digests.shape[1]}").reshape(-1), np.abs(values)

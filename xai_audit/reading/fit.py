@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_a
 from pydantic import BaseModel, ValidationError
 
 from xai_audit.source import shown
-from xai_audit.verdict import Waiver
+from xai_audit.verdict import RULE_ID, Waiver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -308,6 +308,8 @@ def _constraint(detail: ErrorDetails, node: Node) -> str:  # noqa: PLR0911 - a c
             return f"is too long; at most {context['max_length']}"
         case "string_pattern_mismatch" if context["pattern"] == "^[0-9a-f]{64}$":
             return f"a sha256 of 64 hexadecimal digits in lower case is asked, not {shown(node.raw)}"
+        case "string_pattern_mismatch" if context["pattern"] == RULE_ID:
+            return f"{shown(node.raw)} is no rule's id; capitals, digits and hyphens make one, as FAI-01"
         case "string_pattern_mismatch":
             return f"{shown(node.raw)} does not have the form {context['pattern']}"
         case "value_error":

@@ -7,14 +7,13 @@ a method keeps answers for every row, this compares them.
 from __future__ import annotations
 
 import io
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xai_audit.archives import BROKEN
 from xai_audit.explainers.attributions import attributed
 from xai_audit.loaders.mistakes import shown
 from xai_audit.rerun.machine import NEAR
@@ -107,7 +106,7 @@ def _arrays(audit: Audit, folder: Path, step: str) -> Mapping[str, NDArray[Any]]
             content = (folder / "evidence" / name).read_bytes()
             with np.load(io.BytesIO(content), allow_pickle=False) as held:
                 found = {key: held[key] for key in held.files}
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        except BROKEN:
             return None
         rows = found.get("row_sha256")
         fits = rows is not None and rows.ndim == 2 and rows.dtype == np.uint8
