@@ -158,6 +158,10 @@ def _detection(made: Made, own: Described, frozen: Described, twin: Described) -
             "null_fuzzing": own.null.fuzzing,
             "frozen_detection": frozen.detection,
             "twin_detection": twin.detection,
+            "counts": np.asarray([
+                (one.with_latent, one.without, one.rightly_marked, one.wrongly_marked) for one in own.scores
+            ]),
+            "fit_fired": own.fit.counts,
         },
         sampling=Sampling(
             available=own.eligible,
@@ -183,13 +187,16 @@ def _detection(made: Made, own: Described, frozen: Described, twin: Described) -
 
 def _table(made: Made, own: Described) -> Measured:
     assert made.fit.token is not None
-    values = []
+    values, summed, counted = [], [], []
     for latent, explanation, score in zip(own.latents, own.explanations, own.scores, strict=True):
         place, value = own.fit.of(latent)
+        distinct = len(np.unique(made.fit.token[place]))
+        summed.append(float(value.sum(dtype=np.float64)))
+        counted.append((distinct, explanation.size, explanation.matched, explanation.said, explanation.fires))
         values.append((
             len(place) / own.fit.tokens,
-            float(value.mean()),
-            float(len(np.unique(made.fit.token[place]))),
+            summed[-1] / len(place),
+            float(distinct),
             float(explanation.size),
             float(explanation.precision),
             float(explanation.recall),
@@ -207,6 +214,7 @@ def _table(made: Made, own: Described) -> Measured:
             values=tuple(values),
             row_title="latent",
         ),
+        arrays={"value_sum": np.asarray(summed), "patterns": np.asarray(counted)},
         limits=(
             "precision and recall are of the fitting documents, detection and fuzzing of held-out ones",
             "latents are drawn, not chosen by their scores",
@@ -300,7 +308,9 @@ def _effects(made: Made) -> Iterator[Measured | Skipped]:
     ps = {latent: _p(one.each) for latent, one in found.items()}
     adjusted = _holm(ps)
     for latent, one in found.items():
-        yield _effect(made, latent, one, direct[:, latent], ps[latent], adjusted[latent], what)
+        yield _effect(
+            made, latent, one, direct[:, latent], ps[latent], adjusted[latent], what, tuple(found)
+        )
 
 
 def _output(made: Made) -> tuple[effects.Output, str]:
@@ -329,6 +339,7 @@ def _effect(
     p: float,
     adjusted: float,
     what: str,
+    taken: tuple[int, ...],
 ) -> Measured:
     context = made.context
     estimate = numbers.paired_mean(context, one.each)
@@ -381,6 +392,7 @@ def _effect(
         params={
             **described(made),
             "latent": latent,
+            "taken_out": list(taken),
             "output": what,
             "direct_effect": float(direct.mean()),
             "rows_it_fires_for": rows,

@@ -104,6 +104,7 @@ def described(made: Made) -> dict[str, Any]:
 def _arrays(made: Made) -> dict[str, NDArray[Any]]:
     """The dictionary as SAELens names its tensors, and the sums that its numbers are made of."""
     found = weights(made.dictionary)
+    found["sizes"] = np.asarray([(len(one.rows), len(one)) for one in (made.fit, made.held)])
     for name, kept in made.kept.items():
         label = {"first": "own"}.get(name, f"seed_{name}" if name.isdigit() else name)
         found |= {
@@ -164,7 +165,11 @@ def stability(made: Made) -> Measured:
         name="stability",
         title="How alike the dictionaries of two seeds are: mean cosine of latents matched one to one (MCC)",
         observation=Scalar(estimate=estimate, unit="mean cosine"),
-        arrays={"cosines": found[0], "frozen_cosines": drawn},
+        arrays={
+            "cosines": found[0],
+            "frozen_cosines": drawn,
+            **{f"cosines_{number}": one for number, one in enumerate(found[1:], start=1)},
+        },
         controls=(
             Control(name="above directions that were not trained", expectation="positive", estimate=beyond),
         ),
