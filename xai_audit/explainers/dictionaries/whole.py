@@ -93,7 +93,7 @@ def described(made: Made) -> dict[str, Any]:
         "site": str(made.site),
         "rows_of": made.source,
         "latents": made.recipe.width,
-        "features": made.dictionary.n,
+        "site_features": made.dictionary.n,
         "activations_trained_on": made.seeds[0].tokens,
         "distinct_activations": len(made.fit),
         "held_out_activations": len(made.held),

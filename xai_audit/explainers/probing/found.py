@@ -109,7 +109,9 @@ def seen(
     null = np.max([found.null for *_, found in made], axis=0) if made else np.zeros(0)
     tests = sum(found.z.size for *_, found in made)
     # All or none: the family's maxima are over every population.
-    return [Seen(*one, null, tests, own if left >= 0 else None) for one, own in zip(made, doubled, strict=True)]
+    return [
+        Seen(*one, null, tests, own if left >= 0 else None) for one, own in zip(made, doubled, strict=True)
+    ]
 
 
 def _doubled(ranks: NDArray[np.float32]) -> NDArray[np.unsignedinteger[Any]]:

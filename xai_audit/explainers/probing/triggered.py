@@ -165,7 +165,7 @@ def _claim(
             "random_undone": random, "vector": found.vector.astype(np.float32), "units": found.units,
             "areas": found.areas, "unit_effects": found.effects, "telling": found.telling.attacked,
             "finding": np.asarray([(rates.success, rates.clean) for rates in found.finding.values()]),
-            **_power_kept(power),
+            **_power_kept(power, size),
         },
         controls=(
             Control(
@@ -225,10 +225,14 @@ def _claim(
     )  # fmt: skip
 
 
-def _power_kept(power: Power | None) -> dict[str, Any]:
+def _power_kept(power: Power | None, size: tuple[int, int]) -> dict[str, Any]:
     if power is None:
         return {}
-    return {"planted_found": np.asarray(power.hits), "twins_flagged": np.asarray(power.flags)}
+    return {
+        "planted_found": np.asarray(power.hits),
+        "twins_flagged": np.asarray(power.flags),
+        "planted_size": np.asarray(size),
+    }
 
 
 def _power_told(power: Power | None, size: tuple[int, int]) -> dict[str, Any]:
