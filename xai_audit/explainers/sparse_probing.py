@@ -229,7 +229,7 @@ def _claim(
             "holds": holds,
             "others": others,
             "units": units,
-            "weights": probed.weights[k],
+            "higher": probed.weights[k] > 0,
             "random_areas": np.asarray(probed.random[k]),
             **effect.arrays(ask),
             **variants,

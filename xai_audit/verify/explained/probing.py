@@ -149,7 +149,7 @@ def _claim(piece: Piece, name: str, site: str) -> Made:
     family = family_of(piece)
     holds, others = piece.numbers("holds", 1), piece.numbers("others", 1)
     units = piece.whole("units", 1).tolist()
-    weights = shaped("weights", piece.numbers("weights", 1), len(units))
+    higher = shaped("higher", piece.array("higher", 1).astype(bool), len(units)).tolist()
     value, limits = area(holds, others, piece.levels)
     n = len(holds) + len(others)
     held = Held(piece, piece.numbers("changes", 1))
@@ -159,6 +159,9 @@ def _claim(piece: Piece, name: str, site: str) -> Made:
         family is not None and len(units) == min(piece.params["k"]) and _varying(family, name, site) < first
     ):
         raise ContradictionError(f"array units names {len(units)} units; {first} are claimed first")
+    # A single unit's weight has the sign of its ranks; of several, one may correct another.
+    if family is not None and len(units) == 1 and higher != [family.units(name, site)[units[0]] > 0]:
+        raise ContradictionError("array higher is not on the side of the unit's ranks")
     return {
         "observation": {
             "shape": "scalar",
@@ -176,7 +179,7 @@ def _claim(piece: Piece, name: str, site: str) -> Made:
             "predicate": name,
             "site": site,
             "units": units,
-            "higher": [bool(weight > 0) for weight in weights],
+            "higher": higher,
             "claimed_k": len(units),
             "random_area": spread.centre(piece.numbers("random_areas", 1)),
             **rows["params"],

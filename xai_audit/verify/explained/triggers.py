@@ -47,6 +47,9 @@ def _claim(piece: Piece, name: str) -> Made:
     shaped("clean_after", clean[1], len(clean[0]))
     edit = _edit(piece)
     _as_tried(piece, name, before, after, clean, edit)
+    units, effects = piece.whole("units", 1), piece.numbers("unit_effects", 1)
+    if not np.array_equal(units, np.argsort(-effects, kind="stable")[: len(units)]):
+        raise ContradictionError("array units is not of those with the largest effect")
     n, m, hits, others = len(before), len(base), int(before.sum()), int(base.sum())
     lowered, around = paired.share(after, before, piece.levels)
     above = [limits.difference(hits, n, others, m, level) for level in piece.levels]
@@ -95,7 +98,7 @@ def _claim(piece: Piece, name: str) -> Made:
             "site": piece.params["site"],
             "target": target,
             "edit": edit,
-            "units": piece.whole("units", 1).tolist() if edit == "units" else [],
+            "units": units.tolist() if edit == "units" else [],
             "success_before": _slot(piece, hits, n),
             "success_after": _slot(piece, int(after.sum()), n),
             "clean_rate": _slot(piece, others, m),
