@@ -273,7 +273,7 @@ MATTER = {
     "a trigger": {
         "neuron_search/stamp%40site": (
             "before", "after", "base", "clean_before", "clean_after", "random_undone", "units", "areas", "telling",
-            "unit_effects", "planted_found", "twins_flagged", "planted_size",
+            "planted_found", "twins_flagged", "planted_size",
         ),
         "neuron_search/stamp%40site%40edits": ("attacked", "kept", "random_direction", "random_units"),
     },

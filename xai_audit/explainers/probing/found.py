@@ -117,7 +117,8 @@ def seen(
 def _doubled(ranks: NDArray[np.float32]) -> NDArray[np.unsignedinteger[Any]]:
     """Whole numbers of centred ranks, which are halves where units are tied."""
     rows = ranks.shape[1]
-    return (2 * ranks + (rows - 1)).round().astype(np.uint16 if rows <= 2**15 else np.uint32)
+    kind: Any = np.uint16 if rows <= 2**15 else np.uint32
+    return np.asarray((2 * ranks + (rows - 1)).round(), dtype=kind)
 
 
 def kept(seen: Sequence[Seen]) -> dict[str, NDArray[Any]]:
