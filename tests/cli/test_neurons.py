@@ -281,3 +281,65 @@ def test_an_audit_of_another_model_gives_no_dictionary(both, desk, tmp_path, cap
     built = ["neurons", "build", str(desk / "audit.yaml"), "--dictionary", str(tmp_path / "other"), "-o"]
     assert entry([*built, str(tmp_path / "s")]) == 4
     assert "of another model than the spec names" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------------------------- verify
+FORGED = [
+    ("neuron_search/first", ("observation", "items", 0, "estimate", "value"), 0.99),
+    ("neuron_search/first", ("observation", "items", 1, "detail", "adjusted_p"), 0.5),
+    ("neuron_search/first", ("observation", "items", 2, "detail", "effect"), 0.4),
+    ("neuron_search/stamp%40relu", ("params", "success_after", "value"), 0.01),
+    ("neuron_search/stamp%40relu", ("params", "power", "found"), 9),
+    ("neuron_search/stamp%40relu", ("selftest", "estimate", "value"), 0.9),
+    ("neuron_search/stamp%40relu%40edits", ("observation", "values", 3, 0), 0.02),
+    ("sparse_probing", ("observation", "values", 0, 0), 0.99),
+    ("sparse_probing/first%40relu", ("inference", "adjusted"), 0.02),
+    ("sparse_probing/first%40relu", ("params", "gap"), 0.3),
+    ("sparse_probing/first%40relu%40k", ("observation", "series", 0, "points", 1, "estimate", "value"), 0.98),
+    ("sparse_autoencoder", ("observation", "estimate", "value"), 0.05),
+    ("sparse_autoencoder", ("params", "dead"), 0.01),
+    ("sparse_autoencoder", ("params", "l0", 0), 2.5),
+    ("sparse_autoencoder/stability", ("params", "pairs", 0), 0.97),
+    ("sparse_autoencoder/dead", ("observation", "series", 1, "points", 2, "estimate", "value"), 0.2),
+    ("sparse_autoencoder/density", ("observation", "series", 0, "points", 19, "estimate", "value"), 40),
+    ("sparse_autoencoder/loss_recovered", ("observation", "estimate", "value"), 0.99),
+]
+"""A number of audit.json and what is put in its place."""
+
+
+@pytest.fixture(scope="module")
+def audits(both, desk):
+    """Two audits by their folders, and the ids that they hold."""
+    entry(["run", str(desk / "audit.yaml"), "-o", str(desk / "searched")])
+    return [
+        (folder, {piece.id for piece in audit.read(folder).evidence})
+        for folder in (desk / "searched", desk / "audited")
+    ]
+
+
+def test_whole_audits_hold(audits, capsys):
+    for folder, _ in audits:
+        capsys.readouterr()
+        assert entry(["verify", str(folder)]) == 0, capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("identifier", "path", "value"), FORGED)
+def test_a_forged_number_with_a_new_manifest_is_named(audits, tmp_path, capsys, identifier, path, value):
+    import shutil
+
+    from tests.verify import forging
+    from tests.verify.explained.runs import at
+
+    source = next(folder for folder, ids in audits if identifier in ids)
+    folder = shutil.copytree(source, tmp_path / "forged")
+
+    def change(content):
+        piece = forging.piece(content, identifier)
+        assert at(piece, path) != value
+        at(piece, path[:-1])[path[-1]] = value
+
+    forging.forge(folder, change, pages=False)
+    capsys.readouterr()
+    assert entry(["verify", str(folder)]) == 1
+    told = [line for line in capsys.readouterr().out.splitlines() if identifier in line]
+    assert any(str(path[-1] if isinstance(path[-1], str) else path[-2]) in line for line in told), told
