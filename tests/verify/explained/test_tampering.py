@@ -282,7 +282,9 @@ MATTER = {
             "sizes", "own_errors", "own_spreads", "own_fires", "own_counts", "frozen_errors",
             "twin_errors", "twin_spreads", "seed_1_fired",
         ),
-        "sparse_autoencoder/stability": ("cosines", "cosines_1", "frozen_cosines"),
+        "sparse_autoencoder/stability": (
+            "cosines", "cosines_1", "frozen_cosines", "decoder_1", "decoder_2", "decoder_frozen",
+        ),
         "sparse_autoencoder/detection": (
             "counts", "latent", "detection", "null_detection", "null_fuzzing", "frozen_detection", "twin_detection",
             "fit_fired",

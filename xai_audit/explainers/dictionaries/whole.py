@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from xai_audit.mechanistic.dictionaries.metrics import Kept, Recovered
 
 
+WIDEST, MOST_KEPT = 2048, 4_000_000
+"""Latents, and numbers of all decoders beside the first one's, up to which those are kept."""
+
+
 def shown(estimate: Estimate, digits: int = 2) -> str:
     """``0.12 [0.11, 0.13]``."""
     ends = ["-" if one is None else f"{one:.{digits}f}" for one in (estimate.low, estimate.high)]
@@ -169,6 +173,7 @@ def stability(made: Made) -> Measured:
             "cosines": found[0],
             "frozen_cosines": drawn,
             **{f"cosines_{number}": one for number, one in enumerate(found[1:], start=1)},
+            **_decoders(made),
         },
         controls=(
             Control(name="above directions that were not trained", expectation="positive", estimate=beyond),
@@ -176,6 +181,15 @@ def stability(made: Made) -> Measured:
         limits=("latents that never fire on held-out activations are left out",),
         params={**described(made), "pairs": [float(one.mean()) for one in found], "sentence": sentence},
     )
+
+
+def _decoders(made: Made) -> dict[str, NDArray[Any]]:
+    """The decoders of the other seeds and the frozen one, so that latents can be matched again; nothing of large ones."""
+    others = [*(one.dictionary for one in made.seeds[1:]), made.frozen.dictionary]
+    if made.recipe.width > WIDEST or sum(one.w_dec.numel() for one in others) > MOST_KEPT:
+        return {}
+    names = [*(f"decoder_{number}" for number in range(1, len(others))), "decoder_frozen"]
+    return {name: one.w_dec.cpu().numpy() for name, one in zip(names, others, strict=True)}
 
 
 def dead(made: Made) -> Measured:

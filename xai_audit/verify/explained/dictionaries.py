@@ -17,6 +17,8 @@ Floats = NDArray[np.float64]
 NAMES = {"own": "trained", "frozen": "frozen decoder", "twin": "permuted weights"}
 ULTRA_LOW = 1e-5
 BINS = 20
+MATCHED = 1e-5
+"""By how much the mean cosine of two dictionaries may differ when their latents are matched again."""
 
 
 def sparse_autoencoder(piece: Piece) -> Made:
@@ -189,6 +191,8 @@ def _stability(piece: Piece) -> Made:
     alive = min(int((Kept(piece, label).fired > 0).sum()) for label in ("own", "seed_1"))
     if len(found[0]) != alive or any(np.abs(one).max(initial=0.0) > 1 + 1e-5 for one in (*found, drawn)):
         raise ContradictionError("array cosines is not of the latents that fire")
+    if piece.has("decoder_frozen"):
+        _matched(piece, found, drawn)
     value, pairs = spread.apart(found[0], drawn, piece.levels)
     estimate = spread.mean(found[0], piece.levels)
     return {
@@ -206,6 +210,38 @@ def _stability(piece: Piece) -> Made:
             f"{shown(estimate)}; with directions that were drawn and not trained it is {spread.centre(drawn):.2f}.",
         },
     }
+
+
+def _matched(piece: Piece, found: list[Floats], drawn: Floats) -> None:
+    """ContradictionError where the cosines are not those of the decoders, matched again."""
+    seeds = range(int(piece.params["seeds"]))
+    decoders = [_directions(piece, "W_dec" if one == 0 else f"decoder_{one}") for one in seeds]
+    alive = [Kept(piece, "own" if one == 0 else f"seed_{one}").fired > 0 for one in seeds]
+    live = [rows[on] for rows, on in zip(decoders, alive, strict=True)]
+    pairs = [(live[i], live[j]) for i in seeds for j in range(i)]
+    pairs.append((live[1], _directions(piece, "decoder_frozen")))
+    for place, ((one, other), own) in enumerate(zip(pairs, [*found, drawn], strict=True)):
+        table = one @ other.T
+        again = table[_assigned(table)]
+        # The run matched in single precision; equal sums may be had in several ways.
+        if len(again) != len(own) or abs(again.mean() - spread.centre(own)) > MATCHED:
+            raise ContradictionError(
+                f"the cosines of pair {place} have a mean of {spread.centre(own):.12g}; matched again it is "
+                f"{again.mean():.12g}"
+            )
+
+
+def _directions(piece: Piece, name: str) -> Floats:
+    rows = piece.numbers(name, 2)
+    lengths = np.sqrt((rows**2).sum(axis=1, keepdims=True))
+    return np.asarray(np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0))
+
+
+def _assigned(table: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    from scipy.optimize import linear_sum_assignment
+
+    rows, columns = linear_sum_assignment(table, maximize=True)
+    return np.asarray(rows), np.asarray(columns)
 
 
 def _dead(piece: Piece) -> Made:
