@@ -26,7 +26,7 @@ from xai_audit.verify.explained.piece import Piece
 GOLDEN = Path(__file__).parents[2] / "golden" / "v1"
 STATED = {
     "the cells of the rows shown", "the bin or level of each cell", "the pictures shown", "the examples shown",
-    "what the model says of the examples shown", "the contexts in which latents fire",
+    "what the model says of the examples shown", "the class that the rows differ in most", "the contexts in which latents fire",
 }  # fmt: skip
 """What stands as the run gave it: no results, but what is shown beside them."""
 AS_GIVEN = {
@@ -250,6 +250,24 @@ def test_probes_asked_otherwise(more):
     uses = [("sparse_probing", asked, "mine"), ("sparse_probing", base), ("neuron_search", ranked)]
     made, folder = runs.audited(probing_beds.subject(), uses, confidence=0.9)
     assert unchecked(made, folder) == {}
+
+
+def test_probes_of_three_classes():
+    """Each predicate has a class of its own whose score is looked at: which one, the run says."""
+    sets = {name: deep.rows(deep.image_frame(networks.pictures(50, seed)), name=name) for name, seed in (
+        ("a", 11), ("b", 12), ("c", 13))}  # fmt: skip
+    pictures = networks.image_subject(n=60, train=None, sets=sets)
+    asked = [
+        {"name": f"{one}{two}", "positive": one, "negative": two} for one, two in ("ab", "bc", "ca", "ba")
+    ]
+    few = {"predicates": asked, "sites": ["conv"], "permutations": 19, "random_units": 5, "inputs": 20}
+    uses = [("sparse_probing", {**few, "k": [1]}), ("neuron_search", few)]
+    made, folder = runs.audited(pictures, uses)
+    told = {piece.params.get("class") for piece in made.evidence} - {None}
+    assert len(told) > 1
+    assert unchecked(made, folder) == {}
+    other = runs.replaced(made, "neuron_search/ab", lambda one: runs.with_at(one, ("params", "class"), "d"))
+    assert any(one.subject == "neuron_search/ab" and one.kind == "broken" for one in explained(other, folder))
 
 
 def test_ranks_that_were_too_many_to_keep_leave_p_open(monkeypatch):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from xai_audit.evidence import encoded
 from xai_audit.verify import limits_roc
 from xai_audit.verify.explained import spread, triggers
-from xai_audit.verify.explained.agreement import Open
+from xai_audit.verify.explained.agreement import Open, Stated
 from xai_audit.verify.explained.asked import site_of
 from xai_audit.verify.explained.kept import ContradictionError, LackingError
 from xai_audit.verify.explained.permuted import MANY, Family, family_of, inference
@@ -128,6 +128,8 @@ class Held:
             found["class"] = "the output"
         elif piece.binary:
             found["class"] = piece.classes[int(piece.about["positive"])]
+        else:
+            found["class"] = Stated("the class that the rows differ in most", piece.classes.__contains__)
         return found
 
 
