@@ -170,7 +170,7 @@ def store(*, quick: bool) -> None:
                 ask()
                 took.append(time.process_time() - started)
             told(
-                f"a query {what} of {units:,} units",
+                f"a query {what} of {units:,} units, half of them latents",
                 f"{1000 * float(np.median(took)):.0f} ms, at most {1000 * max(took):.0f}",
                 "< 50 ms",
                 holds=float(np.median(took)) < 0.05,

@@ -158,3 +158,188 @@ def test_the_audit_prints_units_and_trigger(desk):
     assert "says nothing of other triggers" in page
     # The claims are of kinds of rows; no row of the data is in a publishable file.
     assert made.get("sparse_probing/first%40relu").rung in {"associated", "intervened", "robust"}
+
+
+# ------------------------------------------------------------------------------------------------- dictionaries
+@pytest.fixture(scope="module")
+def both(desk):
+    """A store of units and of two dictionaries: one whose latent 5 was made to tell the predicate, one of an audit."""
+    import pandas as pd
+    import yaml
+
+    from xai_audit.mechanistic.dictionaries import saelens
+    from xai_audit.mechanistic.dictionaries.dictionary import Dictionary
+
+    spec = yaml.safe_load((desk / "audit.yaml").read_text())
+    name = spec["explainers"][0]["sparse_probing"]["predicates"][0]["where"].split()[0]
+    bed = planted.beds(1, 24, np.random.default_rng([6, 1]))[0]
+    # Other rows than those of the store say which way the predicate lies.
+    rows = bed.rows(1500, np.random.default_rng([6, 9])).clean
+    with torch.no_grad():
+        found = bed.network.module.relu(bed.network.module.inner(torch.from_numpy(rows.to_numpy().copy())))
+    held = rows[name].to_numpy() == 1
+    values = found.double().numpy()
+    spread = sum(np.cov(values[side].T) for side in (held, ~held)) + 1e-3 * np.eye(24)
+    way = np.linalg.solve(spread, values[held].mean(axis=0) - values[~held].mean(axis=0))
+    drawn = np.random.default_rng([6, 10]).normal(size=(12, 24))
+    drawn[5] = way
+    rows_of = torch.from_numpy((drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32))
+    middle = torch.from_numpy(values.mean(axis=0).astype(np.float32)) - 0.5 * rows_of[5]
+    saelens.write(Dictionary(rows_of.T.clone(), torch.zeros(12), rows_of, middle, "relu"), desk / "sae")
+    spec["explainers"] = [
+        {
+            "sparse_autoencoder": {
+                "site": "relu",
+                "expansion": 2,
+                "k": 3,
+                "tokens": 4000,
+                "batch": 64,
+                "effects": 0,
+            }
+        }
+    ]
+    (desk / "dictionary.yaml").write_text(yaml.safe_dump(spec))
+    entry(["run", str(desk / "dictionary.yaml"), "-o", str(desk / "audited")])
+    folder = desk / "both"
+    code = entry(
+        ["neurons", "build", str(desk / "audit.yaml"), "--dictionary", f"relu={desk / 'sae'}", "--dictionary",
+         str(desk / "audited"), "-o", str(folder)]
+    )  # fmt: skip
+    assert code == 0
+    pd.DataFrame(rows[held][:60]).astype(int).to_csv(desk / "with.csv", index=False)
+    pd.DataFrame(rows[~held][:60]).astype(int).to_csv(desk / "without.csv", index=False)
+    return folder
+
+
+def test_units_and_latents_are_asked_together(both, desk, capsys):
+    told = json.loads((both / "store.json").read_text())
+    assert [(one["site"], one["units"]) for one in told["sites"]] == [
+        ("relu", 24), ("relu~sae", 12), ("relu~sae2", 48),
+    ]  # fmt: skip
+    for question in (
+        ["--predicate", "first"], ["--near", "relu~sae:5"], ["--like", "row:4"], ["--like", desk / "with.csv"],
+        ["--contrast", desk / "with.csv", desk / "without.csv"],
+    ):  # fmt: skip
+        code, out, err = asked(capsys, both, *question, "--top", 84, "--json")
+        assert code == 0, err
+        hits = json.loads(out)["hits"]
+        assert {hit["site"] for hit in hits} == {"relu", "relu~sae", "relu~sae2"}
+        if question[0] in {"--predicate", "--contrast"}:
+            assert (hits[0]["site"], hits[0]["unit"]) == ("relu~sae", 5), question
+            assert hits[0]["p"] <= 0.01
+            assert hits[0]["auroc"] > 0.9
+            assert hits[0]["direct"] is not None
+            assert hits[0]["ablation"] is not None
+            assert len(hits[0]["contexts"]) == 8
+    _, out, _ = asked(capsys, both, "--predicate", "first", "--site", "relu~sae2", "--json")
+    assert {hit["site"] for hit in json.loads(out)["hits"]} == {"relu~sae2"}
+
+
+def test_an_audits_latents_are_those_that_it_keeps(both, desk):
+    from xai_audit.mechanistic.probing.store import Store
+
+    made = audit.read(desk / "audited")
+    piece = made.get("sparse_autoencoder")
+    with np.load(desk / "audited" / "evidence" / piece.arrays["W_dec"]) as kept:
+        own = Store.open(both).dictionaries()["relu~sae2"].dictionary
+        assert own.w_dec.numpy() == pytest.approx(kept["W_dec"])
+        assert (own.activation, own.k) == ("topk", 3)
+
+
+@pytest.mark.parametrize(
+    ("dictionary", "code", "told"),
+    [
+        ("{desk}/sae", 4, "does not say where the dictionary is of; name SITE="),
+        ("relu={desk}/gone", 4, "gone: there is no such folder"),
+        ("gone", 4, "gone: there is no such folder; a dictionary is named as SITE=FOLDER"),
+        ("nowhere={desk}/sae", 2, "no module 'nowhere'"),
+        ("head={desk}/sae", 4, "this dictionary is of 24 features; the activation has 2"),
+        ("relu={desk}/both", 4, "there is no cfg.json and no audit.json in this folder"),
+        ("inner={desk}/audited", 4, "this audit keeps no dictionary of inner"),
+        ("re lu={desk}/sae", 4, "a site is path"),
+    ],
+)
+def test_what_is_no_dictionary_is_one_line(both, desk, tmp_path, capsys, dictionary, code, told):
+    assert both.is_dir()
+    asked_ = dictionary.format(desk=desk)
+    built = ["neurons", "build", str(desk / "audit.yaml"), "--dictionary", asked_, "-o", str(tmp_path / "s")]
+    assert entry(built) == code
+    err = capsys.readouterr().err
+    assert told in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "s").exists()
+
+
+def test_an_audit_of_another_model_gives_no_dictionary(both, desk, tmp_path, capsys):
+    import shutil
+
+    assert both.is_dir()
+    shutil.copytree(desk / "audited", tmp_path / "other")
+    told = json.loads((tmp_path / "other" / "audit.json").read_text())
+    told["subject"]["model"]["sha256"] = "0" * 64
+    (tmp_path / "other" / "audit.json").write_text(json.dumps(told))
+    built = ["neurons", "build", str(desk / "audit.yaml"), "--dictionary", str(tmp_path / "other"), "-o"]
+    assert entry([*built, str(tmp_path / "s")]) == 4
+    assert "of another model than the spec names" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------------------------- verify
+FORGED = [
+    ("neuron_search/first", ("observation", "items", 0, "estimate", "value"), 0.99),
+    ("neuron_search/first", ("observation", "items", 1, "detail", "adjusted_p"), 0.5),
+    ("neuron_search/first", ("observation", "items", 2, "detail", "effect"), 0.4),
+    ("neuron_search/stamp%40relu", ("params", "success_after", "value"), 0.01),
+    ("neuron_search/stamp%40relu", ("params", "power", "found"), 9),
+    ("neuron_search/stamp%40relu", ("selftest", "estimate", "value"), 0.9),
+    ("neuron_search/stamp%40relu%40edits", ("observation", "values", 3, 0), 0.02),
+    ("sparse_probing", ("observation", "values", 0, 0), 0.99),
+    ("sparse_probing/first%40relu", ("inference", "adjusted"), 0.02),
+    ("sparse_probing/first%40relu", ("params", "gap"), 0.3),
+    ("sparse_probing/first%40relu%40k", ("observation", "series", 0, "points", 1, "estimate", "value"), 0.98),
+    ("sparse_autoencoder", ("observation", "estimate", "value"), 0.05),
+    ("sparse_autoencoder", ("params", "dead"), 0.01),
+    ("sparse_autoencoder", ("params", "l0", 0), 2.5),
+    ("sparse_autoencoder/stability", ("params", "pairs", 0), 0.97),
+    ("sparse_autoencoder/dead", ("observation", "series", 1, "points", 2, "estimate", "value"), 0.2),
+    ("sparse_autoencoder/density", ("observation", "series", 0, "points", 19, "estimate", "value"), 40),
+    ("sparse_autoencoder/loss_recovered", ("observation", "estimate", "value"), 0.99),
+]
+"""A number of audit.json and what is put in its place."""
+
+
+@pytest.fixture(scope="module")
+def audits(both, desk):
+    """Two audits by their folders, and the ids that they hold."""
+    entry(["run", str(desk / "audit.yaml"), "-o", str(desk / "searched")])
+    return [
+        (folder, {piece.id for piece in audit.read(folder).evidence})
+        for folder in (desk / "searched", desk / "audited")
+    ]
+
+
+def test_whole_audits_hold(audits, capsys):
+    for folder, _ in audits:
+        capsys.readouterr()
+        assert entry(["verify", str(folder)]) == 0, capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("identifier", "path", "value"), FORGED)
+def test_a_forged_number_with_a_new_manifest_is_named(audits, tmp_path, capsys, identifier, path, value):
+    import shutil
+
+    from tests.verify import forging
+    from tests.verify.explained.runs import at
+
+    source = next(folder for folder, ids in audits if identifier in ids)
+    folder = shutil.copytree(source, tmp_path / "forged")
+
+    def change(content):
+        piece = forging.piece(content, identifier)
+        assert at(piece, path) != value
+        at(piece, path[:-1])[path[-1]] = value
+
+    forging.forge(folder, change, pages=False)
+    capsys.readouterr()
+    assert entry(["verify", str(folder)]) == 1
+    told = [line for line in capsys.readouterr().out.splitlines() if identifier in line]
+    assert any(str(path[-1] if isinstance(path[-1], str) else path[-2]) in line for line in told), told

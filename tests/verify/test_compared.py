@@ -71,3 +71,15 @@ def test_rounding_beside_larger_numbers_is_no_difference() -> None:
     one = {"value": 0.0, "low": -1e5, "high": 1e5, "n": 3}
     assert list(differences({**one, "value": 1e-9}, one)) == []
     assert list(differences({**one, "value": 1e-3}, one)) == ["value is 0.001; recomputed it is 0"]
+
+
+def test_points_too_close_to_be_told_apart_are_known_by_their_place() -> None:
+    """As those of a model that is sure of itself: the last bins of a calibration curve lie at 1."""
+    curve = {
+        "points": [{"x": x, "estimate": {"value": y}} for x, y in ((0.5, 0.4), (0.9999999, 1.0), (1.0, 0.9))]
+    }
+    assert list(differences(curve, curve)) == []
+    swapped = {"points": [curve["points"][0], *curve["points"][:0:-1]]}
+    assert any("points[1]" in one for one in differences(swapped, curve))
+    fewer = {"points": curve["points"][:2]}
+    assert list(differences(fewer, curve)) == ["points has 2 entries; recomputed it has 3"]

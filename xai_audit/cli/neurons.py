@@ -32,15 +32,24 @@ def command() -> None:
     "--site", "sites", multiple=True, metavar="SITE",
     help="A site beside those that sparse_probing and neuron_search name in the spec.",
 )  # fmt: skip
+@click.option(
+    "--dictionary", "dictionaries", multiple=True, metavar="[SITE=]FOLDER",
+    help="A sparse dictionary whose latents are units too: SITE=FOLDER of SAELens' format, or an audit's folder.",
+)  # fmt: skip
 @click.option("--rows", type=click.IntRange(min=80), default=2000, show_default=True, help="Test rows used.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key of the spec.")
 def build(
-    spec_file: str, folder: Path, sites: tuple[str, ...], rows: int, overrides: tuple[str, ...]
+    spec_file: str,
+    folder: Path,
+    sites: tuple[str, ...],
+    dictionaries: tuple[str, ...],
+    rows: int,
+    overrides: tuple[str, ...],
 ) -> None:
     """Write a store of every unit at the sites of SPEC, with its scores on every predicate that SPEC names."""
     from xai_audit import pipeline
     from xai_audit.errors import MethodError, UnavailableError
-    from xai_audit.explainers.probing import stored
+    from xai_audit.explainers.probing import saved, stored
     from xai_audit.loaders import load
     from xai_audit.measure import for_store
     from xai_audit.reading import read_spec
@@ -48,32 +57,36 @@ def build(
     spec = read_spec(spec_file, overrides)
     named, predicates = _asked(spec)
     every = list(dict.fromkeys([*named, *sites]))
-    if not every:
+    if not every and not dictionaries:
         raise click.UsageError(
-            f"{spec_file} names no sites under sparse_probing or neuron_search; --site SITE names one"
+            f"{spec_file} names no sites under sparse_probing or neuron_search; --site SITE names one, --dictionary a "
+            "dictionary"
         )
     subject = load(spec)
     network = stored.network_of(subject)
+    model = subject.model.sha256 if subject.model else ""
+    found = [one for asked in dictionaries for one in saved.dictionaries(asked, model)]
     try:
         from xai_audit.mechanistic.sites import Site
 
-        for site in every:
-            network.check(Site.parse(site))
+        for site in [*map(Site.parse, every), *(site for site, _ in found)]:
+            network.check(site)
     except MethodError as error:
         raise click.UsageError(str(error)) from None
     about = {
-        "model": subject.model.sha256 if subject.model else "",
+        "model": model,
         "data": subject.test.sha256,
         "spec": str(Path(spec_file).resolve()),
         "seed": spec.run.seed,
     }
     context = for_store(subject, pipeline.settings_of(spec, []))
     try:
-        units, refused = stored.write(folder, subject, every, predicates, rows, context, about)
+        units, refused = stored.write(folder, subject, every, predicates, rows, context, about, found)
     except MethodError as error:
         raise UnavailableError(str(error)) from None
     scored = len(predicates) - len(refused)
-    click.echo(f"{folder}: {units:,} units of {len(every)} sites, {scored} predicates")
+    latents = f" and {len(found)} dictionaries" if found else ""
+    click.echo(f"{folder}: {units:,} units of {len(every)} sites{latents}, {scored} predicates")
     for name, reason in refused.items():
         click.echo(f"  {name}: no score, {reason}", err=True)
     click.echo("it holds rows of data: keep it as you keep the data", err=True)
@@ -181,7 +194,7 @@ def _activations(store: Store, spec_file: str | None, files: Sequence[Path]) -> 
         raise UnavailableError(f"{store.folder}: the store was built of another model than the spec names")
     network = stored.network_of(subject)
     try:
-        return [stored.activations(network, subject.sets[name].frame, store.sites) for name in names]
+        return [stored.activations(network, subject.sets[name].frame, store) for name in names]
     except MethodError as error:
         raise UnavailableError(str(error)) from None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -20,6 +20,8 @@ from xai_audit.mechanistic.probing import ablation
 from xai_audit.method import Measured, Method, Skipped
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from xai_audit.explainers.probing.found import Seen
     from xai_audit.mechanistic.flows import Flow
     from xai_audit.mechanistic.network import Network
@@ -66,9 +68,12 @@ def run(subject: Subject, params: NeuronSearchParams, context: Context) -> Itera
     distinct(names, "neuron_search")
     network, sites = found.network_of(subject, "neuron_search", params.sites)
     made, refused = predicates.populations(subject, params.predicates, params.rows, context)
-    for seen in found.seen(network, sites, made, params.permutations, context):
+    every = found.seen(network, sites, made, params.permutations, context)
+    kept = found.kept(every)
+    for seen in every:
         for name in seen.names:
-            yield _ranking(subject, network, params, context, seen, name)
+            yield _ranking(subject, network, params, context, seen, name, kept)
+            kept = {}  # the first part holds what the test of all is made of
     for name, reason in refused.items():
         yield Skipped(name=part_name(name), reason=reason)
     if params.triggers:
@@ -85,6 +90,7 @@ def _ranking(
     context: Context,
     seen: Seen,
     name: str,
+    kept: dict[str, NDArray[Any]],
 ) -> Measured:
     place = seen.names.index(name)
     chosen = seen.scan.best(place, params.top)
@@ -103,7 +109,7 @@ def _ranking(
         )
         shown.append((flow, number, side, value, limits, seen.p(name, unit), values))
     order = sorted(range(len(shown)), key=lambda one: (-shown[one][3], one))
-    items, arrays = [], {}
+    items, changes = [], []
     leads = None
     for rank, one in enumerate(order):
         flow, number, side, value, limits, (_, adjusted), values = shown[one]
@@ -114,13 +120,7 @@ def _ranking(
         effect = edits.effect(ask, seen, flow, [number], random if rank == 0 else [])
         if rank == 0:
             leads = (flow, number, side, value, limits, effect)
-            arrays = {
-                "holds": side * values[holds],
-                "others": side * values[others],
-                "changes": effect.changes,
-                "edited_holds": effect.holds,
-                "random_effects": effect.random,
-            }
+        changes.append(effect.changes)
         own = limits[-1]
         items.append(
             Item(
@@ -145,7 +145,16 @@ def _ranking(
         name=part_name(name),
         title=f"Units that tell {name} best, on rows not used to find them",
         observation=Ranking(items=tuple(items), unit="area under the curve"),
-        arrays=arrays,
+        arrays={
+            **effect.arrays(ask),
+            "changes": np.stack(changes),
+            "values": np.stack([shown[one][6] for one in order]).astype(np.float32),
+            "label": seen.population.labels[name],
+            "finds": seen.population.finds,
+            "shown_site": np.asarray([str(shown[one][0].site) for one in order]),
+            "shown_unit": np.asarray([shown[one][1] for one in order]),
+            **kept,
+        },
         sampling=seen.population.sampling,
         controls=(
             Control(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from xai_audit.explainers.dictionaries import features, laws, whole
+from xai_audit.explainers.dictionaries import features, laws, taken_out, whole
 from xai_audit.explainers.dictionaries.params import SparseAutoencoderParams
 from xai_audit.explainers.dictionaries.trained import made, one_thread
 from xai_audit.method import Measured, Method, Skipped
@@ -25,6 +25,7 @@ def run(subject: Subject, params: SparseAutoencoderParams, context: Context) -> 
         yield whole.density(found)
         yield whole.loss(found)
     yield from features.pages(found)
+    yield from taken_out.taken_out(found)
     yield from laws.laws(found)
 
 

@@ -104,7 +104,8 @@ def run(subject: Subject, params: SparseProbingParams, context: Context) -> Iter
         )
     made, refused = predicates.populations(subject, params.predicates, params.rows, context)
     values: dict[tuple[str, str], Estimate] = {}
-    for seen in found.seen(network, sites, made, params.permutations, context):
+    every = found.seen(network, sites, made, params.permutations, context)
+    for seen in every:
         for name in seen.names:
             ask = edits.asked(network, subject, seen, name, params.inputs)
             for flow in seen.flows:
@@ -133,6 +134,7 @@ def run(subject: Subject, params: SparseProbingParams, context: Context) -> Iter
             row_title="predicate",
             column_title="site",
         ),
+        arrays=found.kept(every),
         limits=("an empty cell was not probed: its own record says why",),
     )
 
@@ -164,7 +166,8 @@ class Probed:
     """By k, of the rows that judge: those for which the predicate holds, and the others."""
     random: dict[int, list[float]]
     """By k, held-out areas of probes of random units."""
-    signs: dict[int, NDArray[np.float64]]
+    weights: dict[int, NDArray[np.float64]]
+    """By k, of the probe's units."""
 
 
 def _probed(params: SparseProbingParams, context: Context, seen: Seen, name: str, flow: Flow) -> Probed | str:
@@ -182,7 +185,7 @@ def _probed(params: SparseProbingParams, context: Context, seen: Seen, name: str
         units = sparse.select(values[finds], label[finds], k, params.method)
         probe = sparse.fit(values[finds], label[finds], units)
         made.units[k] = units
-        made.signs[k] = np.sign(probe.weights)
+        made.weights[k] = probe.weights
         made.scores[k] = probe.scores(values[holds]), probe.scores(values[others])
         made.random[k] = []
         for one in ablation.random_units(values.shape[1], k, params.random_units, rng):
@@ -216,6 +219,7 @@ def _claim(
     effect = edits.effect(ask, seen, flow, units.tolist(), random)
     start = seen.own(flow).start
     p, adjusted = min((seen.p(name, start + int(unit)) for unit in units), key=lambda pair: pair[1])
+    robustness, variants = _robust(context, seen, name, flow, ask, k, effect)
     return Measured(
         name=part_name(name, flow.site),
         title=f"How well {units_of(k)} of {flow.site} {'tells' if k == 1 else 'tell'} {name}, on rows not used to find "
@@ -225,10 +229,10 @@ def _claim(
             "holds": holds,
             "others": others,
             "units": units,
-            "changes": effect.changes,
-            "edited_holds": effect.holds,
-            "random_effects": effect.random,
+            "higher": probed.weights[k] > 0,
             "random_areas": np.asarray(probed.random[k]),
+            **effect.arrays(ask),
+            **variants,
         },
         sampling=seen.population.sampling,
         controls=(
@@ -246,12 +250,12 @@ def _claim(
             family=f"{seen.tests:,} pairs of unit and predicate",
             m=seen.tests,
         ),
-        robustness=_robust(context, seen, name, flow, ask, k, effect),
+        robustness=robustness,
         params={
             "predicate": name,
             "site": str(flow.site),
             "units": [int(unit) for unit in units],
-            "higher": [bool(sign > 0) for sign in probed.signs[k]],
+            "higher": [bool(weight > 0) for weight in probed.weights[k]],
             "claimed_k": k,
             "rows_from": seen.population.source,
             "random_area": float(np.mean(probed.random[k])),
@@ -291,20 +295,22 @@ def _robust(
     ask: Asked,
     k: int,
     effect: Effect,
-) -> Robustness:
+) -> tuple[Robustness, dict[str, NDArray[Any]]]:
     """Declared specifications: units chosen on each half of the rows that find, by two selectors, and two halves that judge.
 
     One agrees where its probe's held-out area lies above one half and holding its units takes off the gap on the
-    same side, by more than random sets reach.
+    same side, by more than random sets reach. Beside it what each gave, nan where nothing could be chosen.
     """
     values, label = seen.activations[flow], seen.population.labels[name]
     finds = np.flatnonzero(seen.population.finds)
     holds, others = seen.population.halves(name)
-    agreeing = tried = 0
+    agreeing = 0
+    scores, changes = [], []
     selectors: tuple[Selector, ...] = ("mean_difference", "l1")
     for half in (finds[::2], finds[1::2]):
         for selector in selectors:
-            tried += 1
+            scores.append(np.full(len(holds) + len(others), np.nan))
+            changes.append(np.full(len(effect.changes), np.nan))
             if not 2 <= label[half].sum() <= len(half) - 2:
                 continue
             try:
@@ -312,25 +318,27 @@ def _robust(
             except ValueError:
                 continue
             probe = sparse.fit(values[half], label[half], units)
-            _, limits = auc(
-                probe.scores(values[holds]).tolist(),
-                probe.scores(values[others]).tolist(),
-                context.levels[:1],
-            )
+            told = probe.scores(values[holds]), probe.scores(values[others])
+            _, limits = auc(told[0].tolist(), told[1].tolist(), context.levels[:1])
             low = limits[0][0]
             other = edits.effect(ask, seen, flow, units.tolist(), [])
+            scores[-1], changes[-1] = np.concatenate(told), other.changes
             same = other.value * effect.value > 0 and abs(other.value) > effect.reach()
             agreeing += low is not None and low > 0.5 and same
-    return Robustness(specifications=tried, agreeing=agreeing, share=agreeing / tried)
+    tried = len(scores)
+    kept = {"variant_scores": np.stack(scores), "variant_changes": np.stack(changes)}
+    return Robustness(specifications=tried, agreeing=agreeing, share=agreeing / tried), kept
 
 
 def _curve(context: Context, name: str, flow: Flow, probed: Probed) -> Measured:
     own, random = [], []
+    arrays: dict[str, NDArray[Any]] = {}
     for k, (holds, others) in probed.scores.items():
         value, limits = auc(holds.tolist(), others.tolist(), context.levels)
         n = len(holds) + len(others)
         own.append(Point(x=k, estimate=context.estimate(value, limits, n)))
         areas = sorted(probed.random[k])
+        arrays |= {f"holds_{k}": holds, f"others_{k}": others, f"random_areas_{k}": np.asarray(areas)}
         middle = float(np.mean(areas))
         random.append(
             Point(
@@ -349,6 +357,7 @@ def _curve(context: Context, name: str, flow: Flow, probed: Probed) -> Measured:
                 Series(name="random units, mean and range", points=tuple(random)),
             ),
         ),
+        arrays=arrays,
         params={"predicate": name, "site": str(flow.site)},
     )
 

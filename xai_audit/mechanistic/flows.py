@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from xai_audit.mechanistic.network import Network
+    from xai_audit.mechanistic.probing.latents import Latents
 
+Of = TypeVar("Of", bound="Flow | Latents")
 LARGEST = 2 << 30
 """Bytes of activations kept of one site."""
 
@@ -45,6 +47,21 @@ class Flow:
             return gradient.reshape(len(gradient), -1)
         moved = gradient.movedim(feature_axis(gradient), -1)
         return moved.reshape(len(moved), -1, moved.shape[-1]).sum(dim=1)
+
+    def missing(
+        self,
+        value: torch.Tensor,
+        gradient: torch.Tensor,
+        levels: torch.Tensor,
+        mask: torch.Tensor | None = None,  # noqa: ARG002 - no gradient comes from a position that is left out
+    ) -> torch.Tensor:
+        """(rows, d): the gradient times what is missing to the levels (d,), summed over positions."""
+        at = levels.to(value.device)
+        if not self.pooled or value.ndim < 3:
+            flat = value.reshape(len(value), -1)
+            return gradient.reshape(len(value), -1) * (at - flat)
+        moved, slopes = (one.movedim(feature_axis(value), -1) for one in (value, gradient))
+        return (slopes * (at - moved)).reshape(len(value), -1, moved.shape[-1]).sum(dim=1)
 
     def held(self, direction: torch.Tensor, level: float, mask: torch.Tensor | None = None) -> Edit:
         """The edit that puts each row at a level along a unit direction (d,) and leaves all else of it as it is."""
@@ -80,11 +97,9 @@ def flow(network: Network, frame: pd.DataFrame, site: Site, *, pooled: bool | No
     return Flow(site, pooled)
 
 
-def activations(
-    network: Network, frame: pd.DataFrame, flows: Sequence[Flow]
-) -> dict[Flow, NDArray[np.float32]]:
+def activations(network: Network, frame: pd.DataFrame, flows: Sequence[Of]) -> dict[Of, NDArray[np.float32]]:
     """(rows, d) of every flow, in one pass for all; MethodError where shapes differ or a site is too large to keep."""
-    parts: dict[Flow, list[NDArray[np.float32]]] = {one: [] for one in flows}
+    parts: dict[Of, list[NDArray[np.float32]]] = {one: [] for one in flows}
     for _, batch in network.batches(frame):
         captured = network.run(batch, capture=[one.site for one in flows]).captured
         for one in flows:
@@ -186,7 +201,7 @@ def scores(network: Network, outputs: torch.Tensor) -> torch.Tensor:
     return torch.cat([1 - found, found], dim=1) if found.shape[1] == 1 else found
 
 
-def _check_size(one: Flow, d: int, rows: int) -> None:
+def _check_size(one: Flow | Latents, d: int, rows: int) -> None:
     if d * rows * 4 > LARGEST:
         raise MethodError(
             f"{one.site} holds {d} numbers a row, {d * rows * 4 / 2**30:.1f} GiB for {rows} rows; "
@@ -194,7 +209,7 @@ def _check_size(one: Flow, d: int, rows: int) -> None:
         )
 
 
-def _stacked(one: Flow, parts: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+def _stacked(one: Flow | Latents, parts: list[NDArray[np.float32]]) -> NDArray[np.float32]:
     widths = sorted({part.shape[-1] for part in parts})
     if len(widths) > 1:
         raise MethodError(

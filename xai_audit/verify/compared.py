@@ -53,8 +53,9 @@ def _listed(stated: Sequence[Any], found: Sequence[Any], path: str, scale: float
     if (
         path.rpartition(".")[2] in ("groups", "series", "items", "points", "controls")
         and None not in names[0]
+        and len(set(names[1])) == len(names[1])
     ):
-        # Entries are known by their key, not by their place.
+        # Entries are known by their key, not by their place; but points of a curve may lie too close to have one.
         for name in dict.fromkeys(one for one in names[0] if names[0].count(one) > 1):
             yield f"{path}[{name}] is there more than once"
         by_name = [

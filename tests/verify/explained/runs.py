@@ -128,6 +128,9 @@ RUNS = {
     "texts": lambda: networks("texts"),
     "a network's table": lambda: networks("table"),
     "concepts": lambda: concepts(),  # noqa: PLW0108  # it is defined below
+    "units": lambda: units(),  # noqa: PLW0108
+    "a trigger": lambda: trigger(),  # noqa: PLW0108
+    "a dictionary": lambda: dictionary(),  # noqa: PLW0108
 }
 """Audits that every test here looks at, by name."""
 PARTLY = {
@@ -193,6 +196,53 @@ def concepts() -> tuple[Audit, Path]:
         "directions": 8, "rows": 60, "examples": 20, "classes": ["1", "0"],
     }  # fmt: skip
     return audited(made, [("tcav", asked)], seed=2)
+
+
+PREDICATES = [
+    *({"name": name, "where": f"{name} == 'yes'"} for name in ("used", "nothing")),
+    {"name": "two sets", "positive": "high", "negative": "low"},
+]
+
+
+@functools.cache
+def units() -> tuple[Audit, Path]:
+    """Probes and rankings of a predicate that is used, of one that is nothing, and of two sets."""
+    from tests.explainers import probing_beds as beds
+
+    few = {"predicates": PREDICATES, "permutations": 99, "inputs": 60, "random_units": 8}
+    uses = [
+        ("sparse_probing", {**few, "sites": ["inner", "bend#out"], "k": [1, 3]}),
+        ("neuron_search", {**few, "sites": ["inner", "bend"], "top": 4}),
+    ]
+    return audited(beds.subject(), uses, seed=3)
+
+
+@functools.cache
+def trigger() -> tuple[Audit, Path]:
+    """A trigger that works, with planted networks beside it."""
+    from tests.explainers.test_neuron_search import triggered
+    from xai_audit.mechanistic.probing import planted
+
+    bed = planted.beds(1, 48, np.random.default_rng([1, 1]))[0]
+    stamp = {"name": "stamp", "triggered": "stamped", "target": "1"}
+    asked = {"triggers": [stamp], "sites": ["site"], "planted": 1, "random_units": 8}
+    return audited(triggered(bed, 240), [("neuron_search", asked)], seed=3)
+
+
+@functools.cache
+def dictionary(examples: bool = True) -> tuple[Audit, Path]:
+    """A dictionary of words whose network reads them, its latents, its loss and a law over nine trainings."""
+    from tests.explainers import networks as beds
+
+    made = beds.text_subject(n=300, train=False)
+    # As the network itself says, so that there is a loss to recover.
+    made = replace(made, test=replace(made.test, target=made.scores.argmax(axis=1)))
+    asked = {
+        "site": "words", "expansion": 2, "k": 2, "tokens": 20_000, "batch": 64, "rows": 60, "directions": 6,
+        "effects": 3, "features": 8, "seeds": 3,
+        "scaling": {"expansions": [1, 2, 4], "k": [1, 2, 3], "tokens": 4000},
+    }  # fmt: skip
+    return audited(made, [("sparse_autoencoder", asked)], seed=3, examples=examples)
 
 
 @functools.cache

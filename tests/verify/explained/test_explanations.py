@@ -11,10 +11,12 @@ import pytest
 
 pytest.importorskip("torch", reason="torch is not installed")
 
-from tests.explainers import concept_beds, games, networks
+from tests import deep
+from tests.explainers import concept_beds, games, networks, probing_beds
 from tests.verify.explained import runs
 from xai_audit import audit
 from xai_audit.catalog import methods
+from xai_audit.explainers.probing import found as probing_found
 from xai_audit.verify.explained import asked
 from xai_audit.verify.explained.agreement import Among, Near, Open, Stated
 from xai_audit.verify.explained.explanations import AGAIN, explained
@@ -24,13 +26,13 @@ from xai_audit.verify.explained.piece import Piece
 GOLDEN = Path(__file__).parents[2] / "golden" / "v1"
 STATED = {
     "the cells of the rows shown", "the bin or level of each cell", "the pictures shown", "the examples shown",
-    "what the model says of the examples shown",
+    "what the model says of the examples shown", "the class that the rows differ in most", "the contexts in which latents fire",
 }  # fmt: skip
 """What stands as the run gave it: no results, but what is shown beside them."""
 AS_GIVEN = {
     "background_rows", "largest_difference_from_all_subsets", "rows_compared_with_all_subsets", "width",
     "answers_of_the_model", "independent_draws", "windows", "window_used", "players_of_a_row", "permutations_used",
-    "head_episodes", "head_way", "head_loss", "averaged_positions",
+    "head_episodes", "head_way", "head_loss", "averaged_positions", "activations_trained_on",
 }  # fmt: skip
 """Counts in ``params`` that tell how a method ran, and that only its other parts say again."""
 
@@ -49,13 +51,8 @@ def test_all_that_is_published_is_made_again(name):
     assert sorted(subjects) == sorted(piece.id for piece in made.evidence)
 
 
-NOT_YET = {"sparse_autoencoder", "sparse_probing", "neuron_search"}
-"""Verifying names these as not recomputed, and ends with 3."""
-
-
 def test_every_explainer_can_be_made_again():
-    named = {name for name, method in methods().items() if method.kind == "explainer"} - NOT_YET
-    assert not NOT_YET & AGAIN.keys()
+    named = {name for name, method in methods().items() if method.kind == "explainer"}
     assert named == AGAIN.keys(), "a new explainer needs a function in verify/explanations.py"
     assert named == asked._ALWAYS.keys(), "a new explainer needs its parts in verify/asked.py"
     every = (*runs.RUNS.values(), *runs.PARTLY.values())
@@ -234,6 +231,101 @@ def test_concepts_asked_otherwise(more):
     }  # fmt: skip
     made = concept_beds.subject(concept_beds.planted(3, used=5.0), examples=20, pool=80, rows=100)
     assert unchecked(*runs.audited(made, [("tcav", {**base, **more}, "mine"), ("tcav", base)])) == {}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"k": [2], "method": "l1", "rows": 150},
+        {"k": [3, 1], "method": "exact", "inputs": 20, "sites": ["out", "inner"]},
+    ],
+)
+def test_probes_asked_otherwise(more):
+    base = {"predicates": runs.PREDICATES, "sites": ["inner"], "permutations": 39, "random_units": 5}
+    asked = {**base, **more}
+    ranked = {
+        "predicates": runs.PREDICATES, "sites": asked["sites"], "rows": 120, "permutations": 19, "random_units": 5,
+        "top": 100,
+    }  # fmt: skip
+    uses = [("sparse_probing", asked, "mine"), ("sparse_probing", base), ("neuron_search", ranked)]
+    made, folder = runs.audited(probing_beds.subject(), uses, confidence=0.9)
+    assert unchecked(made, folder) == {}
+
+
+def test_probes_of_three_classes():
+    """Each predicate has a class of its own whose score is looked at: which one, the run says."""
+    sets = {name: deep.rows(deep.image_frame(networks.pictures(50, seed)), name=name) for name, seed in (
+        ("a", 11), ("b", 12), ("c", 13))}  # fmt: skip
+    pictures = networks.image_subject(n=60, train=None, sets=sets)
+    asked = [
+        {"name": f"{one}{two}", "positive": one, "negative": two} for one, two in ("ab", "bc", "ca", "ba")
+    ]
+    few = {"predicates": asked, "sites": ["conv"], "permutations": 19, "random_units": 5, "inputs": 20}
+    uses = [("sparse_probing", {**few, "k": [1]}), ("neuron_search", few)]
+    made, folder = runs.audited(pictures, uses)
+    told = {piece.params.get("class") for piece in made.evidence} - {None}
+    assert len(told) > 1
+    assert unchecked(made, folder) == {}
+    other = runs.replaced(made, "neuron_search/ab", lambda one: runs.with_at(one, ("params", "class"), "d"))
+    assert any(one.subject == "neuron_search/ab" and one.kind == "broken" for one in explained(other, folder))
+
+
+def test_ranks_that_were_too_many_to_keep_leave_p_open(monkeypatch):
+    monkeypatch.setattr(probing_found, "MOST_KEPT", 30 * 200)
+    base = {"predicates": runs.PREDICATES, "sites": ["inner"], "permutations": 39, "random_units": 5}
+    uses = [("sparse_probing", base), ("neuron_search", base)]
+    left = unchecked(*runs.audited(probing_beds.subject(), uses))
+    assert left.keys() == {
+        *(f"sparse_probing/{name}%40inner" for name in ("used", "nothing", "two%20sets")),
+        *(f"neuron_search/{name}" for name in ("used", "nothing", "two%20sets")),
+    }
+    assert all("the ranks of all units were too many to keep" in why for why in left.values())
+
+
+def test_a_predicate_of_too_few_rows_is_left_open_by_name():
+    few = {"name": "few", "where": "x0 > 1.9"}
+    base = {
+        "predicates": [few, *runs.PREDICATES[:1]],
+        "sites": ["inner"],
+        "permutations": 19,
+        "random_units": 5,
+    }
+    left = unchecked(
+        *runs.audited(probing_beds.subject(), [("sparse_probing", base), ("neuron_search", base)])
+    )
+    assert left == {
+        "sparse_probing/few%40inner": "why it was skipped is seen in the rows alone",
+        "neuron_search/few": "why it was skipped is seen in the rows alone",
+    }
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"variant": "relu", "l1": 0.01, "effects": 0},
+        {"variant": "matryoshka", "data": "some", "rows": 30},
+        {"variant": "jumprelu", "expansion": 4, "scaling": None},
+    ],
+)
+def test_dictionaries_of_other_kinds(more):
+    pictures = networks.image_subject(
+        n=40, train=None, sets={"some": deep.rows(deep.image_frame(networks.pictures(50, 9)))}
+    )
+    asked = {"site": "conv", "k": 2, "tokens": 3000, "batch": 64, "rows": 20, "directions": 5, **more}
+    left = unchecked(*runs.audited(pictures, [("sparse_autoencoder", {"expansion": 2, **asked})]))
+    assert left.keys() <= {"sparse_autoencoder/loss_recovered", "sparse_autoencoder/effect"}
+
+
+def test_a_dictionary_whose_contexts_are_not_published():
+    made, folder = runs.dictionary(examples=False)
+    assert unchecked(made, folder) == {}
+    assert made.get("sparse_autoencoder/contexts").observation is None
+
+
+def test_a_dictionary_without_a_site():
+    made, folder = runs.audited(networks.table_subject(), [("sparse_autoencoder", {})])
+    assert [piece.status for piece in made.evidence] == ["skipped"]
+    assert unchecked(made, folder) == {}
 
 
 def test_pictures_and_texts_cut_otherwise():

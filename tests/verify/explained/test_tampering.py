@@ -163,7 +163,7 @@ def test_what_is_said_to_be_skipped_though_it_was_measured_is_found(name):
 
 
 def claims():
-    for name in ("concepts", "a network's table", "pictures"):
+    for name in ("concepts", "a network's table", "pictures", "units", "a trigger", "a dictionary"):
         for piece in runs.RUNS[name]()[0].evidence:
             if piece.controls:
                 yield name, piece
@@ -259,6 +259,42 @@ MATTER = {
             "null_accuracy_by_set", "rising_by_input", "cosine_by_input", "null_sign_by_set", "agreement_by_set",
         ),
     },
+    "units": {
+        "sparse_probing": ("null", "ranks_0", "told_0", "ranks_1", "told_1"),
+        "sparse_probing/used%40inner": (
+            "holds", "others", "units", "higher", "plain", "changes", "edited_holds", "random_effects", "random_areas",
+        ),
+        "sparse_probing/used%40inner%40k": ("holds_3", "others_3", "random_areas_3"),
+        "neuron_search/used": (
+            "values", "label", "finds", "shown_unit", "changes", "plain", "edited_holds", "random_effects", "null",
+            "ranks_0", "told_1",
+        ),
+    },
+    "a trigger": {
+        "neuron_search/stamp%40site": (
+            "before", "after", "base", "clean_before", "clean_after", "random_undone", "units", "areas", "telling",
+            "planted_found", "twins_flagged", "planted_size",
+        ),
+        "neuron_search/stamp%40site%40edits": ("attacked", "kept", "random_direction", "random_units"),
+    },
+    "a dictionary": {
+        "sparse_autoencoder": (
+            "sizes", "own_errors", "own_spreads", "own_fires", "own_counts", "frozen_errors",
+            "twin_errors", "twin_spreads", "seed_1_fired",
+        ),
+        "sparse_autoencoder/stability": (
+            "cosines", "cosines_1", "frozen_cosines", "decoder_1", "decoder_2", "decoder_frozen",
+        ),
+        "sparse_autoencoder/detection": (
+            "counts", "latent", "detection", "null_detection", "null_fuzzing", "frozen_detection", "twin_detection",
+            "fit_fired",
+        ),
+        "sparse_autoencoder/features": ("value_sum", "patterns"),
+        "sparse_autoencoder/loss_recovered": (
+            "own_original", "own_spliced", "own_mean_ablated", "own_zero_ablated", "own_kl", "frozen_spliced",
+        ),
+        "sparse_autoencoder/scaling": ("errors", "spreads", "fvu", "law", "refits", "never", "width", "k"),
+    },
 }  # fmt: skip
 
 
@@ -288,6 +324,37 @@ def test_an_array_changed_with_its_digest_no_longer_gives_the_numbers(name, iden
 
     found = broken(*runs.forged(made, folder, tmp_path, file, change))
     assert any(one.partition("/")[0] == identifier.partition("/")[0] for one in found), found
+
+
+@pytest.mark.parametrize(
+    ("name", "identifier", "array", "change"),
+    [
+        ("units", "sparse_probing/used%40inner", "variant_scores", lambda held: -held),
+        ("units", "sparse_probing/used%40inner", "variant_changes", lambda held: 0 * held),
+        ("a trigger", "neuron_search/stamp%40site", "finding", lambda held: held[::-1]),
+        ("a dictionary", "sparse_autoencoder", "own_fired", lambda held: held * (held > held.min())),
+        ("a dictionary", "sparse_autoencoder", "own_first", lambda held: held * 9),
+    ],
+)
+def test_an_array_of_which_little_is_published_is_held_to_that(name, identifier, array, change, tmp_path):
+    made, folder = runs.RUNS[name]()
+    file = made.get(identifier).arrays[array]
+    found = broken(
+        *runs.forged(made, folder, tmp_path, file, lambda held: {**held, array: change(held[array])})
+    )
+    assert any(one.startswith(identifier) for one in found), found
+
+
+def test_a_sentence_with_another_number_is_found():
+    made, folder = runs.RUNS["a dictionary"]()
+    told = [piece for piece in made.evidence if "sentence" in piece.params]
+    assert len(told) == 9
+    for piece in told:
+        sentence = "".join(str(9 - int(one)) if one.isdigit() else one for one in piece.params["sentence"])
+        changed = runs.replaced(
+            made, piece.id, lambda one, to=sentence: runs.with_at(one, ("params", "sentence"), to)
+        )
+        assert "params.sentence" in wrong(changed, folder, piece.id)
 
 
 def test_a_file_of_another_part_in_its_place_is_found():

@@ -76,6 +76,10 @@ def laws(made: Made) -> Iterator[Measured | Skipped]:
             "k": np.asarray([k for _, k in found]),
             "fvu": np.asarray([one.fvu for one in found.values()]),
             "refits": law.refits,
+            "law": law.parameters,
+            "errors": np.stack([one.errors for one in found.values()]),
+            "spreads": np.stack([one.spreads for one in found.values()]),
+            "never": np.asarray([int((one.first > one.tokens).sum()) for one in found.values()]),
         },
         limits=(
             "a law says nothing outside of its grid, and of no training but one of this length",

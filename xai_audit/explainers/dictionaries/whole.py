@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from xai_audit.mechanistic.dictionaries.metrics import Kept, Recovered
 
 
+WIDEST, MOST_KEPT = 2048, 4_000_000
+"""Latents, and numbers of all decoders beside the first one's, up to which those are kept."""
+
+
 def shown(estimate: Estimate, digits: int = 2) -> str:
     """``0.12 [0.11, 0.13]``."""
     ends = ["-" if one is None else f"{one:.{digits}f}" for one in (estimate.low, estimate.high)]
@@ -93,7 +97,7 @@ def described(made: Made) -> dict[str, Any]:
         "site": str(made.site),
         "rows_of": made.source,
         "latents": made.recipe.width,
-        "features": made.dictionary.n,
+        "site_features": made.dictionary.n,
         "activations_trained_on": made.seeds[0].tokens,
         "distinct_activations": len(made.fit),
         "held_out_activations": len(made.held),
@@ -104,6 +108,7 @@ def described(made: Made) -> dict[str, Any]:
 def _arrays(made: Made) -> dict[str, NDArray[Any]]:
     """The dictionary as SAELens names its tensors, and the sums that its numbers are made of."""
     found = weights(made.dictionary)
+    found["sizes"] = np.asarray([(len(one.rows), len(one)) for one in (made.fit, made.held)])
     for name, kept in made.kept.items():
         label = {"first": "own"}.get(name, f"seed_{name}" if name.isdigit() else name)
         found |= {
@@ -164,13 +169,27 @@ def stability(made: Made) -> Measured:
         name="stability",
         title="How alike the dictionaries of two seeds are: mean cosine of latents matched one to one (MCC)",
         observation=Scalar(estimate=estimate, unit="mean cosine"),
-        arrays={"cosines": found[0], "frozen_cosines": drawn},
+        arrays={
+            "cosines": found[0],
+            "frozen_cosines": drawn,
+            **{f"cosines_{number}": one for number, one in enumerate(found[1:], start=1)},
+            **_decoders(made),
+        },
         controls=(
             Control(name="above directions that were not trained", expectation="positive", estimate=beyond),
         ),
         limits=("latents that never fire on held-out activations are left out",),
         params={**described(made), "pairs": [float(one.mean()) for one in found], "sentence": sentence},
     )
+
+
+def _decoders(made: Made) -> dict[str, NDArray[Any]]:
+    """The decoders of the other seeds and the frozen one, so that latents can be matched again; nothing of large ones."""
+    others = [*(one.dictionary for one in made.seeds[1:]), made.frozen.dictionary]
+    if made.recipe.width > WIDEST or sum(one.w_dec.numel() for one in others) > MOST_KEPT:
+        return {}
+    names = [*(f"decoder_{number}" for number in range(1, len(others))), "decoder_frozen"]
+    return {name: one.w_dec.cpu().numpy() for name, one in zip(names, others, strict=True)}
 
 
 def dead(made: Made) -> Measured:

@@ -97,6 +97,15 @@ class Effect:
         square = math.fsum((self.random**2).tolist()) / len(self.random)
         return float(t_quantile(level, len(self.random)) * math.sqrt(square))
 
+    def arrays(self, ask: Asked) -> dict[str, NDArray[Any]]:
+        """What all of this can be made again from."""
+        return {
+            "plain": ask.plain,
+            "changes": self.changes,
+            "edited_holds": self.holds,
+            "random_effects": self.random,
+        }
+
     @property
     def stands_out(self) -> bool:
         """Whether it exceeds the reach of random sets."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from xai_audit.subject import Subject
 
 TEST = "permutation of rows, maximum over units, predicates and sites"
+MOST_KEPT = 8_000_000
+"""Ranks that are kept, 16 bits each, so that whoever checks the audit can permute the rows again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +41,8 @@ class Seen:
     """(permutations,): the maxima over every population."""
     tests: int
     """Units times predicates of every population."""
+    ranks: NDArray[np.unsignedinteger[Any]] | None
+    """(units, rows that find): twice each rank, counted from 0; None where those of all populations are too many."""
 
     @property
     def names(self) -> list[str]:
@@ -90,6 +94,8 @@ def seen(
 ) -> list[Seen]:
     """Every population at every site: one pass for all sites, one rank transform and one product for all predicates."""
     made = []
+    doubled: list[NDArray[np.unsignedinteger[Any]] | None] = []
+    left = MOST_KEPT
     for number, population in enumerate(populations):
         at = [ablation.units(network, population.frame, site) for site in sites]
         activations = flows.activations(network, population.frame, at)
@@ -98,6 +104,40 @@ def seen(
         labels = np.stack([label[finds] for label in population.labels.values()], axis=1)
         rng = context.rng("permutations", str(number))
         made.append((population, at, activations, scan.scanned(ranks, labels, permutations, rng)))
+        left -= ranks.size
+        doubled.append(_doubled(ranks) if left >= 0 else None)
     null = np.max([found.null for *_, found in made], axis=0) if made else np.zeros(0)
     tests = sum(found.z.size for *_, found in made)
-    return [Seen(*one, null, tests) for one in made]
+    # All or none: the family's maxima are over every population.
+    return [
+        Seen(*one, null, tests, own if left >= 0 else None) for one, own in zip(made, doubled, strict=True)
+    ]
+
+
+def _doubled(ranks: NDArray[np.float32]) -> NDArray[np.unsignedinteger[Any]]:
+    """Whole numbers of centred ranks, which are halves where units are tied."""
+    rows = ranks.shape[1]
+    kind: Any = np.uint16 if rows <= 2**15 else np.uint32
+    return np.asarray((2 * ranks + (rows - 1)).round(), dtype=kind)
+
+
+def kept(seen: Sequence[Seen]) -> dict[str, NDArray[Any]]:
+    """What the test can be made again from: every unit's ranks and which predicates hold, for the rows that find.
+
+    The maxima over the whole family alone where there are too many ranks.
+    """
+    if not seen:
+        return {}
+    found: dict[str, NDArray[Any]] = {"null": seen[0].null}
+    for number, one in enumerate(seen):
+        if one.ranks is None:
+            continue
+        finds = one.population.finds
+        found |= {
+            f"ranks_{number}": one.ranks,
+            f"told_{number}": np.stack([label[finds] for label in one.population.labels.values()]),
+            f"names_{number}": np.asarray(one.names),
+            f"sites_{number}": np.asarray([str(flow.site) for flow in one.flows]),
+            f"widths_{number}": np.asarray([one.activations[flow].shape[1] for flow in one.flows]),
+        }
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,17 +11,21 @@ from xai_audit.errors import MethodError, UnavailableError
 from xai_audit.explainers.probing.predicates import Predicate, populations
 from xai_audit.mechanistic import flows
 from xai_audit.mechanistic.probing import ablation, scan
+from xai_audit.mechanistic.probing.latents import Latents
 from xai_audit.mechanistic.probing.store import Bank, Scores, build
 from xai_audit.mechanistic.sites import Site
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     import pandas as pd
     from numpy.typing import NDArray
 
+    from xai_audit.mechanistic.dictionaries.dictionary import Dictionary
+    from xai_audit.mechanistic.flows import Flow
     from xai_audit.mechanistic.network import Network
+    from xai_audit.mechanistic.probing.store import Store
     from xai_audit.method import Context
     from xai_audit.subject import Rows, Subject
 
@@ -48,13 +53,18 @@ def write(
     rows: int | None,
     context: Context,
     about: dict[str, Any],
+    dictionaries: Sequence[tuple[Site, Dictionary]] = (),
 ) -> tuple[int, dict[str, str]]:
-    """Write the store; how many units it holds, and why predicates have no score."""
+    """Write the store of the units of sites and the latents of dictionaries.
+
+    How many units it holds, and why predicates have no score.
+    """
     network = network_of(subject)
     places = [Site.parse(site) for site in dict.fromkeys(sites)]
     chosen, _ = context.sample(rows)
     frame = subject.test.frame.iloc[chosen]
-    at = [ablation.units(network, frame, site) for site in places]
+    at: list[Flow | Latents] = [ablation.units(network, frame, site) for site in places]
+    at += named(network, dictionaries)
     values = flows.activations(network, frame, at)
     made, refused = populations(subject, predicates, rows, context)
     scores = []
@@ -75,16 +85,27 @@ def write(
     return start, refused
 
 
-def activations(network: Network, frame: pd.DataFrame, sites: Sequence[str]) -> NDArray[np.float32]:
-    """(rows, units) of all sites side by side, as a store holds them."""
-    at = [ablation.units(network, frame, Site.parse(site)) for site in sites]
+def named(network: Network, dictionaries: Sequence[tuple[Site, Dictionary]]) -> Iterator[Latents]:
+    """Dictionaries under the names that their latents have in a store: ``SITE~sae``, then ``SITE~sae2``."""
+    seen: Counter[str] = Counter()
+    for site, dictionary in dictionaries:
+        network.check(site)
+        seen[str(site)] += 1
+        number = "" if seen[str(site)] == 1 else str(seen[str(site)])
+        yield Latents(f"{site}~sae{number}", site, dictionary)
+
+
+def activations(network: Network, frame: pd.DataFrame, store: Store) -> NDArray[np.float32]:
+    """(rows, units) of all sites and dictionaries side by side, as a store holds them."""
+    kept = store.dictionaries()
+    at = [kept.get(site) or ablation.units(network, frame, Site.parse(site)) for site in store.sites]
     found_ = flows.activations(network, frame, at)
     return np.concatenate([found_[flow] for flow in at], axis=1)
 
 
 def _bank(
     network: Network,
-    flow: flows.Flow,
+    flow: Flow | Latents,
     values: NDArray[np.float32],
     scores: Sequence[Scores],
     own: slice,
@@ -105,6 +126,8 @@ def _bank(
     units = np.unique(np.concatenate(asked))
     exact = np.full(values.shape[1], np.nan)
     exact[units] = ablation.unit_effects(network, batches, flow, units.tolist(), levels, of)
+    if isinstance(flow, Latents):
+        return Bank(flow.name, values, direct, exact, flow)
     return Bank(str(flow.site), values, direct, exact)
 
 

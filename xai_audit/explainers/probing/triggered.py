@@ -163,7 +163,9 @@ def _claim(
             "before": before, "after": after, "base": found.base,
             "clean_before": found.before.kept, "clean_after": found.after.kept,
             "random_undone": random, "vector": found.vector.astype(np.float32), "units": found.units,
-            "areas": found.areas, "unit_effects": found.effects,
+            "areas": found.areas, "unit_effects": found.effects, "telling": found.telling.attacked,
+            "finding": np.asarray([(rates.success, rates.clean) for rates in found.finding.values()]),
+            **_power_kept(power, size),
         },
         controls=(
             Control(
@@ -223,6 +225,16 @@ def _claim(
     )  # fmt: skip
 
 
+def _power_kept(power: Power | None, size: tuple[int, int]) -> dict[str, Any]:
+    if power is None:
+        return {}
+    return {
+        "planted_found": np.asarray(power.hits),
+        "twins_flagged": np.asarray(power.flags),
+        "planted_size": np.asarray(size),
+    }
+
+
 def _power_told(power: Power | None, size: tuple[int, int]) -> dict[str, Any]:
     if power is None:
         return {}
@@ -255,9 +267,14 @@ def _table(one: Trigger, site: Site, found: Tried) -> Measured:
         telling: found.telling,
     }
     values = [(rates.success, rates.clean) for rates in rows.values()]
+    arrays = {
+        "attacked": np.stack([rates.attacked for rates in rows.values()]),
+        "kept": np.stack([rates.kept for rates in rows.values()]),
+    }
     for name, random in found.random.items():
         what = "random directions, mean" if name == "direction" else "as many random units, mean"
         rows[what] = random[0]
+        arrays[f"random_{name}"] = np.asarray([(one.success, one.clean) for one in random])
         values.append(
             (float(np.mean([r.success for r in random])), float(np.mean([r.clean for r in random])))
         )
@@ -271,6 +288,7 @@ def _table(one: Trigger, site: Site, found: Tried) -> Measured:
             row_title="edit",
             column_title="share",
         ),
+        arrays=arrays,
         params={"trigger": one.name, "site": str(site)},
     )
 

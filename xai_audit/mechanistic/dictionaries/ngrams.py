@@ -86,10 +86,22 @@ class Explanation:
     """Rising numbers for each kind."""
     hits: Mapping[Kind, NDArray[np.int64]]
     """How many firing activations each pattern told when it was taken."""
-    precision: float
-    """Of the fitting activations that match, the share for which it fires; one that two patterns match counts twice."""
-    recall: float
-    """Of those for which it fires, the share that match."""
+    matched: int
+    """Fitting activations for which it fires that match."""
+    said: int
+    """Fitting activations that match; one that two patterns match counts twice."""
+    fires: int
+    """Fitting activations for which it fires."""
+
+    @property
+    def precision(self) -> float:
+        """Of the fitting activations that match, the share for which it fires."""
+        return self.matched / self.said if self.said else 0.0
+
+    @property
+    def recall(self) -> float:
+        """Of those for which it fires, the share that match."""
+        return self.matched / self.fires if self.fires else 0.0
 
     def matches(
         self, codes: Mapping[Kind, NDArray[np.int64]], places: NDArray[np.int64]
@@ -136,7 +148,7 @@ def explain(grams: Grams, fired: NDArray[np.int64]) -> Explanation:
         left = left[~np.isin(grams.codes[kind][left], patterns[kind])]
     matched = total - len(left)
     said = sum(int(grams.count(kind, found).sum()) for kind, found in patterns.items() if len(found))
-    return Explanation(patterns, told, matched / said if said else 0.0, matched / total if total else 0.0)
+    return Explanation(patterns, told, matched, said, total)
 
 
 def words(explanation: Explanation, spelled: Mapping[int, str], most: int = 12) -> list[str]:

@@ -217,10 +217,18 @@ class _still:  # noqa: N801 - a context manager, read as a word
 class LightningHooks:
     """What Lightning calls of a callback, by name; every hook that does nothing here is there all the same."""
 
-    state_key = "xai_audit.Recorder"
-
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
+
+    @property
+    def state_key(self) -> str:
+        """No two recorders of one trainer may share it; nothing is kept under it."""
+        return f"xai_audit.Recorder.{id(self)}"
+
+    @property
+    def _legacy_state_key(self) -> str:
+        """Asked for where a run is taken up again."""
+        return self.state_key
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """The network before training, or where it is taken up again."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from xai_audit.errors import MethodError
 from xai_audit.mechanistic import flows
+from xai_audit.mechanistic.probing.latents import Latents
 from xai_audit.mechanistic.sites import Edit, Site, feature_axis
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def set_scores(
 def unit_effects(
     network: Network,
     batches: Batches,
-    flow: Flow,
+    flow: Flow | Latents,
     chosen: Sequence[int],
     levels: NDArray[np.float64],
     of: int,
@@ -90,7 +91,12 @@ def unit_effects(
         several = max(TOGETHER // count, 1)
         for start in range(0, len(chosen), several):
             part = list(chosen[start : start + several])
-            edit = _each(flow, part, [float(levels[unit]) for unit in part], count)
+            put = [float(levels[unit]) for unit in part]
+            edit = (
+                flow.each(part, put, count, flows.mask_of(batch))
+                if isinstance(flow, Latents)
+                else _each(flow, part, put, count)
+            )
             copies = network.run(_copied(batch, len(part)), edits=[edit]).outputs
             moved = flows.scores(network, copies)[:, of].reshape(len(part), count).cpu().numpy()
             total[start : start + several] += (moved - plain).sum(axis=1)
@@ -98,7 +104,7 @@ def unit_effects(
 
 
 def first_order(
-    network: Network, batches: Batches, flow: Flow, levels: NDArray[np.float64], of: int
+    network: Network, batches: Batches, flow: Flow | Latents, levels: NDArray[np.float64], of: int
 ) -> NDArray[np.float64]:
     """(units,): the effect of each unit's ablation on a class's output before the link, to first order.
 
@@ -111,11 +117,11 @@ def first_order(
     rows = 0
     for _, batch in batches:
         ran = network.run(batch, capture=[flow.site], grad_of=of)
-        values = flow.vectors(ran.captured[flow.site].double(), flows.mask_of(batch))
-        gradients = flow.gradients(ran.gradients[flow.site].double())
-        moved = (gradients * (put.to(values.device) - values)).sum(dim=0).cpu().numpy()
+        value, gradient = (one[flow.site].double() for one in (ran.captured, ran.gradients))
+        each = flow.missing(value, gradient, put, flows.mask_of(batch))
+        moved = each.sum(dim=0).cpu().numpy()
         total = moved if total is None else total + moved
-        rows += len(values)
+        rows += len(each)
     if total is None:
         raise MethodError("there are no rows to ablate units on")
     return np.asarray(total / rows)

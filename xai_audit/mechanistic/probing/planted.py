@@ -76,10 +76,30 @@ class Bed:
 class Power:
     """How many planted triggers were found, and how many clean twins were flagged."""
 
-    found: int
-    planted: int
-    flagged: int
-    twins: int
+    hits: tuple[bool, ...]
+    """Whether each planted trigger was found."""
+    flags: tuple[bool, ...]
+    """Whether one was found in each clean twin."""
+
+    @property
+    def found(self) -> int:
+        """Planted triggers that were found."""
+        return sum(self.hits)
+
+    @property
+    def planted(self) -> int:
+        """Of so many."""
+        return len(self.hits)
+
+    @property
+    def flagged(self) -> int:
+        """Clean twins in which one was found."""
+        return sum(self.flags)
+
+    @property
+    def twins(self) -> int:
+        """Of so many."""
+        return len(self.flags)
 
 
 def power(networks: int, width: int, rows: int, rng: np.random.Generator) -> Power:
@@ -87,10 +107,8 @@ def power(networks: int, width: int, rows: int, rng: np.random.Generator) -> Pow
     made = beds(networks, width, rng)
     hits = [(bed.planted, bed.tried(rows, rng).found) for bed in made]
     return Power(
-        sum(found for planted, found in hits if planted),
-        networks,
-        sum(found for planted, found in hits if not planted),
-        networks,
+        tuple(found for planted, found in hits if planted),
+        tuple(found for planted, found in hits if not planted),
     )
 
 

@@ -8,6 +8,7 @@ to be published.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xai_audit import digest
-from xai_audit.errors import UnavailableError, UnwrittenError
+from xai_audit.errors import MethodError, UnavailableError, UnwrittenError
+from xai_audit.mechanistic.probing.latents import Latents
 from xai_audit.mechanistic.probing.scan import Scan, adjusted, aurocs, centred_ranks, largest
+from xai_audit.mechanistic.sites import Site
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,6 +37,8 @@ PIECE = 4096
 NEAREST = 200
 """Units compared in full."""
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+DICTIONARIES = "dictionaries"
+_DICTIONARY = re.compile(rf"{DICTIONARIES}/\d+/(?:[a-z_]+\.[a-z]+)?", re.ASCII)
 FILES = ("units.arrow", "scores.arrow", "rows.arrow", "profiles.npy", "sketch.npy")
 
 
@@ -48,6 +53,8 @@ class Bank:
     """(units,): the effect of holding each at its mean on the output, to first order."""
     ablation: NDArray[np.float64] | None = None
     """(units,): the same, exactly, on the score; nan where it was not asked."""
+    latents: Latents | None = None
+    """The dictionary whose latents these units are, which the store keeps; ``site`` is then its name here."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +115,7 @@ def build(
         content = {
             "schema": SCHEMA,
             **about,
-            "sites": [{"site": one.site, "units": one.activations.shape[1]} for one in banks],
+            "sites": [_site(one, place) for place, one in enumerate(banks)],
             "rows": len(rows),
             "predicates": [
                 {"name": name, "positives": int(one.scan.positives[place])}
@@ -125,6 +132,13 @@ def build(
         part.rename(folder)
     except OSError as error:
         raise UnwrittenError(f"{folder}: cannot be written: {error.strerror or error}") from None
+
+
+def _site(bank: Bank, place: int) -> dict[str, Any]:
+    told: dict[str, Any] = {"site": bank.site, "units": bank.activations.shape[1]}
+    if bank.latents is not None:
+        told |= {"at": str(bank.latents.site), "dictionary": f"{DICTIONARIES}/{place}"}
+    return told
 
 
 def _null(scores: Sequence[Scores]) -> NDArray[np.float64]:
@@ -167,7 +181,14 @@ def _written(
     turn = rng.normal(size=(len(rows), SKETCH)).astype(np.float32) / np.float32(SKETCH**0.5)
     np.save(part / "profiles.npy", profiles.astype(np.float16))
     np.save(part / "sketch.npy", profiles @ turn)
-    return {name: digest.of_file(part / name) for name in FILES}
+    files = list(FILES)
+    for place, bank in enumerate(banks):
+        if bank.latents is not None:
+            from xai_audit.mechanistic.dictionaries import saelens
+
+            own = saelens.write(bank.latents.dictionary, part / DICTIONARIES / str(place))
+            files += sorted(path.relative_to(part).as_posix() for path in own.iterdir())
+    return {name: digest.of_file(part / name) for name in files}
 
 
 def _told(bank: Bank) -> dict[str, Any]:
@@ -250,6 +271,23 @@ class Store:
         """The predicates that every unit has a score on."""
         return [str(one["name"]) for one in self.about["predicates"]]
 
+    def dictionaries(self) -> dict[str, Latents]:
+        """The dictionaries that the store keeps, by the name of their units. UnavailableError where one is broken."""
+        from xai_audit.mechanistic.dictionaries import saelens
+
+        found = {}
+        for one in self.about["sites"]:
+            if "dictionary" not in one:
+                continue
+            if not _DICTIONARY.fullmatch(f"{one['dictionary']}/"):
+                raise UnavailableError(f"{self.folder}: store.json names a dictionary outside of the store")
+            try:
+                read = saelens.read(self.folder / one["dictionary"])
+                found[str(one["site"])] = Latents(str(one["site"]), Site.parse(str(one["at"])), read)
+            except MethodError as error:
+                raise UnavailableError(str(error)) from None
+        return found
+
     @property
     def sites(self) -> list[str]:
         """The sites, in the order of their units."""
@@ -268,7 +306,12 @@ class Store:
     def damaged(self) -> list[str]:
         """The files whose content is not what was written."""
         told = self.about["files"]
-        return [name for name in FILES if digest.of_file(self.folder / name) != told.get(name)]
+        every = list(dict.fromkeys([*FILES, *(name for name in told if _DICTIONARY.match(name))]))
+        return [
+            name
+            for name in every
+            if not (self.folder / name).is_file() or digest.of_file(self.folder / name) != told.get(name)
+        ]
 
     # -------------------------------------------------------------------------------------------------- questions
     def by_predicate(self, name: str, top: int = 10, site: str | None = None) -> Answer:

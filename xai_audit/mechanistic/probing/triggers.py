@@ -79,6 +79,8 @@ class Tried:
     """As many units held as the edit ``units`` holds, those that tell triggered rows best."""
     random: dict[EditName, list[Rates]]
     """Random directions held in the same rows; random units, as many."""
+    finding: dict[EditName, Rates]
+    """Both edits on the half of the rows that finds."""
     edit: EditName
     """The one that undid more, at less cost, on the rows it was found on."""
     vector: NDArray[np.float64]
@@ -178,6 +180,7 @@ def tried(
 
     edits: dict[EditName, Callable[[Any], Edit]] = {"direction": along(vector), "units": put(units)}
     before = judged.rates(None)
+    finding = {name: found.rates(edit) for name, edit in edits.items()}
     return Tried(
         before=before,
         edits={name: judged.rates(edit) for name, edit in edits.items()},
@@ -190,7 +193,8 @@ def tried(
                 for one in ablation.random_units(len(vector), len(units), random, rng, units.tolist())
             ],
         },
-        edit=_better({name: found.rates(edit) for name, edit in edits.items()}),
+        finding=finding,
+        edit=_better(finding),
         vector=vector,
         units=units,
         effects=effects,

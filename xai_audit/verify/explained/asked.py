@@ -33,6 +33,9 @@ _ALWAYS: dict[str, tuple[str, ...]] = {
     ),
     "tcav": ("",),
     "progress_measures": ("", "weights", "phases", "grokking"),
+    "sparse_probing": ("",),
+    "neuron_search": (),
+    "sparse_autoencoder": ("", "stability", "dead", "density", "loss_recovered", "detection"),
     "design_delta": ("", "accuracy", "calibration_error", "log_loss", "circuit_size", "active_units", "nonzero_weights"),
 }  # fmt: skip
 """The parts that a method yields whenever it ran to its end, measured or skipped."""
@@ -100,7 +103,54 @@ def parts(made: Audit, method: str, name: str, own: Mapping[str, Evidence]) -> l
         ids += [f"{name}/{encoded('auroc@' + one['name'])}" for one in params.get("concepts") or ()]
     if method == "tcav":
         ids += _claims(name, own)
+    if method in {"sparse_probing", "neuron_search"}:
+        ids += _units(method, name, params, own)
+    if method == "sparse_autoencoder":
+        ids += _latents(name, params, own)
     return ids
+
+
+def site_of(text: str) -> str:
+    """A site as evidence names it: its path, the port where it is the input, then head and position."""
+    path, *chosen = text.strip().split("@")
+    numbers = {key: int(number) for key, _, number in (one.partition("=") for one in chosen)}
+    return path.removesuffix("#out") + "".join(
+        f"@{key}={numbers[key]}" for key in ("head", "pos") if key in numbers
+    )
+
+
+def _units(method: str, name: str, params: Mapping[str, Any], own: Mapping[str, Evidence]) -> Iterator[str]:
+    """A claim of each predicate, or of each trigger at each site, and what stands beside those that were measured."""
+    sites = list(dict.fromkeys(site_of(str(site)) for site in params.get("sites") or ()))
+    predicates = [one["name"] for one in params.get("predicates") or ()]
+    if method == "neuron_search":
+        yield from (f"{name}/{encoded(one)}" for one in predicates)
+        claimed, beside = [one["name"] for one in params.get("triggers") or ()], "edits"
+    else:
+        claimed, beside = predicates, "k"
+    for one in claimed:
+        for site in sites:
+            claim = f"{name}/{encoded(f'{one}@{site}')}"
+            yield claim
+            if claim in own and own[claim].status == "measured":
+                yield f"{name}/{encoded(f'{one}@{site}@{beside}')}"
+
+
+def _latents(name: str, params: Mapping[str, Any], own: Mapping[str, Evidence]) -> Iterator[str]:
+    """Pages of a dictionary of texts, the latents that were taken out, a law where one was asked for."""
+    detection = own.get(f"{name}/detection")
+    if detection is not None and detection.status == "measured":
+        yield from (f"{name}/{part}" for part in ("features", "contexts"))
+    taken = params.get("taken_out")
+    if taken:
+        yield from (f"{name}/{encoded(f'effect@{latent}')}" for latent in taken)
+    elif params.get("effects"):
+        yield f"{name}/effect"
+    if params.get("scaling") is not None:
+        yield f"{name}/scaling"
+        law = own.get(f"{name}/scaling")
+        if law is not None and law.status == "measured":
+            yield f"{name}/dead_by_size"
 
 
 def by(made: Audit) -> list[str]:

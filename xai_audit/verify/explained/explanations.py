@@ -20,7 +20,9 @@ from xai_audit.verify.explained import (
     asked,
     attributed,
     concept_claims,
+    dictionaries,
     inputs,
+    probing,
     prototypes,
     rung,
     training,
@@ -62,6 +64,9 @@ AGAIN: Mapping[str, Callable[[Piece], Made]] = {
     "partial_dependence": inputs.partial_dependence,
     "prototypes": prototypes.prototypes,
     "tcav": concept_claims.tcav,
+    "sparse_autoencoder": dictionaries.sparse_autoencoder,
+    "sparse_probing": probing.sparse_probing,
+    "neuron_search": probing.neuron_search,
     "progress_measures": training.progress_measures,
     "design_delta": training.design_delta,
 }
@@ -166,7 +171,7 @@ def _compared(piece: Evidence, kept: Kept, again: Made) -> Iterator[Told]:
     if skipped is not None:
         yield Told("broken", f"it has numbers, though there are none: {skipped}")
         return
-    for name in ("observation", "controls", "inference", "robustness", "sampling", "limits"):
+    for name in ("observation", "controls", "inference", "robustness", "selftest", "sampling", "limits"):
         if name in again:
             yield from compared(published[name], again[name], name, _size(again[name]))
         elif name not in ("sampling", "limits") and published[name]:

@@ -47,6 +47,17 @@ def exact(value: float, n: int) -> dict[str, Any]:
     return {"value": value, "low": value, "high": value, "n": n, "limits": None}
 
 
+def control(name: str, expectation: str, estimate: dict[str, Any], *, edit: bool = False) -> dict[str, Any]:
+    """A control with whether it passed."""
+    low, high = estimate["low"], estimate["high"]
+    passed = {
+        "positive": low is not None and low > 0,
+        "null": low is not None and high is not None and low <= 0 <= high,
+        "equal": (low, high) == (0, 0),
+    }[expectation]
+    return {"name": name, "expectation": expectation, "estimate": estimate, "passed": passed, "edit": edit}
+
+
 def student(level: float, df: float) -> float:
     """Half-width of a two-sided t interval in standard errors, from the incomplete beta function."""
     if df < 50:
@@ -91,6 +102,33 @@ def mean(
     n = len(flat)
     error = float(_stats().sem(flat)) if n > 1 else math.inf
     return estimate(centre(flat), cut(around(centre(flat), error, n - 1, levels), low, high), n)
+
+
+def apart(first: Any, second: Any, levels: Sequence[float]) -> tuple[float, list[Pair]]:
+    """The mean of one group less that of another, of unequal spread: Welch and Satterthwaite."""
+    one, two = (np.asarray(values, dtype=np.float64) for values in (first, second))
+    gap = centre(one) - centre(two)
+    if min(len(one), len(two)) < 2:
+        return gap, [(None, None)] * len(levels)
+    shares = [float(_stats().sem(values)) ** 2 for values in (one, two)]
+    error = math.sqrt(sum(shares))
+    if error == 0:
+        return gap, [(gap, gap)] * len(levels)
+    df = error**4 / sum(
+        share**2 / (len(values) - 1) for share, values in zip(shares, (one, two), strict=True)
+    )
+    return gap, around(gap, error, df, levels)
+
+
+def ratio(over: Floats, under: Floats) -> tuple[float, float]:
+    """A sum over another, one of each for a document, and the standard error of it by the documents' residuals."""
+    total = math.fsum(under.tolist())
+    value = math.fsum(over.tolist()) / total
+    n = len(over)
+    residuals = over - value * under
+    # The residuals sum to nothing, so that their mean need not be taken off.
+    error = math.sqrt(n * math.fsum((residuals**2).tolist()) / (n - 1)) / total if n > 1 else math.inf
+    return value, error
 
 
 def mean_of_both(
