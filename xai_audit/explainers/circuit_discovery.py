@@ -51,6 +51,8 @@ def run(subject: Subject, params: CircuitParams, context: Context) -> Iterator[M
             yield curves.multiverse(others, seen)
     for place, one in enumerate(seen):
         yield claims.claim(one, place, len(seen))
+        if one.size == len(graph.elements):
+            continue  # the whole network is no circuit to show
         yield claims.ranking(one)
         if params.level == "edge":
             yield claims.graph(one)

@@ -207,7 +207,12 @@ class Claims:
         used = {name for edge in edges for name in (edge.source, edge.target)}
         # In the order in which they act: elements stand by their target.
         names = dict.fromkeys(name for one in self.elements for name in (one.source, one.target))
-        nodes = tuple(Node(id=name, label=self.label(name)) for name in names if name in used)
+        sources = {one.source for one in self.elements}
+        nodes = tuple(
+            Node(id=name, site=_part_of(name, sources), label=self.label(name))
+            for name in names
+            if name in used
+        )
         return Measured(
             name=f"{found.ablation}-graph",
             title=f"The circuit, {found.ablation} ablation",
@@ -259,6 +264,12 @@ class Claims:
             title="The circuit under each ablation",
             sampling=self.prompts.sampling,
         )
+
+
+def _part_of(name: str, sources: set[str]) -> str | None:
+    """The head that a node reads for, as a0.h1 of a0.h1.k; None for one that stands for itself."""
+    owner = name.rpartition(".")[0]
+    return owner if owner in sources and name not in sources else None
 
 
 def _end(limit: float | None, unbounded: float) -> float:
