@@ -87,7 +87,7 @@ def main() -> None:
     pairs = list(combinations(NAMES, 2))
     order = rng.permutation(len(pairs))
     training, audited = ([pairs[place] for place in part] for part in (order[15:], order[:15]))
-    tokenizer = Tokenizer(WordLevel({word: place for place, word in enumerate(WORDS)}, unk_token="[UNK]"))
+    tokenizer = Tokenizer(WordLevel({word: place for place, word in enumerate(WORDS)}, unk_token=WORDS[1]))
     tokenizer.pre_tokenizer = WhitespaceSplit()
     tokenizer.save(str(HERE / "tokenizer.json"))
     network = trained(tokenizer, every(training))

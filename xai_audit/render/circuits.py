@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from xai_audit.audit import Audit
-    from xai_audit.evidence import Evidence
+    from xai_audit.evidence import Estimate, Evidence
 
 NAMED = 2
 """Evidence ids beside a table; the register has all."""
@@ -25,6 +25,11 @@ MEASURES = (
     ("cmd", "CMD"),
     ("size_at_85", "Size at 85\u00a0%"),
     ("size_at_95", "Size at 95\u00a0%"),
+)
+
+FORMULAS = (
+    "Kept: (metric of the circuit \N{MINUS SIGN} all ablated) / (whole network \N{MINUS SIGN} all ablated). CPR and CMD: "
+    "areas under it, and under its distance from 1, over the share of elements. Sizes: the fewest elements, of those tried."
 )
 
 
@@ -68,20 +73,24 @@ def sentence(piece: Evidence) -> str:
     source = name(str(told.get("prompts_from")), 80)
     start = f"Under {ablation} ablation ({behaviour}, {source})"
     if size >= elements:
+        share = numbers.percent(float(told.get("threshold", 0.85)))
         return (
-            f"{start} no circuit smaller than the network keeps {float(told.get('threshold', 0.85)):.0%} of the behaviour on "
-            f"the prompts it is searched on: all {elements:,} {what} stay, and nothing is claimed."
-        ).replace("%", "\u00a0%")
+            f"{start} no circuit smaller than the network keeps {share} of the behaviour on the prompts it is searched on: "
+            f"all {elements:,} {what} stay, and nothing is claimed."
+        )
     verb = "keep" if rungs.causal(piece) else "go with"
-    parts = [
+    kept = (
         f"{start} {size:,} of {elements:,} {what} {verb} {rungs.estimated(own)} of the behaviour "
-        f"({numbers.size(own.n)} prompts not used to find them; {rungs.tested(piece)})",
+        f"({numbers.size(own.n)} prompts not used to find them; {rungs.tested(piece)})"
+    )
+    random = (
         f"random circuits of equal size keep {_plain(told.get('random_mean'))} in the mean and reach "
-        f"{_plain(told.get('random_reach'))}",
-    ]
+        f"{_plain(told.get('random_reach'))}"
+    )
+    parts = [kept, random]
     left = rungs.read(told.get("completeness"))
     if left is not None:
-        parts.append(f"without the circuit {rungs.estimated(left)} is left")
+        parts.append(f"without the circuit {rungs.estimated(left, places=2)} is left")
     if isinstance(told.get("jaccard_with_this"), int | float) and piece.robustness is not None:
         ran = piece.robustness
         parts.append(
@@ -102,32 +111,17 @@ def _plain(value: Any) -> str:
 
 
 def _measures(pieces: Sequence[Evidence]) -> Table:
-    rows = []
-    for piece in sorted(
-        pieces, key=lambda one: (one.id.partition("/")[0], -rungs.step(one.rung) if one.rung else 0, one.id)
-    ):
-        own = rungs.over(piece)
-        found = [rungs.read(piece.params.get(key)) for key, _ in MEASURES]
+    rows: list[Line] = []
+    used = ""
+    for piece in sorted(pieces, key=_declared):
+        use = piece.id.partition("/")[0]
+        found = [rungs.over(piece), *(rungs.read(piece.params.get(key)) for key, _ in MEASURES)]
         level = "edges" if piece.params.get("level") == "edge" else "nodes"
-        rows.append(
-            Line(
-                cells=(
-                    Cell(
-                        text=name(str(piece.params["ablated_by"]), 20),
-                        sub=f"{int(piece.params.get('circuit_size', 0)):,} of {int(piece.params.get('elements', 0)):,} {level}",
-                    ),
-                    *(
-                        Cell(
-                            text=numbers.value(one, None if one.exact else places),
-                            sub=numbers.interval(one, places),
-                        )
-                        if one is not None
-                        else Cell(text="none", muted=True)
-                        for one, places in zip([own, *found], (2, 2, 2, 2, 0, 0), strict=True)
-                    ),
-                )
-            )
-        )
+        size, elements = (int(piece.params.get(key, 0)) for key in ("circuit_size", "elements"))
+        head = Cell(text=name(str(piece.params["ablated_by"]), 20), sub=f"{size:,} of {elements:,} {level}")
+        cells = [_number(one, places) for one, places in zip(found, (2, 2, 2, 2, 0, 0), strict=True)]
+        rows.append(Line(cells=(head, *cells), begins=bool(used) and use != used))
+        used = use
     return Table(
         caption="What circuits keep under each ablation, on prompts that did not find them",
         columns=(
@@ -137,16 +131,26 @@ def _measures(pieces: Sequence[Evidence]) -> Table:
         ),
         rows=tuple(rows),
         full=True,
-        notes=(
-            "Kept: (metric of the circuit - all ablated) / (whole network - all ablated). CPR and CMD: areas under it, and "
-            "under its distance from 1, over the share of elements. Sizes: the fewest elements, of those tried.",
-        ),
+        notes=(FORMULAS,),
     )
+
+
+def _number(found: Estimate | None, places: int) -> Cell:
+    if found is None:
+        return Cell(text="none", muted=True)
+    return Cell(text=numbers.plain(found.value, places), sub=numbers.interval(found, places))
+
+
+def _declared(piece: Evidence) -> tuple[str, int]:
+    """By use, then in the order in which its ablations were declared."""
+    asked = [str(one) for one in piece.params.get("ablation") or ()]
+    own = str(piece.params.get("ablated_by"))
+    return piece.id.partition("/")[0], asked.index(own) if own in asked else len(asked)
 
 
 def _drawn(audit: Audit, piece: Evidence, seen: Graph) -> Exhibit:
     shown, size = len(seen.edges), int(piece.params.get("circuit_size", len(seen.edges)))
-    unit = name(str(piece.params.get("unit", "effect")), 30).replace("_", " ")
+    unit = name(str(piece.params.get("behaviour_of", "effect")), 30).replace("_", " ")
     ablation = name(str(piece.params.get("ablated_by", "")), 20)
     strong = sum(graphs.strong(edge, seen.edges) for edge in seen.edges)
     which = (

@@ -23,7 +23,8 @@ ROOM = 58.0
 """Units that a node's name has, at least."""
 STRONG = 0.25
 """Edges whose whole interval lies above this share of the largest effect are in the accent."""
-ROWS = 40
+ROWS = 20
+"""Edges that the table lists; audit.json holds all."""
 
 
 @dataclass(frozen=True)

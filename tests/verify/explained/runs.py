@@ -128,6 +128,7 @@ RUNS = {
     "texts": lambda: networks("texts"),
     "a network's table": lambda: networks("table"),
     "concepts": lambda: concepts(),  # noqa: PLW0108  # it is defined below
+    "circuits": lambda: circuits(),  # noqa: PLW0108
 }
 """Audits that every test here looks at, by name."""
 PARTLY = {
@@ -193,6 +194,31 @@ def concepts() -> tuple[Audit, Path]:
         "directions": 8, "rows": 60, "examples": 20, "classes": ["1", "0"],
     }  # fmt: skip
     return audited(made, [("tcav", asked)], seed=2)
+
+
+@functools.cache
+def circuits() -> tuple[Audit, Path]:
+    """Edges of a stack under each ablation with specifications, and its units; a decoder whose prompts leave one empty."""
+    from tests.explainers import circuit_beds as beds
+
+    quick = {"prompts": "ioi", "random_circuits": 39, "twins": 4}
+    asked = {"resamples": 2, "metrics": ["logit_difference", "log_probability"], "thresholds": [0.85, 0.95]}
+    uses = [
+        ("circuit_discovery", {**quick, "level": "edge", "multiverse": asked}),
+        (
+            "circuit_discovery",
+            {
+                **quick,
+                "sites": ["0"],
+                "split": "units",
+                "method": "exact",
+                "ablation": ["mean"],
+                "multiverse": None,
+            },
+            "circuit_units",
+        ),
+    ]
+    return audited(beds.subject(), uses, seed=6)
 
 
 @functools.cache

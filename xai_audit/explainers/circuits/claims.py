@@ -72,7 +72,7 @@ class Claims:
                 "circuit": found.alone.circuit[0], "full": found.alone.full, "empty": found.alone.empty,
                 "rest": found.rest.circuit[0], "random": found.random.circuit.mean(axis=1),
                 "sizes": found.sizes, "grown": found.grown.circuit, "twins": found.twins,
-                "members": found.circuit, "order": found.order, "untestable": found.untestable,
+                "members": found.circuit, "order": found.order, "untestable": found.untestable, "corrupted": found.corrupted,
                 **({} if self.variants is None else {
                     "variant_circuits": self.variants.circuits, "variant_held": self.variants.held[place]}),
             },
@@ -152,7 +152,7 @@ class Claims:
             "random_reach": numbers.reach(random),
             "whole": float(found.alone.full.mean()),
             "all_ablated": float(found.alone.empty.mean()),
-            "corrupted": found.corrupted,
+            "corrupted": float(found.corrupted.mean()),
             "p_min": 1 / (len(random) + 1),
         }
 
@@ -185,7 +185,12 @@ class Claims:
                 items=tuple(items), unit=f"{self.metric.replace('_', ' ')}, size of the change"
             ),
             arrays={"effects": effects, "chosen": np.asarray(chosen, dtype=np.int64)},
-            params={"ablated_by": found.ablation, "circuit_size": found.size, "shown": len(chosen)},
+            params={
+                "ablated_by": found.ablation,
+                "circuit_size": found.size,
+                "shown": len(chosen),
+                "behaviour_of": self.metric,
+            },
             limits=("the circuit's elements were chosen on other prompts; their effects are of these",),
         )
 
@@ -222,7 +227,7 @@ class Claims:
                 "ablated_by": found.ablation,
                 "circuit_size": found.size,
                 "shown": len(chosen),
-                "unit": self.metric,
+                "behaviour_of": self.metric,
             },
         )
 

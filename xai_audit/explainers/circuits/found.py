@@ -133,8 +133,8 @@ class Found:
     scores: NDArray[np.float64]
     """(rows, elements): on the prompts that judge."""
     untestable: NDArray[np.bool_]
-    corrupted: float
-    """The behaviour of the corrupted side of the prompts that judge, in the mean."""
+    corrupted: NDArray[np.float64]
+    """(rows,): the behaviour on the corrupted side of the prompts that judge."""
     twins: NDArray[np.float64]
     """(twins,): the behaviour that a circuit found in the same way and of equal size carries in a network with permuted
     weights, as a share of this network's."""
@@ -196,13 +196,13 @@ def cut(task_: Task, order: NDArray[np.float64], threshold: float) -> NDArray[np
     return np.asarray(faithfulness.best(order, np.asarray([task_.size if size is None else size]))[0])
 
 
-def _corrupted(graph: Graph, prompts: Prompts, judges: Task) -> float:
+def _corrupted(graph: Graph, prompts: Prompts, judges: Task) -> NDArray[np.float64]:
     import torch
 
     with torch.no_grad():
         outputs = graph.forward(_part(prompts.corrupted, ~prompts.finds))
         where = torch.arange(judges.rows, device=outputs.device)
-        return float(judges.metric(outputs, where).double().mean())
+        return np.asarray(judges.metric(outputs, where).double().cpu().numpy())
 
 
 def _carried(

@@ -19,6 +19,7 @@ from xai_audit.verify.checks import Check
 from xai_audit.verify.explained import (
     asked,
     attributed,
+    circuits,
     concept_claims,
     inputs,
     prototypes,
@@ -62,6 +63,7 @@ AGAIN: Mapping[str, Callable[[Piece], Made]] = {
     "partial_dependence": inputs.partial_dependence,
     "prototypes": prototypes.prototypes,
     "tcav": concept_claims.tcav,
+    "circuit_discovery": circuits.circuit_discovery,
     "progress_measures": training.progress_measures,
     "design_delta": training.design_delta,
 }
