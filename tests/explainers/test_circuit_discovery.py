@@ -211,7 +211,9 @@ class TestRefused:
         assert "is no pairs" in self.ask(bare, level="edge")
 
     def test_few_prompts(self):
-        assert "40 are needed" in self.ask(beds.subject(rows=24), level="edge")
+        found = observe(METHOD, beds.subject(rows=24), level="edge", **QUICK)
+        assert list(found) == [""]
+        assert "40 are needed" in found[""].reason
 
     def test_no_behaviour_is_skipped_by_ablation(self):
         clean, _ = beds.prompts()

@@ -29,6 +29,9 @@ def run(subject: Subject, params: CircuitParams, context: Context) -> Iterator[M
     metrics = _metrics(subject, params)
     with calm(network.device):
         asked = prompts(subject, network, params.prompts, params.rows, context)
+        if isinstance(asked, str):
+            yield Skipped(reason=asked)
+            return
         build = graphs.builder(network, params, asked.clean)
         graph = build(network)
         twins = [build(network.twin(context.rng("twin", str(place)))) for place in range(params.twins)]

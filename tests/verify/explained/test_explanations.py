@@ -24,7 +24,7 @@ from xai_audit.verify.explained.piece import Piece
 GOLDEN = Path(__file__).parents[2] / "golden" / "v1"
 STATED = {
     "the cells of the rows shown", "the bin or level of each cell", "the pictures shown", "the examples shown",
-    "what the model says of the examples shown",
+    "what the model says of the examples shown", "names of elements",
 }  # fmt: skip
 """What stands as the run gave it: no results, but what is shown beside them."""
 AS_GIVEN = {

@@ -65,22 +65,20 @@ class _Pairs:
     source: str
 
 
-def prompts(subject: Subject, network: Network, name: str | None, most: int, context: Context) -> Prompts:
-    """The pairs of a set, or test rows against others that are decided otherwise; MethodError where they are too few."""
+def prompts(
+    subject: Subject, network: Network, name: str | None, most: int, context: Context
+) -> Prompts | str:
+    """The pairs of a set, or test rows against others that are decided otherwise; why not, where they are too few."""
     found = (
         _contrast(subject, network, most, context)
         if name is None
         else _of_set(subject, network, name, most, context)
     )
     if len(found.clean) < 2 * FEWEST:
-        raise MethodError(
-            f"circuit_discovery: {len(found.clean)} prompts are left ({found.sampling.how}); {2 * FEWEST} are needed"
-        )
+        return f"{len(found.clean)} prompts are left ({found.sampling.how}); {2 * FEWEST} are needed"
     finds = _finds(found.groups, context.rng("halves"))
     if min(finds.sum(), (~finds).sum()) < FEWEST:
-        raise MethodError(
-            f"circuit_discovery: so many prompts are equal that one half has fewer than {FEWEST}"
-        )
+        return f"so many prompts are equal that one half has fewer than {FEWEST}"
     answers, foils, answered = _classes(subject, network, found)
     assert network.reader is not None
     sides = [network.moved(network.reader.batch(frame)) for frame in (found.clean, found.corrupted)]

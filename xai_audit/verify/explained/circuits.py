@@ -180,13 +180,17 @@ def _claim(piece: Piece, ablation: str) -> Made:
 def _told(piece: Piece, runs: _Runs) -> dict[str, Any]:
     level = piece.levels[:1]
     random = runs.shares_of_random
+    finds = piece.array("finds", 1).astype(bool)
+    if int((~finds).sum()) != len(runs.full):
+        raise ContradictionError("array finds leaves another number of prompts to judge than full has")
     cpr, cmd = _areas(runs, level)
     return {
         "elements": len(runs.members),
         "circuit_size": int(runs.members.sum()),
         "untestable_elements": int(runs.untestable.sum()),
         "untestable_named": Stated("names of elements"),
-        "prompts_that_judge": len(runs.full),
+        "prompts_that_find": int(finds.sum()),
+        "prompts_that_judge": int((~finds).sum()),
         "completeness": _slot(runs.kept(runs.rest, level)),
         "cpr": _slot(cpr),
         "cmd": _slot({**cmd, "low": None if cmd["low"] is None else max(cmd["low"], 0.0)}),
