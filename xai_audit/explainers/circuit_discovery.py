@@ -59,8 +59,8 @@ def run(subject: Subject, params: CircuitParams, context: Context) -> Iterator[M
         yield claims.ranking(one)
         if params.level == "edge":
             yield claims.graph(one)
-    for ablation, reason in refused.items():
-        yield Skipped(name=ablation, reason=reason)
+    for name, reason in refused.items():
+        yield Skipped(name=name, reason=reason)
 
 
 def _metrics(subject: Subject, params: CircuitParams) -> list[Metric | None]:

@@ -72,7 +72,8 @@ class Claims:
                 "finds": self.prompts.finds, "circuit": found.alone.circuit[0], "full": found.alone.full, "empty": found.alone.empty,
                 "rest": found.rest.circuit[0], "random": found.random.circuit.mean(axis=1),
                 "sizes": found.sizes, "grown": found.grown.circuit, "twins": found.twins,
-                "members": found.circuit, "order": found.order, "untestable": found.untestable, "corrupted": found.corrupted,
+                "members": found.circuit,
+                "order": found.order, "untestable": found.untestable, "corrupted": found.corrupted,
                 **({} if self.variants is None else {
                     "variant_circuits": self.variants.circuits, "variant_held": self.variants.held[place]}),
             },

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xai_audit.evidence import Curve, Matrix, Point, Series
-from xai_audit.explainers.circuits import numbers
+from xai_audit.evidence import Curve, Estimate, Matrix, Point, Series
 from xai_audit.intervals_rows import mean
 from xai_audit.mechanistic.circuits.multiverse import jaccard
 from xai_audit.method import Measured
@@ -28,7 +27,7 @@ def growth(context: Context, found: Sequence[Found]) -> Measured:
         points = []
         for place, size in enumerate(one.sizes.tolist()):
             value, limits = mean(influence[place].tolist(), context.levels[:1])
-            estimate = numbers.Estimate(
+            estimate = Estimate(
                 value=value, low=limits[0][0], high=limits[0][1], n=influence.shape[1], limits=None
             )
             points.append(Point(x=float(size), estimate=estimate))
@@ -42,7 +41,7 @@ def growth(context: Context, found: Sequence[Found]) -> Measured:
 
 def multiverse(variants: Variants, found: Sequence[Found]) -> Measured:
     """For each ablation, metric and threshold: size, likeness with the first circuit of that ablation, and its claim."""
-    first = {one.ablation: place for place, one in enumerate(found)}
+    first: dict[str, int] = {one.ablation: place for place, one in enumerate(found)}
     groups: dict[str, list[int]] = {}
     for place, one in enumerate(variants.specifications):
         groups.setdefault(f"{one.ablation}, {one.metric.replace('_', ' ')}, {one.threshold:.0%}", []).append(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
 import numpy as np
 
@@ -93,14 +93,15 @@ def scores(task_: Task, method: Search, steps: int) -> NDArray[np.float64]:
     """(rows, elements): the size of each element's effect on each row; of acdc by exact patching."""
     match method:
         case "eap":
-            found = attribution.eap(task_)
+            return np.abs(attribution.eap(task_))
         case "eap_ig":
-            found = attribution.eap_ig(task_, steps)
+            return np.abs(attribution.eap_ig(task_, steps))
         case "mask_gradient":
-            found = attribution.mask_gradient(task_, steps)
+            return np.abs(attribution.mask_gradient(task_, steps))
         case "exact" | "acdc":
-            found = patching.exact(task_)
-    return np.abs(found)
+            return np.abs(patching.exact(task_))
+        case _:
+            assert_never(method)
 
 
 def ordered(task_: Task, own: NDArray[np.float64], method: Search) -> NDArray[np.float64]:

@@ -124,7 +124,8 @@ def _contrast(subject: Subject, network: Network, most: int, context: Context) -
     else:
         side = np.argmax(scores, axis=1)
     lengths, rng = _lengths(network, frame.iloc[order]), context.rng("partners")
-    own, other = [], []
+    own: list[int] = []
+    other: list[int] = []
     for place in range(len(order)):
         able = np.flatnonzero((side != side[place]) & (lengths == lengths[place]))
         if len(able) and len(own) < most:
