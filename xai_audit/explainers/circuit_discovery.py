@@ -49,7 +49,7 @@ def run(subject: Subject, params: CircuitParams, context: Context) -> Iterator[M
     claims = Claims(context, params, asked, graph.elements, _labels(subject), others, metric)
     if seen:
         yield claims.table(seen)
-        yield curves.growth(context, seen)
+        yield curves.growth(context, seen, params.level)
         if others is not None:
             yield curves.multiverse(others, seen)
     for place, one in enumerate(seen):

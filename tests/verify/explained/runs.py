@@ -201,7 +201,7 @@ def circuits() -> tuple[Audit, Path]:
     """Edges of a stack under each ablation with specifications, and its units; a decoder whose prompts leave one empty."""
     from tests.explainers import circuit_beds as beds
 
-    quick = {"prompts": "ioi", "random_circuits": 39, "twins": 4}
+    quick = {"prompts": "ioi", "random_circuits": 79, "twins": 4}
     asked = {"resamples": 2, "metrics": ["logit_difference", "log_probability"], "thresholds": [0.85, 0.95]}
     uses = [
         ("circuit_discovery", {**quick, "level": "edge", "multiverse": asked}),

@@ -69,7 +69,8 @@ class Claims:
             title=f"What the circuit keeps of the behaviour, {found.ablation} ablation",
             observation=Scalar(estimate=kept, unit="share of the behaviour"),
             arrays={
-                "finds": self.prompts.finds, "circuit": found.alone.circuit[0], "full": found.alone.full, "empty": found.alone.empty,
+                "finds": self.prompts.finds,
+                "circuit": found.alone.circuit[0], "full": found.alone.full, "empty": found.alone.empty,
                 "rest": found.rest.circuit[0], "random": found.random.circuit.mean(axis=1),
                 "sizes": found.sizes, "grown": found.grown.circuit, "twins": found.twins,
                 "members": found.circuit,

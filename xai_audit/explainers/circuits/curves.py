@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from xai_audit.method import Context
 
 
-def growth(context: Context, found: Sequence[Found]) -> Measured:
+def growth(context: Context, found: Sequence[Found], level: str) -> Measured:
     """Faithfulness over the number of elements, a line for each ablation."""
     series = []
     for one in found:
@@ -34,7 +34,7 @@ def growth(context: Context, found: Sequence[Found]) -> Measured:
         series.append(Series(name=f"{one.ablation} ablation", points=tuple(points)))
     return Measured(
         name="growth",
-        title="Faithfulness as elements are added, the largest score first",
+        title=f"Faithfulness as {level}s are added, the largest score first",
         observation=Curve(x="elements in the circuit", y="share of the behaviour", series=tuple(series)),
     )
 
