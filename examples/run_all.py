@@ -15,6 +15,7 @@ EXPECTED = {
     "surfaces": {1},
     "comments": {1},
     "addition": {3},
+    "circuit": {3},
 }
 
 

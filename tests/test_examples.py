@@ -151,6 +151,20 @@ def test_addition(tmp_path: Path) -> None:
 
 
 @pytest.mark.proof
+def test_circuit(tmp_path: Path) -> None:
+    made, out = ran("circuit", tmp_path, "--set", "report.formats=[html]")
+    assert not [piece.id for piece in made.evidence if piece.status == "failed"]
+    claims = {piece.id: piece for piece in made.evidence if piece.rung is not None and "circuit" in piece.id}
+    assert len(claims) == 6
+    edges = claims["circuit_discovery/resample"]
+    assert edges.rung in {"intervened", "robust"}
+    # Few edges carry it under resampling; under zero ablation hardly any can go.
+    assert edges.params["circuit_size"] < 0.3 * edges.params["elements"]
+    assert claims["circuit_discovery/zero"].params["circuit_size"] > 2 * edges.params["circuit_size"]
+    assert "random circuits of equal size" in words(out / "report.html")
+
+
+@pytest.mark.proof
 def test_comments(tmp_path: Path) -> None:
     made, _ = ran("comments", tmp_path, "--set", "report.formats=[html]")
     assert not [piece.id for piece in made.evidence if piece.status == "failed"]

@@ -50,6 +50,13 @@ FEW: dict[str, dict[str, Any]] = {
         "random_units": 5,
         "planted": 0,
     },
+    "circuit_discovery": {
+        "random_circuits": 19,
+        "twins": 3,
+        "ablation": ["mean"],
+        "split": "units",
+        "multiverse": None,
+    },
     "sparse_autoencoder": {
         "expansion": 2,
         "k": 2,
@@ -63,6 +70,7 @@ FEW: dict[str, dict[str, Any]] = {
 }
 """Parameters that keep a slow method quick; one that is not named here runs with its defaults."""
 SITES = {
+    "circuit_discovery": {"images": {"sites": ["1"]}, "texts": {"sites": ["embedding"]}},
     "tcav": {"images": {"sites": ["1"]}, "texts": {"sites": ["embedding"]}},
     "sparse_autoencoder": {"images": {"site": "1"}, "texts": {"site": "embedding"}},
     "sparse_probing": {"images": {"sites": ["1"]}, "texts": {"sites": ["embedding"]}},

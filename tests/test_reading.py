@@ -225,7 +225,7 @@ run: {budget: 10m, jobs: 0}
             ),
             (
                 {"data": "{test: {path: t.csv}, sets: {a: {path: t.csv, clean: c}}}"},
-                "data.sets.a.clean: not available in this version",
+                "data.sets.a.clean: prompts are pairs; corrupted names the other side and is missing",
             ),
             (
                 {"data": "{test: {path: t.csv}, sets: {a: {path: t.csv, where: 'sex = 1'}}}"},

@@ -90,6 +90,7 @@ def test_every_section_renders_for_every_audit_and_its_words_hold_back(case: str
             "concepts": case == "images",
             "units": False,
             "training": False,
+            "circuits": False,
             "changes": case == "followed",
         }
         assert (f'id="{entry["id"]}"' in text) == filled.get(entry["id"], True)

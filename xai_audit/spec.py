@@ -219,6 +219,15 @@ class NamedSet(Frozen):
     """The column that holds the text."""
     where: str | None = None
     """Keeps the rows for which this holds, as "sex == 'male'"."""
+    clean: str | None = None
+    """Prompts, each row a pair: the column of texts on which the network does something; of a table, what the columns of
+    its features begin with (``clean`` for ``clean_age``)."""
+    corrupted: str | None = None
+    """The column of texts that differ from the clean ones in what matters; of a table, the same."""
+    answer: str | None = None
+    """Prompts: the column of the class that is right for the clean side; null: ``answer``, where there is one."""
+    foil: str | None = None
+    """Prompts: the column of the class that it is held against; null: ``foil``, where there is one."""
     sha256: Digest | None = None
     """Checked before the file is read; of a folder, the digest over its files."""
 

@@ -76,6 +76,17 @@ class Model(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
+class Pairs:
+    """What each row of a set of prompts, which is its clean side, is held against."""
+
+    corrupted: pd.DataFrame
+    """In the columns and types of ``Rows.frame``."""
+    answer: NDArray[np.int64] | None = None
+    """Class index of each row; None where the file names none."""
+    foil: NDArray[np.int64] | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Rows:
     """One table, its rows ordered by content digest so that a file's row order never matters."""
 
@@ -101,6 +112,8 @@ class Rows:
     path: str = ""
     side: pd.DataFrame | None = None
     """Every other column of the table as it was read, in the rows' order: what predicates on metadata ask."""
+    pairs: Pairs | None = None
+    """Of a set of prompts, the other side of each row."""
 
     @property
     def n(self) -> int:

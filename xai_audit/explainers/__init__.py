@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from xai_audit.explainers import (
+    circuit_discovery,
     design_delta,
     gradient_shap,
     integrated_gradients,
@@ -35,6 +36,7 @@ EXPLAINERS: tuple[Method[Any], ...] = (
     sparse_autoencoder.METHOD,
     sparse_probing.METHOD,
     neuron_search.METHOD,
+    circuit_discovery.METHOD,
     progress_measures.METHOD,
     design_delta.METHOD,
 )

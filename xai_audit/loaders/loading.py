@@ -56,7 +56,7 @@ def load(spec: Spec) -> Subject:
         for place, column in target.items()
     }
     rows = [_rows(case, place, orders[place], truths) for place in range(len(orders))]
-    examples, set_notes = sets.rows(case, named)
+    examples, set_notes = sets.rows(case, named, done.classes)
     mistakes.check()
     model, bound_notes = (
         bind(case, case.opened, rows[0].frame, done) if case.opened is not None else (None, ())

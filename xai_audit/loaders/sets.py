@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xai_audit import predicate
 from xai_audit.errors import Mistake, SpecError
-from xai_audit.loaders import features, media
+from xai_audit.loaders import features, media, prompts
 from xai_audit.loaders.cells import Cells, Typed
 from xai_audit.loaders.deciding import decide
 from xai_audit.loaders.mistakes import Mistakes, shown, suggestion
@@ -45,6 +45,8 @@ def _read(named: NamedSet, key: str, mistakes: Mistakes) -> Cells:
         "txt",
         "npz",
     )
+    if named.clean is not None and test.text is not None and not lines:
+        text = named.clean
     if text is None and test.text is not None and not lines:
         text = test.text
     table = Table(path=named.path, labels=named.labels, text=text, sha256=named.sha256)
@@ -59,6 +61,8 @@ def alike(mistakes: Mistakes, tables: Mapping[str, Cells], test: Cells) -> None:
             mistakes.at(
                 f"data.sets.{name}.path", f"{cells.source or cells.path} {what}; a set is of the same kind"
             )
+        else:
+            prompts.check(mistakes, name, cells)
 
 
 def chosen(
@@ -101,8 +105,10 @@ def _where(
     return rows
 
 
-def rows(case: Case, tables: Mapping[str, Cells]) -> tuple[dict[str, Rows], tuple[str, ...]]:
-    """Every set in the order of its content, and notes on what reading changed."""
+def rows(
+    case: Case, tables: Mapping[str, Cells], classes: Sequence[Any] = ()
+) -> tuple[dict[str, Rows], tuple[str, ...]]:
+    """Every set in the order of its content, and notes on what reading changed; ``classes`` are those of the model."""
     found, notes = {}, []
     known = None if case.medium is None else set(case.medium.digests.tolist())
     for name, (columns, kept) in chosen(case.mistakes, tables).items():
@@ -113,7 +119,9 @@ def rows(case: Case, tables: Mapping[str, Cells]) -> tuple[dict[str, Rows], tupl
             notes.append(f"data.sets.{name}: {len(kept):,} of {cells.n:,} examples, those for which {where}")
         digest = digests(columns, cells.medium)[kept]
         places, occurrence = order(digest)
+        named = case.mistakes.spec.data.sets[name]
         frame, rest = _frame(case, name, cells, columns, kept[places])
+        other = _features(case, name, cells, kept[places], f"{named.corrupted}_") if named.clean else None
         if frame is None:
             continue
         if cells.medium is not None and known is not None:
@@ -131,6 +139,9 @@ def rows(case: Case, tables: Mapping[str, Cells]) -> tuple[dict[str, Rows], tupl
             sha256=cells.sha256,
             path=cells.source or cells.path,
             side=features.side({column: columns[column] for column in rest}, kept[places]),
+            pairs=None
+            if named.clean is None
+            else prompts.pairs(case, name, cells, columns, kept[places], classes, other),
         )
     return found, tuple(notes)
 
@@ -141,26 +152,36 @@ def _frame(
     """What the model reads of a set, in the order given, and the columns beside it; None after a mistake."""
     if cells.medium is not None and case.medium is not None:
         return media.frame(cells.medium, case.medium.name, order_), list(columns)
-    rest = [column for column in columns if column not in case.chosen.names]
-    return _features(case, name, cells, order_), rest
+    named = case.mistakes.spec.data.sets[name]
+    prefix = "" if named.clean is None else f"{named.clean}_"
+    read = {f"{side}{feature}" for feature in case.chosen.names for side in (prefix, f"{named.corrupted}_")}
+    rest = [column for column in columns if column not in case.chosen.names and column not in read]
+    return _features(case, name, cells, order_, prefix), rest
 
 
-def _features(case: Case, name: str, cells: Cells, order_: NDArray[np.int64]) -> pd.DataFrame | None:
-    """The features in the types that the test table has decided."""
+def _features(
+    case: Case, name: str, cells: Cells, order_: NDArray[np.int64], prefix: str = ""
+) -> pd.DataFrame | None:
+    """The features in the types that the test table has decided, from the columns so named behind a prefix."""
     import pandas as pd
 
+    if cells.medium is not None:
+        return None
     before = len(case.mistakes.found)
     made: dict[str, Any] = {}
     for feature in case.chosen.names:
-        if feature not in cells.columns:
-            what = f"no column named {shown(feature)} in {cells.path}, which the model reads"
-            case.mistakes.at(f"data.sets.{name}.path", f"{what}{suggestion(feature, cells.columns)}")
+        named = f"{prefix}{feature}"
+        if named not in cells.columns:
+            what = f"no column named {shown(named)} in {cells.path}, which the model reads"
+            if prefix:
+                what += f" as {shown(feature)}"
+            case.mistakes.at(f"data.sets.{name}.path", f"{what}{suggestion(named, cells.columns)}")
             continue
         kind = case.decided.column(feature).kind
-        column = decide(feature, [cells], text=kind == "text").tables[0]
+        column = decide(named, [cells], text=kind == "text").tables[0]
         if column.kind != kind and not column.missing.all():
             what = f"this column holds {_KINDS[column.kind]}, and that of data.test holds {_KINDS[kind]}"
-            case.mistakes.cell(cells.path, None, feature, what, kind="kind")
+            case.mistakes.cell(cells.path, None, named, what, kind="kind")
             continue
         made[feature] = features.in_memory(column.take(order_))
     return pd.DataFrame(made) if len(case.mistakes.found) == before else None

@@ -131,11 +131,11 @@ class Network:
 
         wanted = list(dict.fromkeys(capture))
         need = grad_of is not None
-        moved = self._moved(batch)
+        moved = self.moved(batch)
         part = Part(self._heads_of, self._ends(moved))
         ports = self._ports(wanted, edits, part, need=need)
         with ExitStack() as stack:
-            stack.enter_context(_calm(self.device))
+            stack.enter_context(calm(self.device))
             stack.enter_context(torch.enable_grad() if need else torch.no_grad())
             with ExitStack() as hooks:
                 for port in ports.values():
@@ -300,7 +300,8 @@ class Network:
         mask = batch.get(names[0]) if names else None
         return mask.sum(dim=1).long() if mask is not None and mask.ndim == 2 else None
 
-    def _moved(self, batch: Any) -> Any:
+    def moved(self, batch: Any) -> Any:
+        """A batch on the device, its numbers in the precision of the parameters."""
         if isinstance(batch, Mapping):
             return {name: self._given(value) for name, value in batch.items()}
         return self._given(batch)
@@ -331,7 +332,7 @@ class Network:
 
 
 @contextlib.contextmanager
-def _calm(device: str) -> Iterator[None]:
+def calm(device: str) -> Iterator[None]:
     """One thread on the processor; on CUDA, convolutions that give the same bits each time, in full float32.
 
     Transformer layers have a fused way that is taken where nobody looks: it is not, for looking must change no bit.

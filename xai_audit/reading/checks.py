@@ -92,6 +92,25 @@ def together(root: Node, uses: Sequence[Use], mistakes: list[Mistake]) -> None:
     mistakes.extend(_classified(root, uses))
     mistakes.extend(_concepts(root))
     mistakes.extend(_units(root))
+    mistakes.extend(_prompts(root))
+
+
+def _prompts(root: Node) -> Iterator[Mistake]:
+    """Sets of prompts of circuits that nothing else in the spec names, or that are no pairs."""
+    section, data = root.get("explainers"), root.get("data", "sets")
+    sets = list(data.value) if data is not None and data.kind == "mapping" else []
+    for entry in section.items() if section is not None else ():
+        params = entry.get("circuit_discovery") if entry.kind == "mapping" else None
+        node = params.get("prompts") if params is not None and params.kind == "mapping" else None
+        if node is None or node.kind != "text":
+            continue
+        named = data.get(node.raw) if data is not None and node.raw in sets else None
+        if named is None:
+            hint = meant(node.raw, sets) or "; data.sets names none"
+            yield node.place.mistake(f"circuit_discovery: no set named {shown(node.raw)}{hint}")
+        elif named.kind == "mapping" and named.get("clean") is None:
+            what = f"the set {shown(node.raw)} is no pairs; name its sides with clean and corrupted"
+            yield node.place.mistake(f"circuit_discovery: {what}")
 
 
 def _units(root: Node) -> Iterator[Mistake]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from xai_audit.source import Node
 
 _LATER_TABLE = ("column", "sql", "query")
-_LATER_SET = ("clean", "corrupted", "column", "sql", "query")
+_LATER_SET = ("column", "sql", "query")
 
 
 def data(node: Node, folder: Path, mistakes: list[Mistake]) -> Data | None:
@@ -36,6 +36,7 @@ def data(node: Node, folder: Path, mistakes: list[Mistake]) -> Data | None:
     for name, named in names.items():
         mistakes.extend(_file(named, folder, f"data.sets.{name}"))
         mistakes.extend(_where(named, f"data.sets.{name}.where"))
+        mistakes.extend(_pairs(named, f"data.sets.{name}"))
     mistakes.extend(_sensitive(node, folder))
     mistakes.extend(_columns(node))
     if fitted is None or fitted.target is not None or fitted.test.labels is not None:
@@ -65,6 +66,35 @@ def _file(node: Node | None, folder: Path, where: str) -> Iterator[Mistake]:
         yield text.place.mistake(
             f"{where}.text: {shown(path.raw)} is a folder of pictures and has no column of text"
         )
+
+
+def _pairs(node: Node, where: str) -> Iterator[Mistake]:
+    """What is wrong with the keys of a set of prompts among each other."""
+    sides = [node.get(key) if node.kind == "mapping" else None for key in ("clean", "corrupted")]
+    if sides[0] is not None and sides[1] is not None:
+        if sides[0].raw == sides[1].raw:
+            yield sides[1].place.mistake(
+                f"{where}.corrupted: {shown(sides[1].raw)} is the clean side as well"
+            )
+        text = node.get("text")
+        if text is not None:
+            yield text.place.mistake(
+                f"{where}.text: clean and corrupted name the texts of a prompt; take text out"
+            )
+        return
+    for own, other in (("clean", "corrupted"), ("corrupted", "clean")):
+        named = node.get(own) if node.kind == "mapping" else None
+        if named is not None:
+            yield named.place.mistake(
+                f"{where}.{own}: prompts are pairs; {other} names the other side and is missing"
+            )
+    if sides[0] is None and sides[1] is None and node.kind == "mapping":
+        for key in ("answer", "foil"):
+            named = node.get(key)
+            if named is not None:
+                yield named.place.mistake(
+                    f"{where}.{key}: stands with prompts, whose sides clean and corrupted name"
+                )
 
 
 def _where(node: Node, where: str) -> Iterator[Mistake]:

@@ -12,6 +12,7 @@ from xai_audit.render import axes, numbers
 from xai_audit.render.arrows import arrows
 from xai_audit.render.counts import strips
 from xai_audit.render.curves import curve
+from xai_audit.render.graphs import graph
 from xai_audit.render.ink import (
     NARROW,
     PITCH,
@@ -73,11 +74,7 @@ def draw(  # noqa: PLR0911  # a return for each shape
         case Cases():
             return arrows(observation.cases[0], title)
         case Graph():
-            rows = [
-                Row(label=f"{edge.source} → {edge.target}", estimate=edge.estimate)
-                for edge in observation.edges[:ROWS]
-            ]
-            return dots(rows, title, unit="effect")
+            return graph(observation, title)
         case _:
             assert_never(observation)
 

@@ -12,6 +12,7 @@ from xai_audit.render import (
     claims,
     curves,
     examples,
+    graphs,
     listings,
     numbers,
     regions,
@@ -92,7 +93,8 @@ def any_shape(audit: Audit, piece: Evidence) -> Exhibit | None:  # noqa: PLR0911
             return None  # told in pictures of their own, see performance
         case Graph():
             figure = Figure(title=title, subtitle=piece.measures, drawing=charts.draw(seen, title))
-            return Exhibit(figure=figure, margin=margin(audit, [piece]))
+            table = limited(graphs.table(seen, title, "Effect"), notes)
+            return Exhibit(figure=figure, table=table, margin=margin(audit, [piece]))
         case _:
             assert_never(seen)
 

@@ -111,6 +111,15 @@ def path(points: Sequence[tuple[float, float]], *, ink: str, width: float = 1.5,
     )
 
 
+def bend(points: Sequence[tuple[float, float]], *, ink: str, width: float) -> Markup:
+    """A curve from the first point to the last, drawn towards the two between (cubic Bezier)."""
+    (x, y), *rest = points
+    towards = ", ".join(f"{_n(a)} {_n(b)}" for a, b in rest)
+    return Markup('<path d="M{} {} C{}" fill="none" stroke="{}" class="s-{}" stroke-width="{}"/>').format(
+        _n(x), _n(y), towards, INKS[ink].light, ink, width
+    )
+
+
 def area(points: Sequence[tuple[float, float]], *, ink: str) -> Markup:
     """A filled outline."""
     steps = " ".join(f"{'L' if i else 'M'}{_n(x)} {_n(y)}" for i, (x, y) in enumerate(points))

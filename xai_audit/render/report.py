@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from xai_audit import resources
-from xai_audit.render import compared, concepts, exhibits, facts, front, people, rungs, since, training, units
+from xai_audit.render import (
+    circuits,
+    compared,
+    concepts,
+    exhibits,
+    facts,
+    front,
+    people,
+    rungs,
+    since,
+    training,
+    units,
+)
 from xai_audit.render import findings as told
 from xai_audit.render import ledger as ledgers
 from xai_audit.render import numbers as printed
@@ -34,6 +46,7 @@ BUILDERS = {
     "concepts": concepts.exhibits,
     "units": units.exhibits,
     "training": training.exhibits,
+    "circuits": circuits.exhibits,
     "described": compared.described,
     "fairness": compared.fairness,
     "passport": exhibits.passport,

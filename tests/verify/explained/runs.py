@@ -131,6 +131,7 @@ RUNS = {
     "units": lambda: units(),  # noqa: PLW0108
     "a trigger": lambda: trigger(),  # noqa: PLW0108
     "a dictionary": lambda: dictionary(),  # noqa: PLW0108
+    "circuits": lambda: circuits(),  # noqa: PLW0108
 }
 """Audits that every test here looks at, by name."""
 PARTLY = {
@@ -243,6 +244,31 @@ def dictionary(examples: bool = True) -> tuple[Audit, Path]:
         "scaling": {"expansions": [1, 2, 4], "k": [1, 2, 3], "tokens": 4000},
     }  # fmt: skip
     return audited(made, [("sparse_autoencoder", asked)], seed=3, examples=examples)
+
+
+@functools.cache
+def circuits() -> tuple[Audit, Path]:
+    """Edges of a stack under each ablation with specifications, and its units; a decoder whose prompts leave one empty."""
+    from tests.explainers import circuit_beds as beds
+
+    quick = {"prompts": "ioi", "random_circuits": 79, "twins": 4}
+    asked = {"resamples": 2, "metrics": ["logit_difference", "log_probability"], "thresholds": [0.85, 0.95]}
+    uses = [
+        ("circuit_discovery", {**quick, "level": "edge", "multiverse": asked}),
+        (
+            "circuit_discovery",
+            {
+                **quick,
+                "sites": ["0"],
+                "split": "units",
+                "method": "exact",
+                "ablation": ["mean"],
+                "multiverse": None,
+            },
+            "circuit_units",
+        ),
+    ]
+    return audited(beds.subject(), uses, seed=6)
 
 
 @functools.cache

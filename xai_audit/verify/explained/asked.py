@@ -32,6 +32,7 @@ _ALWAYS: dict[str, tuple[str, ...]] = {
         "suspect_examples",
     ),
     "tcav": ("",),
+    "circuit_discovery": (),
     "progress_measures": ("", "weights", "phases", "grokking"),
     "sparse_probing": ("",),
     "neuron_search": (),
@@ -101,6 +102,8 @@ def parts(made: Audit, method: str, name: str, own: Mapping[str, Evidence]) -> l
         ids += [f"{name}/fourier", f"{name}/circuit"] if params.get("modular") is not None else []
     if method == "design_delta":
         ids += [f"{name}/{encoded('auroc@' + one['name'])}" for one in params.get("concepts") or ()]
+    if method == "circuit_discovery":
+        ids += _circuits(name, own, params)
     if method == "tcav":
         ids += _claims(name, own)
     if method in {"sparse_probing", "neuron_search"}:
@@ -183,6 +186,20 @@ def _claims(name: str, own: Mapping[str, Evidence]) -> list[str]:
         for site in sites
         for label in labels
     ]
+
+
+def _circuits(name: str, own: Mapping[str, Evidence], params: Mapping[str, Any]) -> list[str]:
+    """A claim for each ablation; with any measured the common parts, and its elements where it is not all of them."""
+    ids = [f"{name}/{ablation}" for ablation in params.get("ablation") or ()]
+    claims = [own[one] for one in ids if one in own and own[one].status == "measured"]
+    for claim in claims:
+        if claim.params.get("circuit_size") != claim.params.get("elements"):
+            ids.append(f"{claim.id}-elements")
+            ids += [f"{claim.id}-graph"] if params.get("level", "node") == "edge" else []
+    if claims:
+        ids += [name, f"{name}/growth"]
+        ids += [f"{name}/multiverse"] if params.get("multiverse") is not None else []
+    return ids
 
 
 # ------------------------------------------------------------------------------------------------ parameters

@@ -19,6 +19,7 @@ from xai_audit.verify.checks import Check
 from xai_audit.verify.explained import (
     asked,
     attributed,
+    circuits,
     concept_claims,
     dictionaries,
     inputs,
@@ -67,6 +68,7 @@ AGAIN: Mapping[str, Callable[[Piece], Made]] = {
     "sparse_autoencoder": dictionaries.sparse_autoencoder,
     "sparse_probing": probing.sparse_probing,
     "neuron_search": probing.neuron_search,
+    "circuit_discovery": circuits.circuit_discovery,
     "progress_measures": training.progress_measures,
     "design_delta": training.design_delta,
 }

@@ -1,0 +1,225 @@
+"""Circuit discovery: planted paths are found and kept, permuted weights carry nothing, what cannot be asked is refused."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
+
+from tests.explainers import circuit_beds as beds  # noqa: E402
+from tests.explainers.bench import observe  # noqa: E402
+from xai_audit.errors import MethodError  # noqa: E402
+from xai_audit.explainers.circuit_discovery import METHOD  # noqa: E402
+from xai_audit.method import Skipped  # noqa: E402
+from xai_audit.rungs import held, rung  # noqa: E402
+
+QUICK = {"prompts": "ioi", "random_circuits": 99, "twins": 5, "multiverse": None}
+
+
+@functools.cache
+def edges(method="eap_ig", **more):
+    return observe(METHOD, beds.subject(), level="edge", method=method, **{**QUICK, **more})
+
+
+def reached(found):
+    return rung([held(one) for one in found.controls], found.inference, found.robustness)
+
+
+class TestPlanted:
+    @pytest.mark.parametrize("method", ["eap", "eap_ig", "mask_gradient", "exact", "acdc"])
+    def test_every_search_finds_the_two_paths(self, method):
+        found = edges(method, ablation=("resample",))
+        named = {item.name for item in found["resample-elements"].observation.items}
+        assert named == {"x0 → 0.0", "x1 → 0.1", "0.0 → 2.1", "0.1 → 2.1"}
+
+    def test_the_circuit_alone_does_it_and_the_rest_does_not(self):
+        found = edges()["resample"]
+        assert found.observation.estimate.low > 0.9
+        assert abs(found.params["completeness"]["value"]) < 0.1
+        assert found.params["size_at_85"]["value"] == 4
+        assert found.params["cmd"]["value"] < 0.1
+        assert found.params["random_reach"] < 0.6
+        assert reached(found) == "intervened"
+
+    def test_ablations_stand_side_by_side(self):
+        found = edges()
+        assert found[""].observation.rows == ("resample", "mean", "zero")
+        assert {one.name for one in found["growth"].observation.series} == {
+            "resample ablation", "mean ablation", "zero ablation"
+        }  # fmt: skip
+        # Under mean ablation a path carries what it mostly does: its edges are found, and say less.
+        assert found["zero"].params["elements"] == found["resample"].params["elements"] == 64
+
+    def test_the_graph_is_the_circuit(self):
+        seen = edges()["resample-graph"].observation
+        assert {(one.source, one.target) for one in seen.edges} == {
+            ("in.0", "0.0"), ("in.1", "0.1"), ("0.0", "2.1"), ("0.1", "2.1")
+        }  # fmt: skip
+        assert [node.label for node in seen.nodes if node.id.startswith("in.")] == ["x0", "x1"]
+
+    def test_permuted_weights_carry_nothing_of_it(self):
+        twins = held(edges()["resample"].controls[3])
+        assert twins.passed
+        # The audited network is itself a twin: nothing planted is left, and no circuit is claimed.
+        net = beds.stack().twin(np.random.default_rng(9))
+        found = observe(METHOD, beds.subject(net), level="edge", ablation=("resample",), **QUICK)["resample"]
+        assert isinstance(found, Skipped) or found.observation.estimate.value != 1
+        gap = edges()["resample"].arrays
+        own = float(np.mean(gap["full"] - gap["empty"]))
+        other = (
+            0.0
+            if isinstance(found, Skipped)
+            else float(np.mean(found.arrays["full"] - found.arrays["empty"]))
+        )
+        assert abs(other) < 0.5 * own
+
+    def test_what_the_contrast_leaves_as_it_is_cannot_be_tested(self):
+        found = observe(METHOD, beds.subject(flip=(0,)), level="edge", ablation=("resample",), **QUICK)[
+            "resample"
+        ]
+        named = found.params["untestable_named"]
+        assert found.params["untestable_elements"] >= 5 * beds.HIDDEN
+        assert (
+            "in.1 -> 0.1"
+            in observe(
+                METHOD, beds.subject(flip=(0,)), level="edge", ablation=("resample",), top=100, **QUICK
+            )["resample"].params["untestable_named"]
+        )
+        assert "in.0 -> 0.0" not in named
+
+    def test_nodes_and_units(self):
+        found = observe(
+            METHOD,
+            beds.subject(),
+            level="node",
+            sites=["1"],
+            split="units",
+            ablation=("resample",),
+            method="exact",
+            **QUICK,
+        )
+        assert {item.name for item in found["resample-elements"].observation.items} == {"1.0", "1.1"}
+        assert "resample-graph" not in found
+
+    def test_ranks_are_shared_where_effects_are_not_apart(self):
+        items = {one.name: one for one in edges()["resample-elements"].observation.items}
+        assert items["x0 → 0.0"].rank_high >= 2
+        assert all(one.rank_low <= one.rank_high for one in items.values())
+
+
+class TestMultiverse:
+    def test_specifications_are_counted_as_declared(self):
+        asked = {"resamples": 2, "metrics": ["logit_difference", "log_probability"], "thresholds": [0.85]}
+        found = observe(
+            METHOD,
+            beds.subject(),
+            level="edge",
+            ablation=("resample", "mean"),
+            **{**QUICK, "multiverse": asked},
+        )
+        claim = found["resample"]
+        assert claim.robustness.specifications == 2 * 2 * 2
+        assert claim.arrays["variant_circuits"].shape == (8, 64)
+        own = claim.arrays["members"]
+        like = [
+            (one & own).sum() / (one | own).sum() >= 0.8 and bool(ok)
+            for one, ok in zip(claim.arrays["variant_circuits"], claim.arrays["variant_held"], strict=True)
+        ]
+        assert claim.robustness.agreeing == sum(like)
+        assert len(found["multiverse"].observation.rows) == 4
+
+    def test_the_planted_circuit_holds_under_resampling(self):
+        asked = {"resamples": 3, "metrics": ["logit_difference"], "thresholds": [0.85]}
+        found = observe(
+            METHOD, beds.subject(), level="edge", ablation=("resample",), **{**QUICK, "multiverse": asked}
+        )
+        assert found["resample"].robustness.share == 1
+        assert reached(found["resample"]) == "robust"
+
+
+class TestDecoders:
+    def test_edges_of_a_known_structure(self):
+        found = observe(METHOD, beds.decoded(), level="edge", ablation=("resample",), **QUICK)
+        claim = found["resample"]
+        nodes = (
+            {one.id: one.site for one in found["resample-graph"].observation.nodes}
+            if "resample-graph" in found
+            else {}
+        )
+        assert claim.params["elements"] == 6 + 3 + 4
+        assert all(site is None or node.startswith(site) for node, site in nodes.items())
+        assert claim.arrays["grown"].shape[0] == len(claim.arrays["sizes"])
+        np.testing.assert_allclose(claim.arrays["grown"][-1], claim.arrays["full"], atol=1e-4)
+
+    def test_nodes_of_a_known_structure_need_no_sites(self):
+        found = observe(METHOD, beds.decoded(), level="node", ablation=("mean",), method="exact", **QUICK)
+        assert found["mean"].params["elements"] == 4
+
+
+class TestPrompts:
+    def test_test_rows_are_a_contrast_where_no_prompts_are_named(self):
+        found = observe(
+            METHOD, beds.subject(), level="edge", ablation=("resample",), **{**QUICK, "prompts": None}
+        )
+        assert "decided otherwise" in found["resample"].params["prompts_from"]
+        assert found["resample"].params["classes_from"] == "as the network decides either side"
+        assert found["resample"].observation.estimate.low > 0.7
+
+    def test_halves_share_no_row(self):
+        found = edges()["resample"]
+        assert found.params["prompts_that_find"] + found.params["prompts_that_judge"] == 80
+        assert len(found.arrays["full"]) == found.params["prompts_that_judge"]
+
+    def test_the_same_twice(self):
+        first, second = (
+            observe(METHOD, beds.subject(), level="edge", ablation=("resample",), **QUICK)["resample"]
+            for _ in range(2)
+        )
+        for name, own in first.arrays.items():
+            np.testing.assert_array_equal(own, second.arrays[name])
+
+
+class TestRefused:
+    def ask(self, made=None, **params):
+        with pytest.raises(MethodError) as caught:
+            observe(METHOD, made or beds.subject(), **{**QUICK, **params})
+        told = str(caught.value)
+        assert "\n" not in told
+        return told
+
+    def test_edges_where_there_are_none(self):
+        class Free(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.a = torch.nn.Linear(beds.INPUTS, 2)
+
+            def forward(self, x):
+                return self.a(x)
+
+        net = replace(beds.stack(), module=Free())
+        assert "nn.Sequential stacks" in self.ask(beds.subject(net), level="edge")
+        assert "name sites" in self.ask(beds.subject(net), level="node")
+
+    def test_a_set_that_is_no_pairs_or_is_absent(self):
+        assert "no set named x" in self.ask(prompts="x")
+        made = beds.subject()
+        bare = replace(made, sets={"ioi": replace(made.sets["ioi"], pairs=None)})
+        assert "is no pairs" in self.ask(bare, level="edge")
+
+    def test_few_prompts(self):
+        found = observe(METHOD, beds.subject(rows=24), level="edge", **QUICK)
+        assert list(found) == [""]
+        assert "40 are needed" in found[""].reason
+
+    def test_no_behaviour_is_skipped_by_ablation(self):
+        clean, _ = beds.prompts()
+        made = beds.subject()
+        same = replace(made, sets={"ioi": beds.pairs(clean, clean)})
+        found = observe(METHOD, same, level="edge", **QUICK)
+        assert isinstance(found["resample"], Skipped)
+        assert "nothing to be faithful to" in found["resample"].reason
+        assert not isinstance(found["zero"], Skipped)

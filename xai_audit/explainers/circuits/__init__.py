@@ -1,0 +1,1 @@
+"""What circuit_discovery is made of: prompts in halves, graphs, what a search finds, claims, variants."""

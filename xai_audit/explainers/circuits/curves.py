@@ -1,0 +1,74 @@
+"""How faithfulness grows with size under each ablation, beside random circuits; and how specifications agree."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from xai_audit.evidence import Curve, Estimate, Matrix, Point, Series
+from xai_audit.intervals_rows import mean
+from xai_audit.mechanistic.circuits.multiverse import jaccard
+from xai_audit.method import Measured
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from xai_audit.explainers.circuits.found import Found
+    from xai_audit.explainers.circuits.variants import Variants
+    from xai_audit.method import Context
+
+
+def growth(context: Context, found: Sequence[Found], level: str) -> Measured:
+    """Faithfulness over the number of elements, a line for each ablation."""
+    series = []
+    for one in found:
+        influence = one.grown.influence()
+        points = []
+        for place, size in enumerate(one.sizes.tolist()):
+            value, limits = mean(influence[place].tolist(), context.levels[:1])
+            estimate = Estimate(
+                value=value, low=limits[0][0], high=limits[0][1], n=influence.shape[1], limits=None
+            )
+            points.append(Point(x=float(size), estimate=estimate))
+        series.append(Series(name=f"{one.ablation} ablation", points=tuple(points)))
+    return Measured(
+        name="growth",
+        title=f"Faithfulness as {level}s are added, the largest score first",
+        observation=Curve(x="elements in the circuit", y="share of the behaviour", series=tuple(series)),
+    )
+
+
+def multiverse(variants: Variants, found: Sequence[Found]) -> Measured:
+    """For each ablation, metric and threshold: size, likeness with the first circuit of that ablation, and its claim."""
+    first: dict[str, int] = {one.ablation: place for place, one in enumerate(found)}
+    groups: dict[str, list[int]] = {}
+    for place, one in enumerate(variants.specifications):
+        groups.setdefault(f"{one.ablation}, {one.metric.replace('_', ' ')}, {one.threshold:.0%}", []).append(
+            place
+        )
+    values = []
+    for places in groups.values():
+        own = first[variants.specifications[places[0]].ablation]
+        values.append(
+            (
+                float(np.mean([variants.circuits[place].sum() for place in places])),
+                float(np.mean([jaccard(variants.circuits[place], found[own].circuit) for place in places])),
+                float(np.mean(variants.held[own][places])),
+            )
+        )
+    return Measured(
+        name="multiverse",
+        title="Circuits of the declared specifications, means over resamples of the prompts",
+        observation=Matrix(
+            rows=tuple(groups),
+            columns=("elements", "Jaccard with the first circuit", "claim holds, share"),
+            values=tuple(values),
+            row_title="specification",
+        ),
+        arrays={"variant_circuits": variants.circuits, "variant_held": variants.held},
+        params={
+            "specifications": [str(one) for one in variants.specifications],
+            "claim": "the first circuit keeps the least threshold, and more than each of 19 random circuits of its size",
+        },
+    )

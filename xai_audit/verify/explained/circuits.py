@@ -1,0 +1,406 @@
+"""Circuits made again from what each run of a circuit gave on each prompt: shares kept, areas, sizes, tests, ranks.
+
+Which elements a network has, and what other ablations of it give, asks the network; all numbers follow from the arrays.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai_audit.evidence import Ranking
+from xai_audit.verify.explained import spread
+from xai_audit.verify.explained.agreement import Stated
+from xai_audit.verify.explained.kept import ContradictionError, LackingError
+from xai_audit.verify.explained.piece import Made, Piece, shaped
+
+Floats = NDArray[np.float64]
+_TEST = "share of random circuits of equal size that keep as much, Bonferroni over ablations"
+_COLUMNS = [
+    "elements", "faithfulness", "what is left without it", "random circuits", "CPR", "CMD", "size at 85 %", "size at 95 %",
+]  # fmt: skip
+_CONTROLS = (
+    ("behaviour of the whole network above that with everything ablated", "positive", False),
+    ("share of the behaviour kept beyond the reach of random circuits of equal size", "positive", True),
+    ("share kept by random circuits of equal size", "null", True),
+    (
+        "behaviour of circuits of equal size found in networks with permuted weights, as a share",
+        "null",
+        False,
+    ),
+)
+_ALIKE = 0.8
+
+
+def circuit_discovery(piece: Piece) -> Made:
+    """The table, the curves, the specifications, or a claim, its elements or its edges under one ablation."""
+    if piece.evidence.status == "skipped":
+        raise LackingError("why it was skipped asks the networks again")
+    if piece.part == "":
+        return _table(piece)
+    if piece.part == "growth":
+        return _growth(piece)
+    if piece.part == "multiverse":
+        return _multiverse(piece)
+    ablation, _, what = piece.part.partition("-")
+    if ablation not in piece.params["ablation"] or what not in ("", "elements", "graph"):
+        raise ContradictionError(f"circuit_discovery has no part {piece.part!r}")
+    if what == "":
+        return _claim(piece, ablation)
+    made = _elements(piece) if what == "elements" else _edges(piece)
+    made["params"] = {
+        **made.get("params", {}),
+        "ablated_by": ablation,
+        "circuit_size": _size_of(piece, ablation),
+    }
+    return made
+
+
+# ------------------------------------------------------------------------------------------------ one ablation
+class _Runs:
+    """What the runs under one ablation gave: a metric for each prompt."""
+
+    def __init__(self, piece: Piece) -> None:
+        self.full = piece.numbers("full", 1)
+        rows = len(self.full)
+        self.empty, self.circuit, self.rest = (
+            shaped(name, piece.numbers(name, 1), rows) for name in ("empty", "circuit", "rest")
+        )
+        self.sizes = piece.whole("sizes", 1)
+        self.grown = shaped("grown", piece.numbers("grown", 2), len(self.sizes), rows)
+        self.random, self.twins = piece.numbers("random", 1), piece.numbers("twins", 1)
+        self.members = piece.array("members", 1).astype(bool)
+        self.order = shaped("order", piece.numbers("order", 1), len(self.members))
+        self.untestable = shaped("untestable", piece.array("untestable", 1).astype(bool), len(self.members))
+        self.gap = spread.centre(self.full) - spread.centre(self.empty)
+        self._consistent()
+
+    def _consistent(self) -> None:
+        size = int(self.members.sum())
+        inside = self.order[self.members].min(initial=math.inf)
+        if (self.order[~self.members] > inside).any():
+            raise ContradictionError(
+                "array members leaves out an element with a larger score than one of its own"
+            )
+        if list(self.sizes) != sorted(set(self.sizes.tolist())) or not {0, size, len(self.members)} <= set(
+            self.sizes
+        ):
+            raise ContradictionError("array sizes does not rise, or lacks the circuit's own, none or all")
+        for name, at, own in (
+            ("empty", 0, self.empty), ("circuit", size, self.circuit), ("full", len(self.members), self.full)
+        ):  # fmt: skip
+            other = self.grown[self.sizes.tolist().index(at)]
+            # Two passes that were batched otherwise part in the last bits of single precision.
+            if not np.allclose(other, own, rtol=1e-3, atol=1e-4 * max(1.0, float(np.abs(own).max()))):
+                raise ContradictionError(f"array {name} is not the row of grown that has {at} elements")
+
+    def share(self, values: Floats) -> float:
+        return (float(values.mean()) - float(self.empty.mean())) / self.gap
+
+    def pull(self, values: Floats) -> Floats:
+        """What each prompt says of the share, to first order."""
+        share = self.share(values)
+        return np.asarray(share + (values - self.empty - share * (self.full - self.empty)) / self.gap)
+
+    def kept(self, values: Floats, levels: Any) -> dict[str, Any]:
+        return spread.mean(self.pull(values), levels)
+
+    @property
+    def shares_of_random(self) -> Floats:
+        return np.asarray((self.random - float(self.empty.mean())) / self.gap)
+
+
+def _one_more(values: Floats, levels: Any) -> dict[str, Any]:
+    n = len(values)
+    error = float(values.std(ddof=1)) * math.sqrt(1 + 1 / n)
+    centre = float(values.mean())
+    return spread.estimate(centre, spread.around(centre, error, n - 1, levels), n)
+
+
+def _reach(values: Floats) -> float:
+    n = len(values)
+    return float(values.mean()) + spread.student(0.95, n - 1) * float(values.std(ddof=1)) * math.sqrt(
+        1 + 1 / n
+    )
+
+
+def _less(found: dict[str, Any], by: float) -> dict[str, Any]:
+    def moved(limit: float | None) -> float | None:
+        return None if limit is None else limit - by
+
+    limits = {level: [moved(end) for end in pair] for level, pair in (found["limits"] or {}).items()}
+    return {
+        **found, "value": found["value"] - by, "low": moved(found["low"]), "high": moved(found["high"]),
+        "limits": limits or None,
+    }  # fmt: skip
+
+
+def _claim(piece: Piece, ablation: str) -> Made:
+    runs, levels = _Runs(piece), piece.levels
+    kept, random = runs.kept(runs.circuit, levels), runs.shares_of_random
+    family = len([one for one in piece.params["ablation"] if _measured(piece, one)])
+    p = (1 + int((random >= kept["value"]).sum())) / (len(random) + 1)
+    estimates = (
+        spread.mean(runs.full - runs.empty, levels),
+        _less(kept, _reach(random)),
+        _one_more(random, levels),
+        _one_more(runs.twins, levels),
+    )
+    made: Made = {
+        "observation": {"shape": "scalar", "estimate": kept, "unit": "share of the behaviour"},
+        "controls": [
+            {"name": name, "expectation": wanted, "estimate": one, "passed": _passes(one, wanted), "edit": edit}
+            for (name, wanted, edit), one in zip(_CONTROLS, estimates, strict=True)
+        ],
+        "inference": {
+            "p": p, "adjusted": min(1.0, family * p), "method": _TEST, "family": f"{family} ablations", "m": family
+        },
+        "params": {"ablated_by": ablation, **_told(piece, runs)},
+    }  # fmt: skip
+    if piece.params.get("multiverse") is not None:
+        circuits, held = _variants(piece, 1)
+        like = np.asarray([_jaccard(one, runs.members) for one in circuits])
+        agreeing = int((held & (like >= _ALIKE)).sum())
+        made["robustness"] = {
+            "specifications": len(circuits), "agreeing": agreeing, "share": agreeing / len(circuits)
+        }  # fmt: skip
+        pairs = [_jaccard(one, other) for one, other in combinations(circuits, 2)]
+        made["params"] |= {
+            "jaccard": float(np.mean(pairs)) if pairs else 1.0,
+            "jaccard_with_this": float(like.mean()),
+            "claim_share": float(held.mean()),
+        }
+    return made
+
+
+def _told(piece: Piece, runs: _Runs) -> dict[str, Any]:
+    level = piece.levels[:1]
+    random = runs.shares_of_random
+    finds = piece.array("finds", 1).astype(bool)
+    if int((~finds).sum()) != len(runs.full):
+        raise ContradictionError("array finds leaves another number of prompts to judge than full has")
+    cpr, cmd = _areas(runs, level)
+    return {
+        "elements": len(runs.members),
+        "circuit_size": int(runs.members.sum()),
+        "untestable_elements": int(runs.untestable.sum()),
+        "untestable_named": Stated("names of elements"),
+        "prompts_that_find": int(finds.sum()),
+        "prompts_that_judge": int((~finds).sum()),
+        "completeness": _slot(runs.kept(runs.rest, level)),
+        "cpr": _slot(cpr),
+        "cmd": _slot({**cmd, "low": None if cmd["low"] is None else max(cmd["low"], 0.0)}),
+        "size_at_85": _size(runs, 0.85, level),
+        "size_at_95": _size(runs, 0.95, level),
+        "random_mean": float(random.mean()),
+        "random_reach": _reach(random),
+        "whole": float(runs.full.mean()),
+        "all_ablated": float(runs.empty.mean()),
+        "corrupted": float(piece.numbers("corrupted", 1).mean()),
+        "p_min": 1 / (len(random) + 1),
+    }
+
+
+def _slot(found: dict[str, Any]) -> dict[str, Any]:
+    return {key: found[key] for key in ("value", "low", "high", "n")}
+
+
+def _areas(runs: _Runs, levels: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """CPR and CMD, each prompt's part of them integrated over the share of elements."""
+    x = runs.sizes / len(runs.members)
+    pulls = np.asarray([runs.pull(one) for one in runs.grown])
+    shares = np.asarray([runs.share(one) for one in runs.grown])[:, None]
+    away = np.abs(1 - shares) - np.sign(1 - shares) * (pulls - shares)
+    return tuple(spread.mean(np.trapezoid(one, x, axis=0), levels) for one in (pulls, away))  # type: ignore[return-value]
+
+
+def _size(runs: _Runs, share: float, level: Any) -> dict[str, Any]:
+    found = [runs.kept(one, level) for one in runs.grown]
+
+    def first(values: list[float]) -> float | None:
+        reached = np.flatnonzero(np.asarray(values) >= share - 1e-12)
+        return float(runs.sizes[reached[0]]) if len(reached) else None
+
+    return {
+        "value": first([runs.share(one) for one in runs.grown]),
+        "low": first([math.inf if one["high"] is None else one["high"] for one in found]),
+        "high": first([-math.inf if one["low"] is None else one["low"] for one in found]),
+        "n": len(runs.full),
+    }
+
+
+def _passes(found: dict[str, Any], expectation: str) -> bool:
+    low, high = found["low"], found["high"]
+    if expectation == "positive":
+        return low is not None and low > 0
+    return low is not None and high is not None and low <= 0 <= high
+
+
+# ------------------------------------------------------------------------------------------------ elements
+def _effects(piece: Piece) -> Floats:
+    effects = piece.numbers("effects", 2)
+    chosen = shaped("chosen", piece.whole("chosen", 1), effects.shape[1])
+    ablation = piece.part.partition("-")[0]
+    claim = _sibling(piece, ablation)
+    if claim is not None and not claim.array("members", 1).astype(bool)[chosen].all():
+        raise ContradictionError("array chosen names an element that is not in the circuit")
+    return effects
+
+
+def _elements(piece: Piece) -> Made:
+    effects = _effects(piece)
+    count = effects.shape[1]
+    strict = 1 - (1 - piece.levels[0]) / count
+    each = []
+    for column in effects.T:
+        ends = spread.mean(column, [strict])
+        each.append((spread.mean(column, piece.levels), ends["low"], ends["high"]))
+    each.sort(key=lambda one: -one[0]["value"])
+    seen = piece.evidence.observation
+    named = [item.name for item in seen.items] if isinstance(seen, Ranking) else []
+    if len(named) != count or len(set(named)) != count:
+        raise ContradictionError(f"{len(named)} elements are shown; effects of {count} were kept")
+    items = [
+        {
+            "name": Stated("names of elements"),
+            "estimate": found,
+            "rank_low": 1 + sum(other[1] > high for other in each),
+            "rank_high": count - sum(other[2] < low for other in each),
+        }
+        for found, low, high in each
+    ]
+    unit = f"{str(piece.params['behaviour_of']).replace('_', ' ')}, size of the change"
+    return {
+        "observation": {"shape": "ranking", "items": items, "unit": unit},
+        "params": {"shown": count},
+    }
+
+
+def _edges(piece: Piece) -> Made:
+    effects = _effects(piece)
+    edges = [
+        {
+            "source": Stated("names of elements"),
+            "target": Stated("names of elements"),
+            "estimate": spread.mean(column, piece.levels),
+        }
+        for column in effects.T
+    ]
+    return {
+        "observation": {"shape": "graph", "nodes": Stated("names of elements"), "edges": edges},
+        "params": {"shown": effects.shape[1]},
+    }
+
+
+# ------------------------------------------------------------------------------------------------ all together
+def _sibling(piece: Piece, part: str) -> Piece | None:
+    found = piece.sibling(part)
+    if found is None or found.status != "measured":
+        return None
+    return Piece(found, piece.made, piece.kept)
+
+
+def _measured(piece: Piece, ablation: str) -> bool:
+    return _sibling(piece, ablation) is not None
+
+
+def _claims(piece: Piece) -> dict[str, _Runs]:
+    found = {one: _sibling(piece, one) for one in piece.params["ablation"]}
+    return {name: _Runs(one) for name, one in found.items() if one is not None}
+
+
+def _size_of(piece: Piece, ablation: str) -> int:
+    claim = _sibling(piece, ablation)
+    if claim is None:
+        raise ContradictionError(f"there is no claim of {ablation} ablation that it belongs to")
+    return int(claim.array("members", 1).astype(bool).sum())
+
+
+def _table(piece: Piece) -> Made:
+    values, level = [], piece.levels[:1]
+    claims = _claims(piece)
+    for runs in claims.values():
+        cpr, cmd = _areas(runs, level)
+        values.append(
+            [
+                float(runs.members.sum()), runs.share(runs.circuit), runs.share(runs.rest),
+                float(runs.shares_of_random.mean()), cpr["value"], cmd["value"],
+                *(_size(runs, share, level)["value"] for share in (0.85, 0.95)),
+            ]
+        )  # fmt: skip
+    return {
+        "observation": {
+            "shape": "matrix", "rows": list(claims), "columns": _COLUMNS, "values": values, "row_title": "ablation",
+            "column_title": None,
+        }
+    }  # fmt: skip
+
+
+def _growth(piece: Piece) -> Made:
+    series = [
+        {
+            "name": f"{name} ablation",
+            "points": [
+                {"x": float(size), "estimate": runs.kept(grown, piece.levels[:1])}
+                for size, grown in zip(runs.sizes, runs.grown, strict=True)
+            ],
+        }
+        for name, runs in _claims(piece).items()
+    ]
+    return {
+        "observation": {
+            "shape": "curve", "x": "elements in the circuit", "y": "share of the behaviour", "series": series
+        }
+    }  # fmt: skip
+
+
+def _variants(piece: Piece, axes: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    circuits = piece.array("variant_circuits", 2).astype(bool)
+    held = piece.array("variant_held", axes).astype(bool)
+    if held.shape[-1] != len(circuits):
+        raise ContradictionError("arrays variant_circuits and variant_held are of other specifications")
+    return circuits, held
+
+
+def _jaccard(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    either = int(np.logical_or(one, other).sum())
+    return int(np.logical_and(one, other).sum()) / either if either else 1.0
+
+
+def _multiverse(piece: Piece) -> Made:
+    circuits, held = _variants(piece, 2)
+    claims, asked = _claims(piece), piece.params["multiverse"]
+    metrics = ["output"] if piece.about["task"] == "regression" else list(asked["metrics"])
+    thresholds, resamples = list(asked["thresholds"]), int(asked["resamples"])
+    names, values, told = [], [], []
+    for place, (ablation, runs) in enumerate(claims.items()):
+        for metric_place, metric in enumerate(metrics):
+            start = (place * len(metrics) + metric_place) * resamples * len(thresholds)
+            for at, threshold in enumerate(thresholds):
+                own = [start + seed * len(thresholds) + at for seed in range(resamples)]
+                names.append(f"{ablation}, {metric.replace('_', ' ')}, {100 * threshold:.0f}%")
+                values.append(
+                    [
+                        float(circuits[own].sum(axis=1).mean()),
+                        float(np.mean([_jaccard(circuits[one], runs.members) for one in own])),
+                        float(held[place][own].mean()),
+                    ]
+                )
+            told += [
+                f"{ablation}, {metric}, {100 * threshold:.0f}%, all prompts, seed {seed}"
+                for seed in range(resamples)
+                for threshold in thresholds
+            ]
+    if len(told) != len(circuits):
+        raise ContradictionError(f"{len(circuits)} specifications were kept; {len(told)} were declared")
+    return {
+        "observation": {
+            "shape": "matrix", "rows": names, "values": values, "row_title": "specification", "column_title": None,
+            "columns": ["elements", "Jaccard with the first circuit", "claim holds, share"],
+        },
+        "params": {"specifications": told},
+    }  # fmt: skip
