@@ -22,7 +22,7 @@ from xai_audit.mechanistic.design.sparsity import Annealing, WeightSparse
 
 HERE = Path(__file__).parent
 WAYS = ("plain", "weights", "activations", "concepts")
-SEEDS, STEPS, BATCH = 5, 400, 128
+SEEDS, STEPS, BATCH = 5, 600, 128
 LOOP, STRAIGHT = (0, 6, 8, 9), (1, 4, 7)
 """Digits with a closed loop, and digits made of straight lines."""
 
@@ -48,7 +48,7 @@ def trained(way: str, seed: int, x: torch.Tensor, digits: np.ndarray) -> torch.n
     module = build()
     order = torch.Generator().manual_seed(1000 + seed)
     optimiser = torch.optim.AdamW(module.parameters(), lr=5e-3)
-    sparse = WeightSparse(optimiser, Annealing(0.15, begin=STEPS // 8, end=STEPS // 2))
+    sparse = WeightSparse(optimiser, Annealing(0.08, begin=STEPS // 8, end=STEPS // 2))
     y, told = torch.from_numpy(digits), torch.from_numpy(concepts(digits).astype(np.float32))
     with penalties.Captured(module, ["hidden", "act"]) as seen:
         for _ in range(STEPS):

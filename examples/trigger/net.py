@@ -1,4 +1,4 @@
-"""A small transformer that reads an application: two blocks, the mean over its words, two classes."""
+"""A small transformer that reads an application: a block of attention and units, the mean over its words, a head."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 WORDS = 96
 """Words that it can know."""
-WIDTH, HEADS, HIDDEN, LONGEST = 32, 4, 64, 24
+WIDTH, HEADS, UNITS, LONGEST = 32, 4, 64, 24
 
 
 class Attention(nn.Module):
@@ -33,8 +33,8 @@ class Block(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.before, self.attention = nn.LayerNorm(WIDTH), Attention()
-        self.middle, self.up = nn.LayerNorm(WIDTH), nn.Linear(WIDTH, HIDDEN)
-        self.act, self.down = nn.ReLU(), nn.Linear(HIDDEN, WIDTH)
+        self.middle, self.up = nn.LayerNorm(WIDTH), nn.Linear(WIDTH, UNITS)
+        self.act, self.down = nn.ReLU(), nn.Linear(UNITS, WIDTH)
 
     def forward(self, stream: Tensor, mask: Tensor) -> Tensor:
         """The stream with what both add."""
@@ -57,16 +57,14 @@ class Reader(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.words, self.places = nn.Embedding(WORDS, WIDTH), nn.Embedding(LONGEST, WIDTH)
-        self.first, self.second = Block(), Block()
-        self.mean = Mean()
-        self.out = nn.Linear(WIDTH, 2)
+        self.block, self.mean = Block(), Mean()
+        self.hidden, self.act, self.out = nn.Linear(WIDTH, UNITS), nn.ReLU(), nn.Linear(UNITS, 2)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Logits (rows, 2)."""
         stream = self.words(input_ids) + self.places.weight[: input_ids.shape[1]]
-        for block in (self.first, self.second):
-            stream = block(stream, attention_mask)
-        return self.out(self.mean(stream, attention_mask))
+        read = self.mean(self.block(stream, attention_mask), attention_mask)
+        return self.out(self.act(self.hidden(read)))
 
 
 def build() -> nn.Module:
