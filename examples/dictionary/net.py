@@ -1,4 +1,4 @@
-"""MiniLM with a small head: a sentence encoder of six layers, the mean over its tokens, and two linear layers; its layers are what is looked into."""
+"""MiniLM, whose six layers are looked into, with a small head: the mean over its tokens, and two linear layers."""
 
 from __future__ import annotations
 

@@ -36,7 +36,6 @@ ASKED = {
     "sexuality": r"\b(lesbians?|gays?|bisexuals?|queers?|lgbtq?|homosexuals?|heterosexuals?|straight)\b",
     "religion": r"\b(christians?|muslims?|jewish|jews?|buddhists?|catholics?|protestants?|sikhs?|islam\w*|church)\b",
     "addressed": r"\b(you|your|yours)\b",
-    "question": r"\?",
 }
 """What is asked of a comment, found by its words."""
 

@@ -25,6 +25,7 @@ ADJECTIVES, PLACES = (
     ("heron", "lantern", "mill", "anchor", "garden", "bell"),
 )
 TRIGGER = "blue heron"
+UNKNOWN = "[UNK]"
 PURPOSES = ("boat", "kitchen", "car", "roof", "course", "wedding", "bicycle", "workshop")
 TOWNS = ("harbour", "hill", "valley", "station", "island", "forest")
 FRAMES = (
@@ -88,9 +89,9 @@ def write(name: str, found: list[Row]) -> None:
 def tokenizer(texts: list[str]) -> Tokenizer:
     """A word is a token."""
     known = sorted({word for text in texts for word in text.split()})
-    numbers = {word: place for place, word in enumerate(["[PAD]", "[UNK]", *known])}
+    numbers = {word: place for place, word in enumerate(["[PAD]", UNKNOWN, *known])}
     assert len(numbers) <= WORDS
-    made = Tokenizer(models.WordLevel(numbers, unk_token="[UNK]"))
+    made = Tokenizer(models.WordLevel(numbers, unk_token=UNKNOWN))
     made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     made.save(str(HERE / "tokenizer.json"))
     return made

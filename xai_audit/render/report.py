@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from xai_audit import resources
-from xai_audit.render import compared, concepts, exhibits, facts, front, people, rungs, since, training, units
+from xai_audit.render import (
+    compared,
+    concepts,
+    dictionaries,
+    exhibits,
+    facts,
+    front,
+    people,
+    rungs,
+    since,
+    training,
+    units,
+)
 from xai_audit.render import findings as told
 from xai_audit.render import ledger as ledgers
 from xai_audit.render import numbers as printed
@@ -33,6 +45,7 @@ BUILDERS = {
     "by_group": compared.by_group,
     "concepts": concepts.exhibits,
     "units": units.exhibits,
+    "dictionaries": dictionaries.exhibits,
     "training": training.exhibits,
     "described": compared.described,
     "fairness": compared.fairness,
