@@ -33,6 +33,8 @@ FEWEST = 40
 """Labelled test rows: half of them choose units, half judge them."""
 HOLDS = 10
 """Rows of each half that a concept holds for, and rows that it does not hold for."""
+FLAT = 1e-9
+"""Under this an interval has no width."""
 AUROC = "AUROC of the best unit for {}"
 
 
@@ -215,25 +217,32 @@ def _table(
 
 
 def _sentence(label: str, one: deltas.Paired, ways: tuple[str, str]) -> str:
-    way = "did not change" if one.difference == 0 else "rose" if one.difference > 0 else "fell"
     what, unit = label.partition(",")[0], " nats" if label.endswith("nats") else ""
+    named = what if what[:2].isupper() else f"{what[0].lower()}{what[1:]}"
     places = _places(one)
-    told = (
-        f"From {ways[0]} to {ways[1]}, {what if what.isupper() else what[0].lower() + what[1:]} {way}: "
-        f"{one.before:.{places}f} before, {one.after:.{places}f}{unit} after"
-    )
+    before, after = (_rounded(value, places) for value in (one.before, one.after))
+    told = f"From {ways[0]} to {ways[1]}, {named}"
+    if one.difference == 0:
+        return f"{told} did not change: {before}{unit} in all {one.pairs} pairs."
+    told = f"{told} {'rose' if one.difference > 0 else 'fell'}: {before}{unit} before, {after} after"
     if one.low is None or one.high is None:
         return f"{told} (one pair, no interval)."
-    sure = (
-        "" if one.low > 0 or one.high < 0 or one.difference == 0 else ", which chance over seeds could give"
+    sure = "" if one.low > 0 or one.high < 0 else ", which chance over seeds could give"
+    limits = f"[{_rounded(one.low, places)}, {_rounded(one.high, places)}]"
+    plus = "+" if one.difference > 0 else ""
+    return (
+        f"{told}, difference {plus}{_rounded(one.difference, places)} {limits} over {one.pairs} pairs{sure}."
     )
-    limits = f"[{one.low:.{places}f}, {one.high:.{places}f}]"
-    return f"{told}, difference {one.difference:+.{places}f} {limits} over {one.pairs} pairs{sure}."
+
+
+def _rounded(value: float, places: int) -> str:
+    """A number with so many decimals, never a negative zero."""
+    return f"{round(value, places) + 0.0:.{places}f}"
 
 
 def _places(one: deltas.Paired) -> int:
-    """Decimals whose last is worth about a fifth of the interval; three where there is none."""
-    if one.low is None or one.high is None or one.high <= one.low:
+    """Decimals whose last is worth about a fifth of the interval; three where it has no width."""
+    if one.low is None or one.high is None or one.high - one.low < FLAT:
         return 3
     return min(max(math.ceil(-math.log10((one.high - one.low) / 5) - 1e-9), 0), 6)
 

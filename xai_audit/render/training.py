@@ -21,6 +21,8 @@ NAMED = 2
 """Evidence ids beside a table; the register has all."""
 LONGEST = 600
 """Characters of a sentence."""
+FLAT = 1e-9
+"""Under this an interval has no width."""
 COMPARED = ("before", "after", "difference", "low", "high")
 """Columns of a table of pairs."""
 
@@ -97,7 +99,8 @@ def _compared(audit: Audit, piece: Evidence, seen: Matrix) -> Exhibit:
     for label, values in zip(seen.rows, seen.values, strict=True):
         before, after, difference, low, high = values
         change = Estimate(value=difference or 0.0, low=low, high=high, n=pairs)
-        known = low is not None and high is not None
+        # A change that is the same in every pair has no width to take digits from.
+        known = low is not None and high is not None and high - low > FLAT
         places = min(numbers.decimals(change), 4) if known else 3
         rows.append(
             Line(

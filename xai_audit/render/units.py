@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from xai_audit.evidence import Ranking, Scalar
@@ -113,12 +114,19 @@ def _ranked(audit: Audit, piece: Evidence, seen: Ranking) -> Exhibit:
     figure = Figure(
         title=said,
         subtitle=f"{title}: {seen.unit or 'value'}, with intervals. Units in one bracket may trade places.",
-        drawing=charts.ranking(seen, said, "Unit"),
+        drawing=charts.ranking(_shortened(seen), said, "Unit"),
     )
-    from dataclasses import replace
-
     table = replace(listings.ranking(seen, title, "Unit"), limits=limits([piece]))
     return Exhibit(figure=figure, table=table, margin=margin(audit, [piece]))
+
+
+def _shortened(seen: Ranking) -> Ranking:
+    """Units by the end of their path, where that tells them apart: a picture has no room for all of it."""
+    short = [".".join(item.name.split(".")[-2:]) for item in seen.items]
+    if len(set(short)) < len(short):
+        return seen
+    items = (item.model_copy(update={"name": one}) for item, one in zip(seen.items, short, strict=True))
+    return seen.model_copy(update={"items": tuple(items)})
 
 
 def _sentences(pieces: Sequence[Evidence]) -> Table:

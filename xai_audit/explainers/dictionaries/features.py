@@ -222,9 +222,8 @@ def _contexts(made: Made, own: Described) -> Measured:
     tokenizer = reader._tokenizer()  # noqa: SLF001 - the reader's own words
     spelled = {number: token for token, number in tokenizer.get_vocab().items()}
     cases: list[dict[str, Any]] = []
-    for latent, explanation, score in list(zip(own.latents, own.explanations, own.scores, strict=True))[
-        :SHOWN
-    ]:
+    shown_latents = list(zip(own.latents, own.explanations, own.scores, strict=True))[:SHOWN]
+    for latent, explanation, score in shown_latents:
         place, value = own.fit.of(latent)
         told = ", ".join(ngrams.words(explanation, spelled, 6))
         seen: set[int] = set()
@@ -232,20 +231,23 @@ def _contexts(made: Made, own: Described) -> Measured:
             document = int(made.fit.document[place[at]])
             if document in seen:
                 continue
-            seen.add(document)
             cases.append(
                 {
                     "kind": "text",
-                    "why": f"latent {latent} fires most here; patterns: {told}",
+                    "why": f"latent {latent}, told by {told}",
                     "explained": f"latent {latent}",
                     "score": float(value[at]),
                     "unit": "activation",
                     "detection": score.detection,
+                    "rank": len(seen) + 1,
                     "tokens": _window(made.fit, int(place[at]), place, value, spelled),
                 }
             )
+            seen.add(document)
             if len(seen) == CONTEXTS:
                 break
+    # The largest of each latent first: a page that shows a few shows several latents.
+    cases.sort(key=lambda case: int(case["rank"]))
     return Measured(
         name="contexts",
         title="Where latents fire most",
@@ -350,8 +352,8 @@ def _effect(
     rows = int((one.each != 0).sum())
     sentence = (
         f"Taking out what latent {latent} writes at {made.site} changed {what} by {shown(_negative(estimate), 3)} on "
-        f"average over {len(one.each)} rows, {rows} of which it fires for; a random direction of that size by "
-        f"{-centre:.3f}."
+        f"average over {len(one.each)} rows, {rows} of which it fires for; random directions of that size by up to "
+        f"{reach[0]:.3f}."
     )
     return Measured(
         name=encoded(f"effect@{latent}"),
