@@ -132,7 +132,7 @@ def test_only_the_latent_of_the_used_feature_moves_the_output_beyond_random_dire
 def test_the_loss_that_the_mean_costs_is_recovered_by_it_and_not_by_a_frozen_decoder(made) -> None:
     claim = made[0]["loss_recovered"]
     assert claim.observation.estimate.value > 0.8
-    assert claim.params["frozen_recovered"] < 0.5
+    assert claim.params["frozen_recovered"] < claim.observation.estimate.value - 0.2
     assert all(control.passed for control in claim.controls)
 
 

@@ -123,7 +123,7 @@ def _fitted(
 
     found = least_squares(
         lambda parameters: np.log(_law(parameters, width, k)) - target,
-        start, jac=slopes, x_scale="jac", max_nfev=400,
+        start, jac=slopes, method="lm", x_scale="jac", max_nfev=400,
     )  # fmt: skip
     return np.asarray(found.x), float(found.cost)
 
