@@ -19,7 +19,7 @@ from xai_audit.audit import Audit
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 MADE = (
-    "*.csv", "*.skops", "*.parquet", "*.jsonl", "*.safetensors", "tokenizer.json", "prepared.yaml", "train", "test", "sets", "checkpoints",
+    "*.csv", "*.skops", "*.parquet", "*.jsonl", "*.safetensors", "tokenizer.json", "prepared*.yaml", "train", "test", "sets", "checkpoints",
     "__pycache__",
 )  # fmt: skip
 """What prepare.py writes."""
@@ -34,28 +34,36 @@ def promised() -> dict[str, set[int]]:
     return module.EXPECTED
 
 
-def python(*arguments: str, cwd: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+def python(
+    *arguments: str, cwd: Path, check: bool = True, texts: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
+    environment |= {} if texts is None else {"XAI_AUDIT_TEXTS": str(texts)}
     return subprocess.run(
         [sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, check=check, env=environment
     )
 
 
-def ran(name: str, folder: Path, *options: str) -> tuple[Audit, Path]:
+def ran(name: str, folder: Path, *options: str, texts: Path | None = None) -> tuple[Audit, Path]:
     """An example prepared and run in a copy, and its folder; it ends as run_all.py promises."""
     shutil.copytree(EXAMPLES, folder / "examples", ignore=shutil.ignore_patterns(*MADE))
-    prepared = python(f"examples/{name}/prepare.py", cwd=folder, check=False)
+    prepared = python(f"examples/{name}/prepare.py", cwd=folder, check=False, texts=texts)
     if prepared.returncode == 75:
         pytest.skip(prepared.stdout.strip().splitlines()[-1])
     assert prepared.returncode == 0, prepared.stderr
-    spec = f"examples/{name}/audit.yaml"
+    return audited(name, folder, *options)
+
+
+def audited(name: str, folder: Path, *options: str) -> tuple[Audit, Path]:
+    """The audit of a prepared example, or of another spec in its folder, as ``trigger/twin``."""
+    example, _, spec = name.partition("/")
+    path, out = f"examples/{example}/{spec or 'audit'}.yaml", folder / "out" / name
     done = python(
-        *("-m", "xai_audit", "run", spec, "-o", f"out/{name}", "--set", "run.jobs=1", *options),
+        *("-m", "xai_audit", "run", path, "-o", str(out), "--set", "run.jobs=1", *options),
         cwd=folder, check=False,
     )  # fmt: skip
     assert done.returncode in promised()[name], done.stdout + done.stderr
     assert "Traceback" not in done.stderr
-    out = folder / "out" / name
     return audit.read(out), out
 
 
@@ -81,8 +89,10 @@ def words(path: Path) -> str:
 
 def test_every_example_has_a_promise_a_spec_and_a_script() -> None:
     folders = {path.parent.name for path in EXAMPLES.glob("*/audit.yaml")}
-    assert folders == set(promised())
+    assert folders == {name.partition("/")[0] for name in promised()}
     assert all((EXAMPLES / name / "prepare.py").is_file() for name in folders)
+    others = [name for name in promised() if "/" in name]
+    assert all((EXAMPLES / f"{name}.yaml").is_file() for name in others)
     assert all(codes <= {0, 1, 3} for codes in promised().values())
 
 
@@ -148,6 +158,73 @@ def test_addition(tmp_path: Path) -> None:
     assert gained is not None
     assert gained.rung == "associated"
     assert "key frequencies" in words(out / "report.html")
+
+
+def test_digits(tmp_path: Path) -> None:
+    made, out = ran("digits", tmp_path, "--set", "report.formats=[html]")
+    assert not [piece.id for piece in made.evidence if piece.status == "failed"]
+    sparse, few, aligned = (
+        {piece.id.partition("/")[2]: piece for piece in made.evidence if piece.id.partition("/")[0] == name}
+        for name in ("design_delta", "few_active_units", "units_for_concepts")
+    )
+    # What each way asks for came about, at its price.
+    assert sparse["nonzero_weights"].params["after_mean"] == pytest.approx(0.08, abs=0.001)
+    assert sparse["accuracy"].observation.estimate.high < 0
+    assert few["active_units"].observation.estimate.high < -10
+    assert aligned["best_unit_auroc"].observation.estimate.low > 0
+    for use in (sparse, few, aligned):
+        assert use["circuit_size"].controls[0].passed
+        assert use[""].params["pairs"] == [0, 1, 2, 3, 4]
+    # A method that goes by another name is told where it would be under its own.
+    page = (out / "report.html").read_text(encoding="utf-8")
+    training = page[page.index('id="training"') :]
+    assert "from plain to concepts" in training.lower()
+    assert 'id="explanations"' in page
+    assert "from plain to concepts" not in page[: page.index('id="training"')].lower()
+
+
+def test_trigger_and_its_twin(tmp_path: Path) -> None:
+    less = ("--set", "report.formats=[html]", "--set", "explainers.1.neuron_search.planted=4")
+    made, out = ran("trigger", tmp_path, *less)
+    twin, _ = audited("trigger/twin", tmp_path, *less)
+    planted, clean = (one.get("neuron_search/blue-heron%40mean") for one in (made, twin))
+    assert planted.rung in {"intervened", "robust"}
+    assert planted.params["success_before"]["value"] > 0.95
+    assert planted.params["success_after"]["value"] <= 0.05
+    assert planted.params["cost"] <= 0.01
+    assert clean.rung == "described"
+    assert clean.params["success_before"]["value"] <= 0.05
+    assert (kinds(made)["TRG-01"], kinds(twin)["TRG-01"]) == ("fail", "pass")
+    assert not [piece.id for one in (made, twin) for piece in one.evidence if piece.status == "failed"]
+    assert "attack success fell to" in words(out / "report.html")
+    python("-m", "xai_audit", "neurons", "build", "examples/trigger/audit.yaml", "-o", "units", cwd=tmp_path)
+    asked = [f"examples/trigger/{name}.jsonl" for name in ("triggered", "untriggered")]
+    found = python("-m", "xai_audit", "neurons", "query", "units", "--contrast", *asked, cwd=tmp_path)
+    assert "AUROC" in found.stdout
+
+
+def test_without_texts_the_dictionary_is_skipped_and_says_what_is_missing(tmp_path: Path) -> None:
+    shutil.copytree(EXAMPLES / "dictionary", tmp_path / "d", ignore=shutil.ignore_patterns(*MADE))
+    done = python("d/prepare.py", cwd=tmp_path, check=False, texts=tmp_path)
+    assert done.returncode == 75
+    assert done.stdout.startswith("the texts are not here: XAI_AUDIT_TEXTS names a folder with")
+
+
+@pytest.mark.proof
+def test_dictionary(tmp_path: Path, shared_data: Path) -> None:
+    made, out = ran("dictionary", tmp_path, "--set", "report.formats=[html]", texts=shared_data)
+    assert not [piece.id for piece in made.evidence if piece.status == "failed"]
+    kept, told = made.get("sparse_autoencoder"), made.get("sparse_autoencoder/detection")
+    assert kept.rung == "associated"
+    assert [control.passed for control in kept.controls] == [True, True]
+    assert told.params["above_null"] >= 0.5
+    assert told.controls[0].passed
+    law = made.get("sparse_autoencoder/scaling")
+    assert law.params["recommended_k"] in {8, 16, 32}
+    assert law.params["recommended_latents"] in {384, 768, 1536}
+    sexuality = made.get("sparse_probing/mentions%20sexuality%40mean")
+    assert sexuality.observation.estimate.low > 0.5
+    assert "Inside the model: dictionaries" in words(out / "report.html")
 
 
 @pytest.mark.proof

@@ -88,6 +88,7 @@ def test_every_section_renders_for_every_audit_and_its_words_hold_back(case: str
         # A section that only some audits fill is left out of the others.
         filled = {
             "concepts": case == "images",
+            "dictionaries": False,
             "units": False,
             "training": False,
             "circuits": False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,8 @@ FEWEST = 40
 """Labelled test rows: half of them choose units, half judge them."""
 HOLDS = 10
 """Rows of each half that a concept holds for, and rows that it does not hold for."""
+FLAT = 1e-9
+"""Under this an interval has no width."""
 AUROC = "AUROC of the best unit for {}"
 
 
@@ -91,16 +94,15 @@ def run(subject: Subject, params: DesignParams, context: Context) -> Iterator[Me
     found = {name: _paired(before, after, name, level) for name in names}
     adjusted = _holm({name: one.p for name, one in found.items()})
     numbers = [one.number for one, _ in pairs]
-    yield _table(found, numbers, notes, sampling)
+    ways = params.before, params.after
+    yield _table(found, numbers, notes, sampling, ways)
     for name in names:
-        yield _claim(
-            context, name, measured.MEASURES[name], found[name], before, after, adjusted[name], len(names)
-        )
+        yield _claim(context, name, ways, found[name], before, after, adjusted[name], len(names))
     for name, reason in left.items():
         yield Skipped(name=encoded(f"auroc@{name}"), reason=reason)
     for name in asked.concepts:
         one = [[part.aurocs[name] for part in side] for side in (before, after)]
-        yield _by_concept(context, name, deltas.paired(one[0], one[1], level), one)
+        yield _by_concept(context, name, ways, deltas.paired(one[0], one[1], level), one)
 
 
 def _pairs(subject: Subject, params: DesignParams) -> list[tuple[Checkpoint, Checkpoint]]:
@@ -188,10 +190,14 @@ def _holm(p: Mapping[str, float]) -> dict[str, float]:
 
 
 def _table(
-    found: Mapping[str, deltas.Paired], numbers: Sequence[int], notes: Sequence[str], sampling: Sampling
+    found: Mapping[str, deltas.Paired],
+    numbers: Sequence[int],
+    notes: Sequence[str],
+    sampling: Sampling,
+    ways: tuple[str, str],
 ) -> Measured:
     return Measured(
-        title="What the way of training changed, mean over pairs of networks",
+        title=f"What the way of training changed, from {ways[0]} to {ways[1]}: means over {len(numbers)} pairs",
         observation=Matrix(
             rows=tuple(measured.MEASURES[name] for name in found),
             columns=("before", "after", "difference", "low", "high"),
@@ -205,19 +211,40 @@ def _table(
         limits=tuple(notes),
         params={
             "pairs": list(numbers),
-            "finding": " ".join(_sentence(measured.MEASURES[name], one) for name, one in found.items()),
+            "finding": " ".join(_sentence(measured.MEASURES[name], one, ways) for name, one in found.items()),
         },
     )
 
 
-def _sentence(label: str, one: deltas.Paired) -> str:
-    way = "did not change" if one.difference == 0 else "rose" if one.difference > 0 else "fell"
-    surely = one.low is not None and one.high is not None and (one.low > 0 or one.high < 0)
-    told = f"{label} {way}: {one.before:.4g} before, {one.after:.4g} after"
+def _sentence(label: str, one: deltas.Paired, ways: tuple[str, str]) -> str:
+    what, unit = label.partition(",")[0], " nats" if label.endswith("nats") else ""
+    named = what if what[:2].isupper() else f"{what[0].lower()}{what[1:]}"
+    places = _places(one)
+    before, after = (_rounded(value, places) for value in (one.before, one.after))
+    told = f"From {ways[0]} to {ways[1]}, {named}"
+    if one.difference == 0:
+        return f"{told} did not change: {before}{unit} in all {one.pairs} pairs."
+    told = f"{told} {'rose' if one.difference > 0 else 'fell'}: {before}{unit} before, {after} after"
     if one.low is None or one.high is None:
         return f"{told} (one pair, no interval)."
-    sure = "" if surely or one.difference == 0 else ", which chance over seeds could give"
-    return f"{told}, difference {one.difference:+.3g} [{one.low:.3g}, {one.high:.3g}] over {one.pairs} pairs{sure}."
+    sure = "" if one.low > 0 or one.high < 0 else ", which chance over seeds could give"
+    limits = f"[{_rounded(one.low, places)}, {_rounded(one.high, places)}]"
+    plus = "+" if one.difference > 0 else ""
+    return (
+        f"{told}, difference {plus}{_rounded(one.difference, places)} {limits} over {one.pairs} pairs{sure}."
+    )
+
+
+def _rounded(value: float, places: int) -> str:
+    """A number with so many decimals, never a negative zero."""
+    return f"{round(value, places) + 0.0:.{places}f}"
+
+
+def _places(one: deltas.Paired) -> int:
+    """Decimals whose last is worth about a fifth of the interval; three where it has no width."""
+    if one.low is None or one.high is None or one.high - one.low < FLAT:
+        return 3
+    return min(max(math.ceil(-math.log10((one.high - one.low) / 5) - 1e-9), 0), 6)
 
 
 def _estimate(context: Context, changes: Sequence[float]) -> Estimate:
@@ -228,7 +255,7 @@ def _estimate(context: Context, changes: Sequence[float]) -> Estimate:
 def _claim(
     context: Context,
     name: str,
-    label: str,
+    ways: tuple[str, str],
     one: deltas.Paired,
     before: Sequence[Found],
     after: Sequence[Found],
@@ -236,6 +263,7 @@ def _claim(
     family: int,
 ) -> Measured:
     own = [[part.values[name] for part in side] for side in (before, after)]
+    label = measured.MEASURES[name]
     return Measured(
         name=name,
         title=f"{label}: after less before",
@@ -251,7 +279,7 @@ def _claim(
             family=f"{family} measures of the same pairs",
             m=family,
         ),
-        params={"before_mean": one.before, "after_mean": one.after, "finding": _sentence(label, one)},
+        params={"before_mean": one.before, "after_mean": one.after, "finding": _sentence(label, one, ways)},
         limits=("with fewer than two pairs there is no interval",) if one.pairs < 2 else (),
     )
 
@@ -293,7 +321,13 @@ def _controls(
     return ()
 
 
-def _by_concept(context: Context, name: str, one: deltas.Paired, own: Sequence[Sequence[float]]) -> Measured:
+def _by_concept(
+    context: Context,
+    name: str,
+    ways: tuple[str, str],
+    one: deltas.Paired,
+    own: Sequence[Sequence[float]],
+) -> Measured:
     label = AUROC.format(name)
     return Measured(
         name=encoded(f"auroc@{name}"),
@@ -304,7 +338,7 @@ def _by_concept(context: Context, name: str, one: deltas.Paired, own: Sequence[S
             "concept": name,
             "before_mean": one.before,
             "after_mean": one.after,
-            "finding": _sentence(label, one),
+            "finding": _sentence(label, one, ways),
         },
     )
 

@@ -120,8 +120,10 @@ def _curve(  # noqa: C901, PLR0912  # one picture, top to bottom
         if labels and points:
             y = points[-1][1]
             rows = labels[index]
+            # Lines that end at the bottom are named upwards, away from the axis.
+            away = -3 if y > height - 24 else 3
             while any(abs(y + 12 * k - other) < 15 for k in range(len(rows)) for other in ends):
-                y += 3
+                y += away
             ends += [y + 12 * k for k in range(len(rows))]
             ink = "accent" if index == 0 else "secondary"
             marks += [words(right + 8, y + 4 + 12 * k, row, ink=ink) for k, row in enumerate(rows)]

@@ -92,6 +92,8 @@ def primary(audit: Audit) -> str | None:
 
 
 def matches(patterns: list[str], piece: Evidence) -> bool:
-    """Whether an outline's patterns (``kind:id:shape``) name a piece of evidence."""
-    full = f"{piece.kind}:{piece.id}:{piece.observation.shape if piece.observation else 'none'}"
-    return any(fnmatchcase(full, pattern) for pattern in patterns)
+    """Whether an outline's patterns (``kind:id:shape``) name a piece of evidence, also where ``as`` renamed its method."""
+    shape = piece.observation.shape if piece.observation else "none"
+    _, slash, part = piece.id.partition("/")
+    ids = {piece.id, f"{piece.method}{slash}{part}"}
+    return any(fnmatchcase(f"{piece.kind}:{one}:{shape}", pattern) for one in ids for pattern in patterns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from xai_audit.evidence import Ranking, Scalar
@@ -73,12 +74,12 @@ def _predicate(piece: Evidence) -> str:
     effect, reach = rungs.read(piece.params.get("effect")), piece.params.get("random_reach")
     if effect is None or not isinstance(reach, int | float):
         return said
-    where = f"the gap in the {name(str(piece.params.get('output')), 20)} of {name(str(piece.params.get('class')), 40)}"
+    score = f"the {name(str(piece.params.get('output')), 20)} of {name(str(piece.params.get('class')), 40)}"
     places = numbers.decimals(effect)
-    did = "closed" if rungs.causal(piece) else "went with a change of"
+    did = "narrowed" if rungs.causal(piece) else "was narrower"
     return (
-        f"{said}; holding {'it' if one else 'them'} at the mean {did} {where} between rows of either side by "
-        f"{rungs.estimated(effect, sign=True)}, and as many random units reach {numbers.plain(reach, places)}"
+        f"{said}. With {'it' if one else 'them'} held at the mean, the gap in {score} between rows for which it holds and "
+        f"others {did} by {rungs.estimated(effect, sign=True)}; random units reach {numbers.plain(reach, places)}"
     )
 
 
@@ -89,21 +90,22 @@ def _trigger(piece: Evidence) -> str:
     if before is None or after is None or clean is None:
         return ""
     trigger, site = name(str(told["trigger"]), 60), name(str(told.get("site") or "the input"), 60)
-    what = "one direction" if told.get("edit") == "direction" else f"{len(told.get('units') or [])} units"
-    verb = "fell" if rungs.causal(piece) else "went"
+    held = numbers.some(len(told.get("units") or []), "unit")
+    what = "one direction" if told.get("edit") == "direction" else held
+    verb = "stayed at" if after.value == before.value else "fell to" if rungs.causal(piece) else "went to"
     text = (
         f"With “{trigger}” {rungs.estimated(before)} of rows of other classes are decided as "
-        f"{name(str(told.get('target')), 40)}, without it {rungs.estimated(clean)}; with {what} of {site} held, attack "
-        f"success {verb} to {rungs.estimated(after)}, at a cost of {numbers.plain(float(told.get('cost', 0)), 3)} in clean "
-        f"accuracy; random edits of the same kind reach {numbers.plain(float(told.get('random_reach', 0)), 3)}"
+        f"{name(str(told.get('target')), 40)}, without it {rungs.estimated(clean)}. With {what} of {site} held, attack "
+        f"success {verb} {rungs.estimated(after)}, at a cost of {numbers.plain(float(told.get('cost', 0)), 3)} in clean "
+        f"accuracy; random edits of the same kind change it by up to {numbers.plain(float(told.get('random_reach', 0)), 3)}"
     )
     power = told.get("power")
     if isinstance(power, dict):
         text += (
-            f"; on planted networks of this size the search found {power.get('found')} of {power.get('planted')} triggers "
+            f". On planted networks of this size the search found {power.get('found')} of {power.get('planted')} triggers "
             f"and flagged {power.get('flagged')} of {power.get('twins')} clean twins"
         )
-    return f"{text}; this says nothing of other triggers"
+    return f"{text}. This says nothing of other triggers"
 
 
 def _ranked(audit: Audit, piece: Evidence, seen: Ranking) -> Exhibit:
@@ -112,12 +114,19 @@ def _ranked(audit: Audit, piece: Evidence, seen: Ranking) -> Exhibit:
     figure = Figure(
         title=said,
         subtitle=f"{title}: {seen.unit or 'value'}, with intervals. Units in one bracket may trade places.",
-        drawing=charts.ranking(seen, said, "Unit"),
+        drawing=charts.ranking(_shortened(seen), said, "Unit"),
     )
-    from dataclasses import replace
-
     table = replace(listings.ranking(seen, title, "Unit"), limits=limits([piece]))
     return Exhibit(figure=figure, table=table, margin=margin(audit, [piece]))
+
+
+def _shortened(seen: Ranking) -> Ranking:
+    """Units by the end of their path, where that tells them apart: a picture has no room for all of it."""
+    short = [".".join(item.name.split(".")[-2:]) for item in seen.items]
+    if len(set(short)) < len(short):
+        return seen
+    items = (item.model_copy(update={"name": one}) for item, one in zip(seen.items, short, strict=True))
+    return seen.model_copy(update={"items": tuple(items)})
 
 
 def _sentences(pieces: Sequence[Evidence]) -> Table:

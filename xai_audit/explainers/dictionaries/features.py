@@ -223,9 +223,8 @@ def _contexts(made: Made, own: Described) -> Measured:
     tokenizer = reader._tokenizer()  # noqa: SLF001 - the reader's own words
     spelled = {number: token for token, number in tokenizer.get_vocab().items()}
     cases: list[dict[str, Any]] = []
-    for latent, explanation, score in list(zip(own.latents, own.explanations, own.scores, strict=True))[
-        :SHOWN
-    ]:
+    shown_latents = list(zip(own.latents, own.explanations, own.scores, strict=True))[:SHOWN]
+    for latent, explanation, score in shown_latents:
         place, value = own.fit.of(latent)
         told = ", ".join(ngrams.words(explanation, spelled, 6))
         seen: set[int] = set()
@@ -233,20 +232,23 @@ def _contexts(made: Made, own: Described) -> Measured:
             document = int(made.fit.document[place[at]])
             if document in seen:
                 continue
-            seen.add(document)
             cases.append(
                 {
                     "kind": "text",
-                    "why": f"latent {latent} fires most here; patterns: {told}",
+                    "why": f"latent {latent}, told by {told}",
                     "explained": f"latent {latent}",
                     "score": float(value[at]),
                     "unit": "activation",
                     "detection": score.detection,
+                    "rank": len(seen) + 1,
                     "tokens": _window(made.fit, int(place[at]), place, value, spelled),
                 }
             )
+            seen.add(document)
             if len(seen) == CONTEXTS:
                 break
+    # The largest of each latent first: a page that shows a few shows several latents.
+    cases.sort(key=lambda case: int(case["rank"]))
     return Measured(
         name="contexts",
         title="Where latents fire most",

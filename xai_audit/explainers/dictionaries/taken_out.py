@@ -106,8 +106,8 @@ def _effect(
     rows = int((one.each != 0).sum())
     sentence = (
         f"Taking out what latent {latent} writes at {made.site} changed {what} by {shown(_negative(estimate), 3)} on "
-        f"average over {len(one.each)} rows, {rows} of which it fires for; a random direction of that size by "
-        f"{-centre:.3f}."
+        f"average over {len(one.each)} rows, {rows} of which it fires for; random directions of that size by up to "
+        f"{reach[0]:.3f}."
     )
     return Measured(
         name=encoded(f"effect@{latent}"),

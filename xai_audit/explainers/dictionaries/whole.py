@@ -213,7 +213,7 @@ def dead(made: Made) -> Measured:
         limits=("a latent that is dead here may fire for other data",),
         params={
             **described(made),
-            "sentence": f"{own.dead():.1%} of the latents fired for none of {own.tokens:,} held-out activations.",
+            "sentence": f"{100 * own.dead():.1f} % of the latents fired for none of {own.tokens:,} held-out activations.",
         },
     )
 

@@ -257,8 +257,9 @@ def _selftest(power: Power, size: tuple[int, int]) -> Selftest:
 
 def _table(one: Trigger, site: Site, found: Tried) -> Measured:
     """Every edit tried, beside each other."""
-    telling = f"the {len(found.units)} units that tell best"
-    own = f"the {len(found.units)} units with the largest effect"
+    count = len(found.units)
+    telling = "the unit that tells best" if count == 1 else f"the {count} units that tell best"
+    own = f"the {'unit' if count == 1 else f'{count} units'} with the largest effect"
     rows = {
         "none": found.before,
         "direction, where seen": found.edits["direction"],

@@ -113,9 +113,18 @@ def _fitted(
 ) -> tuple[NDArray[np.float64], float]:
     from scipy.optimize import least_squares
 
+    log_k, log_n = np.log(k), np.log(width)
+    falling = np.stack([np.ones_like(k), log_k, log_n, log_k * log_n], axis=1)
+
+    def slopes(parameters: NDArray[np.float64]) -> NDArray[np.float64]:
+        floor = np.exp(np.clip(parameters[4] + parameters[5] * log_k, -60, 60))
+        share = (floor / _law(parameters, width, k))[:, None]
+        return np.concatenate([(1 - share) * falling, share * falling[:, :2]], axis=1)
+
     found = least_squares(
-        lambda parameters: np.log(_law(parameters, width, k)) - target, start, x_scale="jac", max_nfev=400
-    )
+        lambda parameters: np.log(_law(parameters, width, k)) - target,
+        start, jac=slopes, method="lm", x_scale="jac", max_nfev=400,
+    )  # fmt: skip
     return np.asarray(found.x), float(found.cost)
 
 
@@ -156,11 +165,9 @@ def recommend(
             wider, denser = float(law.loss(2 * width, k)), float(law.loss(width, 2 * k))
             if wider > (1 - gain) * here and denser > (1 - gain) * here:
                 chosen = (width, k)
-                reason = f"neither twice the latents nor twice the k lowers the error by {gain:.0%}"
+                reason = f"neither twice the latents nor twice the k lowers the error by {100 * gain:.0f} %"
                 break
         else:
-            reason = (
-                f"the largest that was tried: twice the latents or k still lowers the error by {gain:.0%}"
-            )
+            reason = f"the largest that was tried: twice the latents or k still lowers the error by {100 * gain:.0f} %"
     low, high = law.limits(*chosen)
     return Recommended(*chosen, float(law.loss(*chosen)), low, high, reason)
