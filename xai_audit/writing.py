@@ -11,6 +11,7 @@ from xai_audit.errors import UnavailableError
 from xai_audit.folder import alone, put
 from xai_audit.measure import Progress
 from xai_audit.render import FILES, missing_for, renderers
+from xai_audit.spec import Spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -70,7 +71,7 @@ def render_again(folder: Path, formats: Sequence[str] = ()) -> tuple[list[Path],
     _there(folder)
     with alone(folder):
         made = audit.read(folder)
-        asked = list(formats) or ["summary", *made.spec["report"]["formats"]]
+        asked = list(formats) or ["summary", *Spec.model_validate(made.spec).report.formats]
         check_formats(asked)
         pages = render(made, asked)
         changed = any(not _is(folder / name, content) for name, content in pages.items())

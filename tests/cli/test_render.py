@@ -29,6 +29,16 @@ def test_pages_are_written_again_with_their_digests(out: Path, capsys: pytest.Ca
     assert not list(out.rglob(".*"))
 
 
+def test_a_spec_that_names_no_format_has_the_formats_of_one(
+    out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = json.loads((out / "audit.json").read_text(encoding="utf-8"))
+    del told["spec"]["report"]["formats"]
+    (out / "audit.json").write_text(json.dumps(told), encoding="utf-8")
+    assert entry(["render", str(out)]) == 0
+    assert {"summary.md", "report.html"} <= {Path(line).name for line in capsys.readouterr().out.splitlines()}
+
+
 def test_what_was_cut_off_is_finished_by_render_and_read_by_nobody_before(
     out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -88,7 +88,19 @@ def test_a_control_that_is_the_number_itself_is_not_said_twice():
     assert "adjusted p" in rungs.aside(piece)
 
 
-@pytest.mark.parametrize("found", [None, True, "0.5", {}, {"value": None}])
+@pytest.mark.parametrize(
+    "found",
+    [
+        None,
+        True,
+        "0.5",
+        {},
+        {"value": None},
+        {"value": 0.5, "n": -1},
+        {"value": 0.5, "low": "a"},
+        {"value": 0.5, "n": []},
+    ],
+)
 def test_what_is_no_number_is_not_read(found):
     assert rungs.read(found) is None
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from xai_audit.evidence import Estimate, Scalar
 from xai_audit.render import numbers
 from xai_audit.render.shown import Cell, Column, Line, Note, Table
@@ -124,17 +126,17 @@ def estimated(estimate: Estimate, *, sign: bool = False, places: int | None = No
 
 def read(found: Any) -> Estimate | None:
     """A number out of ``params``, alone or as ``{value, low, high, n}``; None where there is none."""
-    if isinstance(found, bool) or found is None:
+    if isinstance(found, int | float) and not isinstance(found, bool):
+        found = {"value": found}
+    if not isinstance(found, dict) or not isinstance(found.get("value"), int | float):
         return None
-    if isinstance(found, int | float):
-        return Estimate(value=float(found), low=float(found), high=float(found), n=0)
-    if isinstance(found, dict) and isinstance(found.get("value"), int | float):
-        value = float(found["value"])
-        low, high = (
-            None if found.get(end, value) is None else float(found.get(end, value)) for end in ("low", "high")
-        )
-        return Estimate(value=value, low=low, high=high, n=int(found.get("n") or 0))
-    return None
+    value = found["value"]
+    told = {"value": value, "low": found.get("low", value), "high": found.get("high", value)}
+    try:
+        return Estimate.model_validate({**told, "n": found.get("n") or 0})
+    except ValidationError:
+        # What a file of others says of itself may be no estimate at all, such as one of -1 rows.
+        return None
 
 
 def aside(piece: Evidence) -> str:
