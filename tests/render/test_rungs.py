@@ -98,7 +98,7 @@ def test_a_control_that_is_the_number_itself_is_not_said_twice():
         {"value": None},
         {"value": 0.5, "n": -1},
         {"value": 0.5, "low": "a"},
-        {"value": 0.5, "n": []},
+        {"value": 0.5, "n": "many"},
     ],
 )
 def test_what_is_no_number_is_not_read(found):
