@@ -142,7 +142,7 @@ def _less(found: dict[str, Any], by: float) -> dict[str, Any]:
 def _claim(piece: Piece, ablation: str) -> Made:
     runs, levels = _Runs(piece), piece.levels
     kept, random = runs.kept(runs.circuit, levels), runs.shares_of_random
-    family = len([one for one in piece.params["ablation"] if _measured(piece, one)])
+    family = len([one for one in piece.params["ablation"] if _sibling(piece, one)])
     p = (1 + int((random >= kept["value"]).sum())) / (len(random) + 1)
     estimates = (
         spread.mean(runs.full - runs.empty, levels),
@@ -302,10 +302,6 @@ def _sibling(piece: Piece, part: str) -> Piece | None:
     if found is None or found.status != "measured":
         return None
     return Piece(found, piece.made, piece.kept)
-
-
-def _measured(piece: Piece, ablation: str) -> bool:
-    return _sibling(piece, ablation) is not None
 
 
 def _claims(piece: Piece) -> dict[str, _Runs]:
