@@ -147,7 +147,7 @@ def _check(value: float, threshold: float, told: str) -> dict[str, Any]:
 
 
 def _run(one: Universe, elements: Sequence[Element], *, embed: bool) -> dict[str, Any]:
-    found = sorted(str(elements[place]) for place in np.flatnonzero(one.circuit))
+    found = sorted(str(elements[int(place)]) for place in np.flatnonzero(one.circuit))
     return {
         "axis": "multiverse",
         "variant": str(one.specification),

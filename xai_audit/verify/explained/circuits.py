@@ -33,7 +33,6 @@ _CONTROLS = (
         False,
     ),
 )
-_ALIKE = 0.8
 
 
 def circuit_discovery(piece: Piece) -> Made:
@@ -164,7 +163,7 @@ def _claim(piece: Piece, ablation: str) -> Made:
     if piece.params.get("multiverse") is not None:
         circuits, held = _variants(piece, 1)
         like = np.asarray([_jaccard(one, runs.members) for one in circuits])
-        agreeing = int((held & (like >= _ALIKE)).sum())
+        agreeing = int((held & (like >= 0.8)).sum())
         made["robustness"] = {
             "specifications": len(circuits), "agreeing": agreeing, "share": agreeing / len(circuits)
         }  # fmt: skip
