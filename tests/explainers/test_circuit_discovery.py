@@ -14,6 +14,7 @@ from tests.explainers import circuit_beds as beds  # noqa: E402
 from tests.explainers.bench import observe  # noqa: E402
 from xai_audit.errors import MethodError  # noqa: E402
 from xai_audit.explainers.circuit_discovery import METHOD  # noqa: E402
+from xai_audit.mechanistic.circuits.export import unpacked  # noqa: E402
 from xai_audit.method import Skipped  # noqa: E402
 from xai_audit.rungs import held, rung  # noqa: E402
 
@@ -60,6 +61,14 @@ class TestPlanted:
             ("in.0", "0.0"), ("in.1", "0.1"), ("0.0", "2.1"), ("0.1", "2.1")
         }  # fmt: skip
         assert [node.label for node in seen.nodes if node.id.startswith("in.")] == ["x0", "x1"]
+
+    def test_the_graph_goes_to_the_viewer(self):
+        found = edges()["resample-graph"]
+        told = unpacked(found.arrays["circuit_tracer_json"])
+        names = {node["node_id"]: node["clerp"] for node in told["nodes"]}
+        assert {(names[one["source"]], names[one["target"]]) for one in told["links"]} == {
+            (one.source, one.target) for one in found.observation.edges
+        }
 
     def test_permuted_weights_carry_nothing_of_it(self):
         twins = held(edges()["resample"].controls[3])
@@ -131,6 +140,9 @@ class TestMultiverse:
         ]
         assert claim.robustness.agreeing == sum(like)
         assert len(found["multiverse"].observation.rows) == 4
+        card = unpacked(claim.arrays["stability_card_json"])
+        assert card["battery"]["n_runs_total"] == 8
+        assert card["metrics"]["pooled"]["mean_pairwise_jaccard"] == pytest.approx(claim.params["jaccard"])
 
     def test_the_planted_circuit_holds_under_resampling(self):
         asked = {"resamples": 3, "metrics": ["logit_difference"], "thresholds": [0.85]}

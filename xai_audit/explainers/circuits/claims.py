@@ -22,12 +22,15 @@ from xai_audit.evidence import (
 from xai_audit.explainers.circuits import numbers
 from xai_audit.intervals import bonferroni
 from xai_audit.intervals_rows import mean
+from xai_audit.mechanistic.circuits.export import circuit_tracer, packed, stability_card
 from xai_audit.mechanistic.circuits.faithfulness import random_p
 from xai_audit.mechanistic.circuits.multiverse import stability
 from xai_audit.method import Measured
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
 
     from xai_audit.explainers.circuits.found import Found
     from xai_audit.explainers.circuits.params import CircuitParams
@@ -76,7 +79,8 @@ class Claims:
                 "members": found.circuit,
                 "order": found.order, "untestable": found.untestable, "corrupted": found.corrupted,
                 **({} if self.variants is None else {
-                    "variant_circuits": self.variants.circuits, "variant_held": self.variants.held[place]}),
+                    "variant_circuits": self.variants.circuits, "variant_held": self.variants.held[place],
+                    "stability_card_json": self._card(found, place)}),
             },
             sampling=self.prompts.sampling,
             controls=self._controls(found, kept, random),
@@ -224,7 +228,11 @@ class Claims:
             name=f"{found.ablation}-graph",
             title=f"The circuit, {found.ablation} ablation",
             observation=Graph(nodes=nodes, edges=tuple(edges)),
-            arrays={"effects": effects, "chosen": np.asarray(chosen, dtype=np.int64)},
+            arrays={
+                "effects": effects,
+                "chosen": np.asarray(chosen, dtype=np.int64),
+                "circuit_tracer_json": self._viewer(found, nodes, chosen, effects),
+            },
             params={
                 "ablated_by": found.ablation,
                 "circuit_size": found.size,
@@ -232,6 +240,32 @@ class Claims:
                 "behaviour_of": self.metric,
             },
         )
+
+    def _viewer(
+        self, found: Found, nodes: tuple[Node, ...], chosen: list[int], effects: NDArray[np.float64]
+    ) -> NDArray[np.uint8]:
+        """The picture as circuit-tracer's viewer reads it."""
+        edges = [
+            (self.elements[one], float(weight))
+            for one, weight in zip(chosen, effects.mean(axis=0), strict=True)
+        ]
+        owners = {node.id: node.site for node in nodes if node.site is not None}
+        told = f"mean over {len(effects)} {self.prompts.source}, {found.ablation} ablation"
+        return packed(circuit_tracer(edges, owners, slug=f"{found.ablation}-circuit", told=told))
+
+    def _card(self, found: Found, place: int) -> NDArray[np.uint8]:
+        """How specifications agree, as a card."""
+        assert self.variants is not None
+        card = stability_card(
+            self.variants.universes(place),
+            found.circuit,
+            self.elements,
+            statement=f"{found.size} of {len(self.elements)} elements keep the behaviour, {found.ablation} ablation",
+            method=self.params.method,
+            task=f"{self.metric}, {self.prompts.source}",
+            seed=self.context.seed,
+        )
+        return packed(card)
 
     def _chosen(self, found: Found, most: int) -> list[int]:
         """The circuit's elements with the largest score where they were found."""

@@ -33,7 +33,6 @@ _CONTROLS = (
         False,
     ),
 )
-_ALIKE = 0.8
 
 
 def circuit_discovery(piece: Piece) -> Made:
@@ -142,7 +141,7 @@ def _less(found: dict[str, Any], by: float) -> dict[str, Any]:
 def _claim(piece: Piece, ablation: str) -> Made:
     runs, levels = _Runs(piece), piece.levels
     kept, random = runs.kept(runs.circuit, levels), runs.shares_of_random
-    family = len([one for one in piece.params["ablation"] if _measured(piece, one)])
+    family = len([one for one in piece.params["ablation"] if _sibling(piece, one)])
     p = (1 + int((random >= kept["value"]).sum())) / (len(random) + 1)
     estimates = (
         spread.mean(runs.full - runs.empty, levels),
@@ -164,7 +163,7 @@ def _claim(piece: Piece, ablation: str) -> Made:
     if piece.params.get("multiverse") is not None:
         circuits, held = _variants(piece, 1)
         like = np.asarray([_jaccard(one, runs.members) for one in circuits])
-        agreeing = int((held & (like >= _ALIKE)).sum())
+        agreeing = int((held & (like >= 0.8)).sum())
         made["robustness"] = {
             "specifications": len(circuits), "agreeing": agreeing, "share": agreeing / len(circuits)
         }  # fmt: skip
@@ -302,10 +301,6 @@ def _sibling(piece: Piece, part: str) -> Piece | None:
     if found is None or found.status != "measured":
         return None
     return Piece(found, piece.made, piece.kept)
-
-
-def _measured(piece: Piece, ablation: str) -> bool:
-    return _sibling(piece, ablation) is not None
 
 
 def _claims(piece: Piece) -> dict[str, _Runs]:
