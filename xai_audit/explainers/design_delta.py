@@ -222,9 +222,10 @@ def _sentence(label: str, one: deltas.Paired, ways: tuple[str, str]) -> str:
     places = _places(one)
     before, after = (_rounded(value, places) for value in (one.before, one.after))
     told = f"From {ways[0]} to {ways[1]}, {named}"
-    if one.difference == 0:
-        return f"{told} did not change: {before}{unit} in all {one.pairs} pairs."
-    told = f"{told} {'rose' if one.difference > 0 else 'fell'}: {before}{unit} before, {after} after"
+    way = "rose" if one.difference > 0 else "fell" if one.difference < 0 else "did not change on average"
+    if one.low == one.high == one.difference == 0:
+        return f"{told} did not change: {one.before:.4g}{unit} in all {one.pairs} pairs."
+    told = f"{told} {way}: {before}{unit} before, {after} after"
     if one.low is None or one.high is None:
         return f"{told} (one pair, no interval)."
     sure = "" if one.low > 0 or one.high < 0 else ", which chance over seeds could give"
