@@ -211,7 +211,6 @@ def test_the_readme_says_what_is_not_built() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     said = text[text.index("Not built in this version") :].split("\n\n")[0]
     assert {name for name in LATER if f"`{name}`" in said} == set(LATER)
-    assert "circuits" in said
 
 
 def test_exit_codes_of_the_readme() -> None:
