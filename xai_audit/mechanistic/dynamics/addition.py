@@ -105,16 +105,11 @@ def transformer(
             keys = self.key(table).unflatten(-1, (self.heads, -1))
             scores = (keys * self.query(last).unflatten(-1, (self.heads, -1))).sum(-1)
             scores = scores / math.sqrt(keys.shape[-1])
-            # Softmax over three places is a sum of what each place brings over a sum of its weights: both are made once
-            # for each number, not for each pair. The weights are of float64, in which scores may lie 700 apart.
-            weights = torch.exp((scores - scores.amax(dim=0)).double())[..., None].expand_as(keys).flatten(1)
-            brought = torch.cat([weights * self.value(table), weights], dim=1)
-            above, below = (
-                nn.functional.embedding(a, brought)
-                + nn.functional.embedding(b + self.modulus, brought)
-                + brought[-1]
-            ).chunk(2, dim=1)
-            stream = last + self.output((above / below).to(last.dtype))
+            places = torch.stack([a, b + self.modulus, torch.full_like(a, 2 * self.modulus)], dim=1)
+            pattern = torch.softmax(nn.functional.embedding(places, scores), dim=1)
+            values = nn.functional.embedding(places, self.value(table)).unflatten(-1, (self.heads, -1))
+            mixed = (pattern[..., None] * values).sum(1).flatten(1)
+            stream = last + self.output(mixed)
             stream = stream + self.write(self.act(self.read(stream)))
             logits: torch.Tensor = self.unembed(stream)
             return logits
