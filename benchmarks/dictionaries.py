@@ -1,7 +1,7 @@
 # ruff: noqa: ANN001, ANN201, ANN202
 """Sparse autoencoders on planted dictionaries: beds 3.1, 3.2, 3.3 and the controls of 3.13, means of three seeds.
 
-    .venv/bin/python -m benchmarks.dictionaries [easy] [shift] [zipf] [tree] [superposition] [--seeds 3]
+    .venv/bin/python -m benchmarks.dictionaries [easy] [shift] [zipf] [tree] [superposition] [--seeds 3] [--first 0]
 
 The truth is drawn from a stream that no training is given; a dictionary whose decoder stayed as drawn is
 trained beside the easy one.
@@ -66,10 +66,10 @@ TREE = Recipe(width=128, k=4, tokens=1_500_000, batch=512, lr=3e-3, dead_after=2
 
 
 def easy(seeds):
-    runs = [found(beds.easy(seed, batch=256), EASY, seed)[0] for seed in range(seeds)]
+    runs = [found(beds.easy(seed, batch=256), EASY, seed)[0] for seed in seeds]
     frozen = [
         found(beds.easy(seed, batch=256), replace(EASY, freeze_decoder=True, tokens=200_000), seed)[0]
-        for seed in range(seeds)
+        for seed in seeds
     ]
     own, other = means(runs), means(frozen)
     told("easy bed, MCC", f"{own['mcc']:.3f} ({said(own)})", ">= 0.98", holds=own["mcc"] >= 0.98)
@@ -82,13 +82,13 @@ def easy(seeds):
 
 
 def shift(seeds):
-    runs = [found(beds.easy(seed, shift=10, batch=256), EASY, seed)[0] for seed in range(seeds)]
+    runs = [found(beds.easy(seed, shift=10, batch=256), EASY, seed)[0] for seed in seeds]
     own = means(runs)
     told("shift 10, dead", f"{own['dead']:.4f} ({said(own)})", "<= 0.01", holds=own["dead"] <= 0.01)
 
 
 def zipf(seeds):
-    own = means([found(beds.zipf(seed, batch=256), ZIPF, seed)[0] for seed in range(seeds)])
+    own = means([found(beds.zipf(seed, batch=256), ZIPF, seed)[0] for seed in seeds])
     told(
         "Zipf bed, recovery at cosine 0.9",
         f"{own['found']:.3f} ({said(own)})",
@@ -99,7 +99,7 @@ def zipf(seeds):
 
 def tree(seeds):
     runs = {"topk": [], "matryoshka": []}
-    for seed in range(seeds):
+    for seed in seeds:
         bed = beds.tree(seed, batch=512)
         latents, activations = bed.held_out(ROWS)
         for variant, into in runs.items():
@@ -150,7 +150,7 @@ def superposition(seeds):
     sparsity = np.asarray([0.7, 0.8, 0.9, 0.9, 0.95, 0.99])
     importance = np.asarray([1, 1, 1, 0.7, 0.7, 0.7])
     half = 0
-    for seed in range(seeds):
+    for seed in seeds:
         for w, of, falls in zip(models(sparsity, importance, seed), sparsity, importance, strict=True):
             length = w.norm(dim=0)
             unit = w / length.clamp(min=1e-9)
@@ -200,12 +200,13 @@ def main():
     )
     parser.add_argument("parts", nargs="*", choices=[[], *PARTS])
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     for part in asked.parts or PARTS:
         started = time.process_time()
         print(f"== {part}", flush=True)
-        PARTS[part](asked.seeds)
+        PARTS[part](range(asked.first, asked.first + asked.seeds))
         print(f"     {time.process_time() - started:.0f} s CPU", flush=True)
     return 1 if MISSED else 0
 

@@ -390,7 +390,9 @@ def full(made: Bed, told: Told, steps: int) -> None:
             for command, over in (("run", True), ("run", False), ("render", True)):
                 counts: Counter[str] = Counter()
                 low, high = 0, need
-                sizes = [int(need * (step / (steps - 1)) ** 1.5) for step in range(steps)]
+                # No room at all and room for everything are always tried.
+                between = max(2, steps) - 1
+                sizes = [int(need * (step / between) ** 1.5) for step in range(between + 1)]
                 while sizes or high - low > max(1024, need >> steps):
                     free = sizes.pop() if sizes else (low + high) // 2
                     stage = "a fault"

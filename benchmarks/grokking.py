@@ -1,10 +1,10 @@
 # ruff: noqa: ANN001, ANN201, ANN202, E501
 """Training dynamics, measured: phases on synthetic curves, modular addition that groks, the overhead of measuring.
 
-    .venv/bin/python -m benchmarks.grokking [phases] [train] [--curves 200] [--seeds 0]
+    .venv/bin/python -m benchmarks.grokking [phases] [train] [--curves 200] [--seeds 0] [--decay 1]
 
-``train`` is bed 3.7: p 53, width 48, MLP 192, 4 heads, 40 % of pairs, full batch, AdamW 3e-3 with weight decay 1. Prints
-each figure beside its bar; the exit code is 1 where a bar is missed.
+``train`` is bed 3.7: p 53, width 48, MLP 192, 4 heads, 40 % of pairs, full batch, AdamW 3e-3 with weight decay 1. Prints each
+figure beside its bar; the exit code is 1 where a bar is missed.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def phases(curves):
 
 
 # ------------------------------------------------------------------------------------------------------- training
-def trained(seed):
+def trained(seed, decay):
     # The split has a stream of its own, apart from that of the weights.
     task = addition.Modular.split(P, SHARE, np.random.default_rng([seed, 1000]))
     module = addition.transformer(P, generator=torch.Generator().manual_seed(seed))
@@ -120,7 +120,7 @@ def trained(seed):
         return len(over) > 2
 
     began = time.process_time()
-    done = addition.train(task, module, steps=MOST, after=after)
+    done = addition.train(task, module, steps=MOST, after=after, decay=decay)
     series, keys = recorder.finish(module)
     found = changes.phases(
         series.steps,
@@ -155,10 +155,10 @@ def frequencies_out(module, task, keys, seed):
     return accuracy(fourier.ablated, keys), float(np.mean(random)), accuracy(fourier.kept, keys)
 
 
-def training(seeds):
+def training(seeds, decay):
     for seed in seeds:
-        print(f"modular addition, seed {seed}")
-        task, module, recorder, done, series, keys, found, took = trained(seed)
+        print(f"modular addition, seed {seed}, weight decay {decay:g}")
+        task, module, recorder, done, series, keys, found, took = trained(seed, decay)
         at = {name: values[-1] for name, values in series.values.items()}
         known = series.values["train_accuracy"] > 0.99
         first = int(np.argmax(known))
@@ -259,12 +259,13 @@ def main():
     parser.add_argument("parts", nargs="*", default=["phases", "train"])
     parser.add_argument("--curves", type=int, default=200)
     parser.add_argument("--seeds", type=int, nargs="*", default=[0])
+    parser.add_argument("--decay", type=float, default=1.0)
     asked = parser.parse_args()
     torch.set_num_threads(1)
     if "phases" in asked.parts:
         phases(asked.curves)
     if "train" in asked.parts:
-        training(asked.seeds)
+        training(asked.seeds, asked.decay)
     sys.exit(1 if MISSED else 0)
 
 
