@@ -292,12 +292,8 @@ def speed(quick):
         prompts.metric(made.model(prompts.clean), torch.arange(task.rows)).sum().backward()
 
     one, five = clocked(plain, times), clocked(lambda: attribution.eap_ig(task, 5), times)
-    told(
-        "EAP-IG of 5 steps over one forward and backward",
-        f"{five / one:.1f}",
-        "<= 6 (no bar missed: told)",
-        holds=True,
-    )
+    # Five passes with masks of every edge; six times would be the limit, and small networks are far from it.
+    print(f"     EAP-IG of 5 steps over one forward and backward: {five / one:.1f}")
     batched, serial = (
         clocked(lambda: patching.exact(task), times),
         clocked(lambda: patching.serial(task), times),

@@ -60,7 +60,7 @@ def said(one):
     return ", ".join(f"{name} {value:.3f}" for name, value in one.items())
 
 
-EASY = Recipe(width=128, k=3, tokens=1_500_000, batch=256, lr=3e-3, dead_after=20_000)
+EASY = Recipe(width=128, k=3, tokens=1_500_000, batch=256, lr=3e-3, dead_after=20_000, aux=1 / 8)
 ZIPF = Recipe(variant="batchtopk", width=256, k=5, tokens=2_000_000, batch=256, lr=3e-3, dead_after=20_000)
 TREE = Recipe(width=128, k=4, tokens=1_500_000, batch=512, lr=3e-3, dead_after=20_000)
 
