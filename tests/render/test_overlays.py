@@ -37,7 +37,8 @@ def test_blocks_and_ninths_keep_the_whole(values: list[list[float]]):
 
 
 @pytest.mark.parametrize(
-    "broken", [None, {}, {"values": []}, {"values": [[]]}, {"values": [[1.0], [1.0, 2.0]]}]
+    "broken",
+    [None, {}, {"values": []}, {"values": [[]]}, {"values": [[1.0], [1.0, 2.0]]}, {"values": [[1.0], 2.0]}],
 )
 def test_what_is_no_map_is_none(broken):
     assert overlays.heat(broken) is None

@@ -47,7 +47,9 @@ class Heat:
 def heat(found: Any) -> Heat | None:
     """A case's map ``{width, height, values}`` with at most MARKS marks a side; None where it is none."""
     lines = found.get("values") if isinstance(found, dict) else None
-    if not lines or not all(len(line) == len(lines[0]) for line in lines) or not lines[0]:
+    if not lines or not all(isinstance(line, list | tuple) for line in lines):
+        return None
+    if not lines[0] or not all(len(line) == len(lines[0]) for line in lines):
         return None
     values = [
         [float(v) if isinstance(v, int | float) and math.isfinite(v) else 0.0 for v in line] for line in lines

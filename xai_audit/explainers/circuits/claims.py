@@ -231,6 +231,12 @@ class Claims:
             arrays={
                 "effects": effects,
                 "chosen": np.asarray(chosen, dtype=np.int64),
+                "drawn_json": packed(
+                    {
+                        "nodes": [node.id for node in nodes],
+                        "edges": [[edge.source, edge.target] for edge in edges],
+                    }
+                ),
                 "circuit_tracer_json": self._viewer(found, nodes, chosen, effects),
             },
             params={

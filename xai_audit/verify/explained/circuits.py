@@ -5,6 +5,7 @@ Which elements a network has, and what other ablations of it give, asks the netw
 
 from __future__ import annotations
 
+import json
 import math
 from itertools import combinations
 from typing import Any
@@ -38,6 +39,8 @@ _CONTROLS = (
 def circuit_discovery(piece: Piece) -> Made:
     """The table, the curves, the specifications, or a claim, its elements or its edges under one ablation."""
     if piece.evidence.status == "skipped":
+        if piece.part not in piece.params["ablation"] and _claims(piece):
+            raise ContradictionError("is skipped, though a claim that it stands beside was measured")
         raise LackingError("why it was skipped asks the networks again")
     if piece.part == "":
         return _table(piece)
@@ -281,16 +284,17 @@ def _elements(piece: Piece) -> Made:
 
 def _edges(piece: Piece) -> Made:
     effects = _effects(piece)
+    drawn = json.loads(piece.array("drawn_json", 1).astype(np.uint8).tobytes())
+    if len(drawn["edges"]) != effects.shape[1]:
+        raise ContradictionError("array drawn_json has another number of edges than array effects")
+    names = Stated("names of elements")
     edges = [
-        {
-            "source": Stated("names of elements"),
-            "target": Stated("names of elements"),
-            "estimate": spread.mean(column, piece.levels),
-        }
-        for column in effects.T
+        {"source": source, "target": target, "estimate": spread.mean(column, piece.levels)}
+        for (source, target), column in zip(drawn["edges"], effects.T, strict=True)
     ]
+    nodes = [{"id": name, "site": names, "label": names, "estimate": None} for name in drawn["nodes"]]
     return {
-        "observation": {"shape": "graph", "nodes": Stated("names of elements"), "edges": edges},
+        "observation": {"shape": "graph", "nodes": nodes, "edges": edges},
         "params": {"shown": effects.shape[1]},
     }
 

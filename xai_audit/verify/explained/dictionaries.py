@@ -258,7 +258,7 @@ def _dead(piece: Piece) -> Made:
     return {
         "observation": curve("held-out activations", "share of latents that never fired", series),
         "params": {
-            "sentence": f"{own.dead():.1%} of the latents fired for none of {own.tokens:,} held-out activations."
+            "sentence": f"{100 * own.dead():.1f} % of the latents fired for none of {own.tokens:,} held-out activations."
         },
     }
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,15 +156,18 @@ def contexts(piece: Piece) -> Made:
     published = piece.kept.cases(piece.evidence)
     if published is None and piece.evidence.observation is not None:
         published = piece.evidence.observation.model_dump(mode="json")
-    found = []
+    found: list[dict[str, Any]] = []
+    seen: Counter[str] = Counter()
     for case in (published or {}).get("cases") or ():
         if case.get("explained") not in told:
             raise ContradictionError(
                 f"observation shows {case.get('explained')!r:.40}, which is not described"
             )
+        seen[case["explained"]] += 1
         found.append(
             {
                 "kind": "text",
+                "rank": seen[case["explained"]],
                 "why": CONTEXTS,
                 "explained": case["explained"],
                 "score": CONTEXTS,
@@ -204,7 +209,8 @@ def effect(piece: Piece) -> Made:
     what, unit = _output(piece)
     sentence = (
         f"Taking out what latent {latent} writes at {piece.params['site']} changed {what} by {shown(estimate, 3, -1)} on "
-        f"average over {len(each)} rows, {fires} of which it fires for; a random direction of that size by {-centre:.3f}."
+        f"average over {len(each)} rows, {fires} of which it fires for; random directions of that size by up to "
+        f"{reach[0]:.3f}."
     )
     return {
         "observation": {"shape": "scalar", "estimate": estimate, "unit": unit},

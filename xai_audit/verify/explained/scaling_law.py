@@ -89,7 +89,7 @@ def _fitted(law: Floats, width: Floats, k: Floats, target: Floats) -> None:
 def _recommended(law: Floats, refits: Floats, widths: Any, ks: Any) -> tuple[Any, ...]:
     """The first pair from which neither twice the latents nor twice the k lowers the error by a twentieth."""
     chosen = (widths[-1], ks[-1])
-    reason = "the largest that was tried: twice the latents or k still lowers the error by 5%"
+    reason = "the largest that was tried: twice the latents or k still lowers the error by 5 %"
     for k in ks:
         for width in widths:
             here = _law(law, width, k)
@@ -97,7 +97,7 @@ def _recommended(law: Floats, refits: Floats, widths: Any, ks: Any) -> tuple[Any
                 "the"
             ):
                 chosen = (width, k)
-                reason = "neither twice the latents nor twice the k lowers the error by 5%"
+                reason = "neither twice the latents nor twice the k lowers the error by 5 %"
     low, high = np.quantile([float(_law(one, *chosen)) for one in refits], [0.025, 0.975])
     return float(_law(law, *chosen)), low, high, *chosen, reason
 
