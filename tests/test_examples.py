@@ -207,7 +207,7 @@ def test_without_texts_the_dictionary_is_skipped_and_says_what_is_missing(tmp_pa
     shutil.copytree(EXAMPLES / "dictionary", tmp_path / "d", ignore=shutil.ignore_patterns(*MADE))
     done = python("d/prepare.py", cwd=tmp_path, check=False, texts=tmp_path)
     assert done.returncode == 75
-    assert done.stdout.startswith("the texts are not here: XAI_AUDIT_TEXTS names a folder with")
+    assert done.stdout.startswith("the texts are not here: XAI_AUDIT_TEXTS does not name a folder with")
 
 
 @pytest.mark.proof

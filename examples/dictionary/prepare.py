@@ -2,8 +2,7 @@
 
 The comments are 1,492 of Wikipedia's talk pages with their labels (Dixon et al. 2018, CC BY-SA 3.0), half for training and
 half for the audit; the other sentences are those of CrowS-Pairs (Nangia et al. 2020, CC BY-SA 4.0) and reviews of films
-(Socher et al. 2013). None of them comes with this project: they are looked for in ../shared/data beside it, or in the folder
-that XAI_AUDIT_TEXTS names. Some are offensive.
+(Socher et al. 2013). None of them comes with this project: XAI_AUDIT_TEXTS names a folder that holds them. Some are offensive.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
 HERE = Path(__file__).parent
-TEXTS = Path(os.environ.get("XAI_AUDIT_TEXTS", HERE.parents[2] / "shared" / "data"))
+TEXTS = Path(os.environ.get("XAI_AUDIT_TEXTS", HERE / "texts"))
 SOURCES = {
     "comments": "text_jigsaw_identity/toxicity_nonfuzzed_testset.csv.gz",
     "pairs": "text_crows_pairs/crows_pairs_anonymized.csv",
@@ -95,7 +94,7 @@ def trained(network: Moderation, x: torch.Tensor, y: torch.Tensor) -> None:
 def main() -> int:
     """Write comments, sentences, tokenizer, weights and their digest beside this file; 75 where there are no texts."""
     if not all((TEXTS / name).is_file() for name in SOURCES.values()):
-        print(f"the texts are not here: XAI_AUDIT_TEXTS names a folder with {', '.join(SOURCES.values())}")
+        print(f"the texts are not here: XAI_AUDIT_TEXTS does not name a folder with {', '.join(SOURCES.values())}")
         return 75
     torch.manual_seed(20261129)
     torch.set_num_threads(1)
