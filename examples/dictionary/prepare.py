@@ -2,7 +2,8 @@
 
 The comments are 1,492 of Wikipedia's talk pages with their labels (Dixon et al. 2018, CC BY-SA 3.0), half for training and
 half for the audit; the other sentences are those of CrowS-Pairs (Nangia et al. 2020, CC BY-SA 4.0) and reviews of films
-(Socher et al. 2013). None of them comes with this project: XAI_AUDIT_TEXTS names a folder that holds them. Some are offensive.
+(Socher et al. 2013). None of them comes with this project: XAI_AUDIT_TEXTS names a folder that holds them. Some are
+offensive.
 """
 
 from __future__ import annotations
