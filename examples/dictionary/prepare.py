@@ -95,7 +95,9 @@ def trained(network: Moderation, x: torch.Tensor, y: torch.Tensor) -> None:
 def main() -> int:
     """Write comments, sentences, tokenizer, weights and their digest beside this file; 75 where there are no texts."""
     if not all((TEXTS / name).is_file() for name in SOURCES.values()):
-        print(f"the texts are not here: XAI_AUDIT_TEXTS does not name a folder with {', '.join(SOURCES.values())}")
+        print(
+            f"the texts are not here: XAI_AUDIT_TEXTS does not name a folder with {', '.join(SOURCES.values())}"
+        )
         return 75
     torch.manual_seed(20261129)
     torch.set_num_threads(1)
