@@ -244,8 +244,8 @@ def _edits(piece: Piece, name: str, site: str) -> Made:
         "none",
         "direction, where seen",
         "direction, in every row",
-        f"the {k} units with the largest effect",
-        f"the {k} units that tell best",
+        "the unit with the largest effect" if k == 1 else f"the {k} units with the largest effect",
+        "the unit that tells best" if k == 1 else f"the {k} units that tell best",
     ]
     shaped("attacked", attacked, len(rows), -1)
     shaped("kept", kept, len(rows), -1)
