@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 from xai_audit import attestation, audit, digest, log, signing
-from xai_audit.errors import UnavailableError
+from xai_audit.errors import UnavailableError, one_line
 from xai_audit.folder import alone, put
 from xai_audit.measure import Progress
 from xai_audit.render import FILES, missing_for, renderers
@@ -73,7 +73,7 @@ def render_again(folder: Path, formats: Sequence[str] = ()) -> tuple[list[Path],
         made = audit.read(folder)
         asked = list(formats) or ["summary", *Spec.model_validate(made.spec).report.formats]
         check_formats(asked)
-        pages = render(made, asked)
+        pages = _drawn(folder, made, asked)
         changed = any(not _is(folder / name, content) for name, content in pages.items())
         signed = (folder / attestation.FILE).exists()
         if not changed:
@@ -82,6 +82,18 @@ def render_again(folder: Path, formats: Sequence[str] = ()) -> tuple[list[Path],
         stale = [attestation.FILE] if signed else []
         put(folder, {**pages, "manifest.json": _manifest(folder, pages)}, stale)
     return [folder / name for name in pages], signed
+
+
+def _drawn(folder: Path, made: Audit, formats: Sequence[str]) -> dict[str, bytes]:
+    """The pages of an audit that may have been written by anybody; UnavailableError where what it tells cannot be drawn."""
+    try:
+        return render(made, formats)
+    except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
+        # The parameters of evidence are of any shape: what a page makes of them was never checked on reading.
+        what = one_line(f"{type(error).__name__}: {error}")[:200]
+        raise UnavailableError(
+            f"{folder / 'audit.json'}: cannot be drawn: what it tells does not fit together ({what})"
+        ) from error
 
 
 def sign(folder: Path, signers: Sequence[CryptoSigner]) -> tuple[str, ...]:

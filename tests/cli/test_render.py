@@ -82,3 +82,16 @@ def test_no_folder_is_made_where_there_is_none(tmp_path: Path, capsys: pytest.Ca
     assert entry(["render", str(tmp_path / "nowhere")]) == 4
     assert "there is no audit here" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_does_not_fit_together_is_told_in_a_line(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = json.loads((out / "audit.json").read_text(encoding="utf-8"))
+    (first, *_) = [one for one in told["evidence"] if (one["observation"] or {}).get("shape") == "cases"]
+    case = {"kind": "row", "why": "x", "base": "${A", "score": 0.5, "items": [{"name": "a", "phi": "${A"}]}
+    first["observation"]["cases"] = [case]
+    (out / "audit.json").write_text(json.dumps(told), encoding="utf-8")
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert entry(["render", str(out), "--format", "html"]) == 4
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "audit.json: cannot be drawn: what it tells does not fit together" in line
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
