@@ -41,7 +41,8 @@ def exhibits(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
         (piece for piece in pieces if sentence(piece)),
         key=lambda piece: (-rungs.step(piece.rung) if piece.rung else 0, piece.id),
     )
-    made = [Exhibit(table=_sentences(told), margin=margin(audit, told, most=NAMED))] if told else []
+    table = rungs.told(told, sentence, "What was seen of circuits, the furthest reaching first", limits(told))
+    made = [Exhibit(table=table, margin=margin(audit, told, most=NAMED))] if told else []
     if told:
         made.append(Exhibit(table=_measures(told), margin=margin(audit, _whole(pieces), most=NAMED)))
     made += general(audit, [piece for piece in pieces if isinstance(piece.observation, Curve)])
@@ -188,24 +189,3 @@ def _ranked(audit: Audit, piece: Evidence, seen: Ranking) -> Exhibit:
     drawn = piece.params.get("level") == "edge"
     # Edges are on paper as a graph already.
     return Exhibit(figure=figure, table=table, margin=margin(audit, [piece]), screen=drawn)
-
-
-def _sentences(pieces: Sequence[Evidence]) -> Table:
-    return Table(
-        caption="What was seen of circuits, the furthest reaching first",
-        columns=(Column(head="Rung"), Column(head="What was seen")),
-        rows=tuple(
-            Line(
-                cells=(
-                    Cell(
-                        text=piece.rung or "no claim", sort=str(rungs.step(piece.rung)) if piece.rung else "0"
-                    ),
-                    Cell(text=sentence(piece)),
-                )
-            )
-            for piece in pieces
-        ),
-        full=True,
-        kind="claims",
-        limits=limits(pieces),
-    )

@@ -326,27 +326,12 @@ def _parts(estimate: Estimate) -> tuple[str, str]:
 def _told(pieces: Sequence[Evidence]) -> list[Exhibit]:
     """Each claim in its sentence, the furthest reaching first; paper has the first few."""
     ordered = sorted(pieces, key=lambda piece: (*strength(piece), piece.id))
-    made = [Exhibit(table=_sentences(ordered[:TOLD], "The claims in full, the furthest reaching first"))]
+    made = [
+        Exhibit(table=rungs.told(ordered[:TOLD], sentence, "The claims in full, the furthest reaching first"))
+    ]
     if ordered[TOLD:]:
-        rest = _sentences(ordered[TOLD:], f"The other {numbers.some(len(ordered) - TOLD, 'claim')} in full")
+        rest = rungs.told(
+            ordered[TOLD:], sentence, f"The other {numbers.some(len(ordered) - TOLD, 'claim')} in full"
+        )
         made.append(Exhibit(table=replace(rest, folded=True, screen=True)))
     return made
-
-
-def _sentences(pieces: Sequence[Evidence], caption: str) -> Table:
-    rows = tuple(
-        Line(
-            cells=(
-                Cell(text=piece.rung or "no claim", sort=str(rungs.step(piece.rung)) if piece.rung else "0"),
-                Cell(text=sentence(piece)),
-            )
-        )
-        for piece in pieces
-    )
-    return Table(
-        caption=caption,
-        columns=(Column(head="Rung"), Column(head="What was seen")),
-        rows=rows,
-        full=True,
-        kind="claims",
-    )

@@ -16,7 +16,7 @@ from xai_audit.render.shown import Cell, Column, Line, Note, Table
 from xai_audit.render.visible import name, prose
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from xai_audit.evidence import Control, Evidence, Rung
 
@@ -178,6 +178,32 @@ def claim(piece: Evidence) -> bool:
 
 ROWS = 16
 """Lines of the table of controls that paper has; a longer one is for the screen."""
+
+
+def told(
+    pieces: Sequence[Evidence],
+    sentence: Callable[[Evidence], str],
+    caption: str,
+    limits: tuple[str, ...] = (),
+) -> Table:
+    """Each claim in a sentence of its own beside its rung, in the order given."""
+    rows = tuple(
+        Line(
+            cells=(
+                Cell(text=piece.rung or "no claim", sort=str(step(piece.rung)) if piece.rung else "0"),
+                Cell(text=sentence(piece)),
+            )
+        )
+        for piece in pieces
+    )
+    return Table(
+        caption=caption,
+        columns=(Column(head="Rung"), Column(head="What was seen")),
+        rows=rows,
+        full=True,
+        kind="claims",
+        limits=limits,
+    )
 
 
 def controls(pieces: Sequence[Evidence]) -> Table | None:

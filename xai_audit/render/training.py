@@ -68,23 +68,7 @@ def sentences(audit: Audit, pieces: Sequence[Evidence], caption: str) -> list[Ex
     """A table of sentences with their rungs; nothing where there is none."""
     if not pieces:
         return []
-    rows = tuple(
-        Line(
-            cells=(
-                Cell(text=piece.rung or "no claim", sort=str(rungs.step(piece.rung)) if piece.rung else "0"),
-                Cell(text=sentence(piece)),
-            )
-        )
-        for piece in pieces
-    )
-    table = Table(
-        caption=caption,
-        columns=(Column(head="Rung"), Column(head="What was seen")),
-        rows=rows,
-        full=True,
-        kind="claims",
-        limits=limits(pieces),
-    )
+    table = rungs.told(pieces, sentence, caption, limits(pieces))
     return [Exhibit(table=table, margin=margin(audit, pieces, most=NAMED))]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from xai_audit.evidence import Ranking, Scalar
 from xai_audit.render import charts, claims, listings, numbers, rungs
 from xai_audit.render.beside import limits, margin
-from xai_audit.render.shown import Cell, Column, Exhibit, Figure, Line, Table
+from xai_audit.render.shown import Exhibit, Figure
 from xai_audit.render.visible import name
 
 if TYPE_CHECKING:
@@ -33,7 +33,10 @@ def exhibits(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
     )
     made: list[Exhibit] = []
     if told:
-        made.append(Exhibit(table=_sentences(told), margin=margin(audit, told, most=NAMED)))
+        table = rungs.told(
+            told, sentence, "What was seen of units and triggers, the furthest reaching first", limits(told)
+        )
+        made.append(Exhibit(table=table, margin=margin(audit, told, most=NAMED)))
     made += [_ranked(audit, one, one.observation) for one in pieces if isinstance(one.observation, Ranking)]
     scalars = [piece for piece in told if isinstance(piece.observation, Scalar)]
     rest = [piece for piece in pieces if piece not in scalars and not isinstance(piece.observation, Ranking)]
@@ -127,24 +130,3 @@ def _shortened(seen: Ranking) -> Ranking:
         return seen
     items = (item.model_copy(update={"name": one}) for item, one in zip(seen.items, short, strict=True))
     return seen.model_copy(update={"items": tuple(items)})
-
-
-def _sentences(pieces: Sequence[Evidence]) -> Table:
-    return Table(
-        caption="What was seen of units and triggers, the furthest reaching first",
-        columns=(Column(head="Rung"), Column(head="What was seen")),
-        rows=tuple(
-            Line(
-                cells=(
-                    Cell(
-                        text=piece.rung or "no claim", sort=str(rungs.step(piece.rung)) if piece.rung else "0"
-                    ),
-                    Cell(text=sentence(piece)),
-                )
-            )
-            for piece in pieces
-        ),
-        full=True,
-        kind="claims",
-        limits=limits(pieces),
-    )
