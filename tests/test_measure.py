@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,6 +42,39 @@ def test_one_or_more_workers_give_the_same_evidence(subject) -> None:
     one, two = (measure(subject, steps, Settings(jobs=jobs)) for jobs in (1, 2))
     assert one.evidence == two.evidence
     assert one.arrays == two.arrays
+
+
+WORKERS_LEAVE = """
+import faulthandler, sys, time
+import numpy as np
+from joblib._parallel_backends import LokyBackend
+from tests.methods import MEAN_DRAW, Params
+from tests.metrics.subjects import classifier
+from xai_audit.measure import Settings, Step, measure
+
+configure = LokyBackend.configure
+LokyBackend.configure = lambda self, *a, **k: configure(self, *a, **{**k, "idle_worker_timeout": 0.4})  # of 300 s
+labels = np.random.default_rng(0).integers(0, 2, 100)
+faulthandler.dump_traceback_later(60, exit=True)
+for _ in range(4):
+    found = measure(classifier(labels, labels), [Step(MEAN_DRAW, Params(), "mean_draw")], Settings(jobs=2))
+    assert [piece.status for piece in found.evidence] == ["measured"], found.evidence
+    # Workers leave, and the thread that would notice has no turn before new pieces come.
+    sys.setswitchinterval(5)
+    end = time.perf_counter() + 0.65
+    while time.perf_counter() < end:
+        pass
+"""
+
+
+def test_workers_that_leave_as_pieces_come_are_not_waited_for() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error::UserWarning", "-c", WORKERS_LEAVE],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_finished_piece_is_never_computed_twice(subject, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import math
 import os
 import pickle
 import time
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -241,6 +242,8 @@ def _check_needs(subject: Subject, needs: Sequence[Need]) -> None:
             raise UnmetNeedError(unmet[need])
 
 
+WORKER_LEFT = "A worker stopped while some jobs were given to the executor"
+"""How loky's warning begins."""
 _WORDS = {"table": "cells of a table", "image": "images", "text": "texts"}
 
 
@@ -413,6 +416,9 @@ class _Workers:
             return
         from joblib import Parallel, delayed, parallel_config
 
+        # Workers leave after some idle minutes, and new ones come. Where pieces arrive just then, loky warns in the thread
+        # that would call them; made an error there, the warning ends that thread, and the pieces are waited for forever.
+        warnings.filterwarnings("ignore", message=WORKER_LEFT, category=UserWarning)
         shared = str(self._shared())
         tasks = (delayed(_task)(shared, work, params, pieces[index], seeds[index], index) for index in todo)
         with parallel_config(
