@@ -115,6 +115,14 @@ def test_the_true_circuit_is_faithful_its_complement_is_not_and_random_circuits_
     assert grown.cpr > 0.85
 
 
+def test_random_circuits_are_of_the_size_asked_and_take_what_can_be_tested_first():
+    among = np.asarray([True, False, True, False, False, True])
+    for size in range(7):
+        drawn = faithfulness.random_circuits(6, size, 20, np.random.default_rng(size), among)
+        assert (drawn.sum(axis=1) == size).all()
+        assert (drawn[:, among].sum(axis=1) == min(size, 3)).all()
+
+
 def test_weights_permuted_the_scores_know_nothing_of_the_program():
     made, prompts, task = bed("induction", "zero")
     rng = np.random.default_rng(3)

@@ -167,9 +167,7 @@ def found(
     judges = both.judges
     sizes = np.unique([*faithfulness.grid(judges.size), int(circuit.sum())])
     bare = untestable(graph, judges.inputs, judges.other)
-    random = faithfulness.random_circuits(
-        judges.size, int(circuit.sum()), params.random_circuits, rng, ~bare if (~bare).any() else None
-    )
+    random = faithfulness.random_circuits(judges.size, int(circuit.sum()), params.random_circuits, rng, ~bare)
     made = Found(
         ablation=ablation,
         order=order,

@@ -105,11 +105,13 @@ def grid(elements: int, points: int = 24) -> list[int]:
 def random_circuits(
     elements: int, size: int, count: int, rng: np.random.Generator, among: NDArray[np.bool_] | None = None
 ) -> NDArray[np.bool_]:
-    """(count, elements): circuits of ``size`` elements drawn at random, all of them or some alone."""
-    pool = np.arange(elements) if among is None else np.flatnonzero(among)
+    """(count, elements): circuits of ``size`` elements drawn at random, those of ``among`` before any other."""
+    first = np.arange(elements) if among is None else np.flatnonzero(among)
+    rest = np.setdiff1d(np.arange(elements), first)
     out = np.zeros((count, elements), dtype=bool)
     for one in out:
-        one[rng.choice(pool, size=min(size, len(pool)), replace=False)] = True
+        one[rng.choice(first, size=min(size, len(first)), replace=False)] = True
+        one[rng.choice(rest, size=max(size - len(first), 0), replace=False)] = True
     return out
 
 
