@@ -306,7 +306,7 @@ class Store:
     def damaged(self) -> list[str]:
         """The files whose content is not what was written."""
         told = self.about["files"]
-        every = list(dict.fromkeys([*FILES, *(name for name in told if _DICTIONARY.match(name))]))
+        every = list(dict.fromkeys([*FILES, *(name for name in told if _DICTIONARY.fullmatch(name))]))
         return [
             name
             for name in every
