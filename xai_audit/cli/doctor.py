@@ -7,6 +7,7 @@ import importlib.util
 import json
 import shutil
 import sys
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -125,13 +126,12 @@ def _version(module: str, distribution: str) -> str | None:
 
     if util.find_spec(module) is None:
         return None
+    with suppress(metadata.PackageNotFoundError):
+        return metadata.version(distribution)
     # xgboost-cpu installs the module xgboost, and conda's packages have names of their own.
-    names = [distribution, *metadata.packages_distributions().get(module, ())]
-    for name in names:
-        try:
+    for name in metadata.packages_distributions().get(module, ()):
+        with suppress(metadata.PackageNotFoundError):
             return metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     return "installed"
 
 

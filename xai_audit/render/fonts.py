@@ -124,21 +124,28 @@ def embedded(text: str) -> str:
     return "\n".join(rules)
 
 
+_FEATURES = ("kern", "liga", "ccmp", "locl", "mark", "mkmk", "lnum", "tnum")
+_NAMES = (0, 1, 2, 13, 14)
+"""Copyright, family, style and licence: the licence travels with the face."""
+
+
 @cache
 def _subset(face: Face, points: tuple[int, ...]) -> bytes:
-    from fontTools import subset
+    """The part of a face that draws these code points, as WOFF2.
+
+    HarfBuzz cuts: reading the kerning tables in Python took half of the time of a small audit.
+    """
+    import uharfbuzz
     from fontTools.ttLib import TTFont
 
-    options = subset.Options()
-    options.flavor = "woff2"
-    options.layout_features = ["kern", "liga", "ccmp", "locl", "mark", "mkmk", "lnum", "tnum"]
-    options.drop_tables += ["FFTM"]  # FontForge's time stamps
-    options.notdef_outline = True
-    options.name_IDs = [0, 1, 2, 13, 14]  # the licence travels with the face
-    with TTFont(io.BytesIO(content(face)), recalcTimestamp=False) as font:
-        chosen = subset.Subsetter(options)
-        chosen.populate(unicodes=points)
-        chosen.subset(font)
+    wanted = uharfbuzz.SubsetInput()
+    wanted.flags = uharfbuzz.SubsetFlags.NOTDEF_OUTLINE
+    wanted.unicode_set.set(points)
+    wanted.name_id_set.set(_NAMES)
+    wanted.layout_feature_tag_set.set(int.from_bytes(tag.encode()) for tag in _FEATURES)
+    wanted.drop_table_tag_set.add(int.from_bytes(b"FFTM"))  # FontForge's time stamps
+    cut = uharfbuzz.subset(uharfbuzz.Face(uharfbuzz.Blob(content(face))), wanted)
+    with TTFont(io.BytesIO(cut.blob.data), recalcTimestamp=False) as font:
         font.flavor = "woff2"
         out = io.BytesIO()
         font.save(out)
