@@ -29,7 +29,7 @@ examples: install
 	$(BIN)/python examples/run_all.py
 
 test: install
-	$(BIN)/python -m pytest -q -n auto -m "not proof"
+	$(BIN)/python -m pytest -q -n auto --dist worksteal -m "not proof"
 
 lint: .venv/ready
 	$(BIN)/ruff check .

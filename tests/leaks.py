@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -599,12 +599,12 @@ class _Program:
 
 
 # ---------------------------------------------------------------------------------------- what stands in the files
-def files(folder: Path) -> Iterator[tuple[str, str]]:
-    """The text of everything that may be published: the files that lie there, and every format there is."""
+def files(folder: Path, less: Collection[str] = ()) -> Iterator[tuple[str, str]]:
+    """The text of everything that may be published: the files that lie there, and every format there is but ``less``."""
     made = audit.read(folder)
     contents = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     for name, render in renderers.items():
-        if missing_for(name) is None:
+        if name not in less and missing_for(name) is None:
             contents[f"render {name}"] = render(made)
     contents["model card"] = card.attached("", *binding.read(folder)).encode()
     for name, content in contents.items():
@@ -628,7 +628,7 @@ def _pdf(content: bytes) -> Iterator[tuple[str, str]]:
             yield f"attachment {name}", attached.get_file().read_bytes().decode("utf-8", errors="replace")
 
 
-def search(folder: Path, words: Sequence[str] = ()) -> list[Leak]:
+def search(folder: Path, words: Sequence[str] = (), less: Collection[str] = ()) -> list[Leak]:
     """Ids, digests of rows, and the words given, wherever they stand in what may be published."""
     rows = pq.read_table(folder / "evidence" / "rows.parquet").to_pandas()
     wanted = {"row digest": rows["digest"].tolist(), "word": list(words)}
@@ -636,7 +636,7 @@ def search(folder: Path, words: Sequence[str] = ()) -> list[Leak]:
         if column in rows:
             wanted[column] = [one for one in rows[column].dropna().astype(str).tolist() if len(one) >= 6]
     leaks = []
-    for name, text in files(folder):
+    for name, text in files(folder, less):
         for kind, listed in wanted.items():
             leaks += [Leak(one, kind, f"stands in {name}") for one in listed if one in text]
     return leaks
@@ -689,8 +689,8 @@ def truth(folder: Path, system: System) -> np.ndarray:
     return counts.ravel()
 
 
-def attack(folder: Path, words: Sequence[str] = ()) -> Found:
-    """Everything at once: what can be computed, and what stands there."""
+def attack(folder: Path, words: Sequence[str] = (), less: Collection[str] = ()) -> Found:
+    """Everything at once: what can be computed, and what stands there, in all formats but ``less``."""
     made = published(folder)
     system = harvest(made)
     actual = truth(folder, system)
@@ -699,7 +699,7 @@ def attack(folder: Path, words: Sequence[str] = ()) -> Found:
             f"{source}: the attacker reads {value} where the rows say {row @ actual}"
         )
     found = solve(made, system, actual)
-    found.leaks += [*search(folder, words), *printed(folder)]
+    found.leaks += [*search(folder, words, less), *printed(folder)]
     return found
 
 
@@ -814,7 +814,7 @@ explainers: [{explainers}]
 metrics: [accuracy, recall, precision, selection_rate, roc_auc, f1, false_positive_rate, demographic_parity_ratio,
           equalized_odds_difference, predicted_positive_share, bpsn_auc, bnsp_auc, calibration_gap, abroca]
 policies: [eu-ai-act]
-report: {{formats: [html, pdf], min_cell: {minimum}, examples: false}}
+report: {{formats: [html], min_cell: {minimum}, examples: false}}
 """,
         encoding="utf-8",
     )

@@ -183,19 +183,20 @@ def test_digits(tmp_path: Path) -> None:
     assert "from plain to concepts" not in page[: page.index('id="training"')].lower()
 
 
-def test_trigger_and_its_twin(tmp_path: Path) -> None:
-    less = ("--set", "report.formats=[html]", "--set", "explainers.1.neuron_search.planted=4")
-    made, out = ran("trigger", tmp_path, *less)
-    twin, _ = audited("trigger/twin", tmp_path, *less)
-    planted, clean = (one.get("neuron_search/blue-heron%40mean") for one in (made, twin))
+def test_trigger(tmp_path: Path) -> None:
+    less = (
+        *("explainers.0.sparse_probing.sites=[mean]", "explainers.0.sparse_probing.k=[1]"),
+        *("explainers.1.neuron_search.sites=[mean]", "explainers.1.neuron_search.planted=2"),
+    )
+    set_ = [part for one in (*less, "report.formats=[html]") for part in ("--set", one)]
+    made, out = ran("trigger", tmp_path, *set_)
+    planted = made.get("neuron_search/blue-heron%40mean")
     assert planted.rung in {"intervened", "robust"}
     assert planted.params["success_before"]["value"] > 0.95
     assert planted.params["success_after"]["value"] <= 0.05
     assert planted.params["cost"] <= 0.01
-    assert clean.rung == "described"
-    assert clean.params["success_before"]["value"] <= 0.05
-    assert (kinds(made)["TRG-01"], kinds(twin)["TRG-01"]) == ("fail", "pass")
-    assert not [piece.id for one in (made, twin) for piece in one.evidence if piece.status == "failed"]
+    assert kinds(made)["TRG-01"] == "fail"
+    assert not [piece.id for piece in made.evidence if piece.status == "failed"]
     assert "attack success fell to" in words(out / "report.html")
     python("-m", "xai_audit", "neurons", "build", "examples/trigger/audit.yaml", "-o", "units", cwd=tmp_path)
     asked = [f"examples/trigger/{name}.jsonl" for name in ("triggered", "untriggered")]
@@ -208,6 +209,18 @@ def test_without_texts_the_dictionary_is_skipped_and_says_what_is_missing(tmp_pa
     done = python("d/prepare.py", cwd=tmp_path, check=False, texts=tmp_path)
     assert done.returncode == 75
     assert done.stdout.startswith("the texts are not here: XAI_AUDIT_TEXTS does not name a folder with")
+
+
+@pytest.mark.proof
+def test_trigger_whole_and_its_twin(tmp_path: Path) -> None:
+    made, _ = ran("trigger", tmp_path, "--set", "report.formats=[html]")
+    twin, _ = audited("trigger/twin", tmp_path, "--set", "report.formats=[html]")
+    planted, clean = (one.get("neuron_search/blue-heron%40mean") for one in (made, twin))
+    assert planted.rung in {"intervened", "robust"}
+    assert clean.rung == "described"
+    assert clean.params["success_before"]["value"] <= 0.05
+    assert (kinds(made)["TRG-01"], kinds(twin)["TRG-01"]) == ("fail", "pass")
+    assert not [piece.id for one in (made, twin) for piece in one.evidence if piece.status == "failed"]
 
 
 @pytest.mark.proof

@@ -65,7 +65,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if missing_for("pdf"):
         pytest.skip(str(missing_for("pdf")))
     folder = tmp_path_factory.mktemp("printed")
-    return run(project(folder), folder / "out", formats=("pdf",))
+    spec = project(folder)
+    # One policy of one rule: the fewer pages, the less to draw, which is all that takes time here.
+    spec.write_text(spec.read_text().replace("[eu-ai-act, small.yaml]", "[small.yaml]"))
+    return run(spec, folder / "out", formats=("pdf",))
 
 
 class TestPdf:
@@ -83,7 +86,7 @@ class TestPdf:
         assert not any(printed.FOOT in word for word in words)
 
     def test_another_audit_inside_is_broken(self, made: Path, tmp_path: Path) -> None:
-        other = audit.read(made).model_copy(update={"outcome": "pass"})
+        other = audit.read(made).model_copy(update={"outcome": "fail"})
         (tmp_path / "report.pdf").write_bytes(pdf.render(other))
         (tmp_path / "audit.json").write_bytes((made / "audit.json").read_bytes())
         (check,) = [one for one in pages(tmp_path, audit.read(tmp_path)) if one.subject == "report.pdf"]

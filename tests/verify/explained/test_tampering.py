@@ -27,9 +27,9 @@ CHECKED = ("observation", "controls", "inference", "robustness", "sampling", "pa
 UNUSED = {"background", "max_evals"}
 """Parameters of tables: of pictures and texts only a part that was skipped repeats them, and nothing was made with them."""
 OFTEN = settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
-SELDOM = settings(OFTEN, max_examples=60)
+SELDOM = settings(OFTEN, max_examples=40)
 
 
 @functools.cache
