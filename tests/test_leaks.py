@@ -13,7 +13,6 @@ from xai_audit import subject as subjects
 from xai_audit.subject import Subject
 from xai_audit.withholding import SMALL, WITHHELD, Withholding
 
-
 NO_PDF = ("pdf",)
 """What most tests here leave out: it takes longer than all else, and two of them search it."""
 

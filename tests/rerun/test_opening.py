@@ -113,7 +113,9 @@ def test_a_model_behind_a_url_is_asked_only_where_it_is_named(tmp_path: Path, mo
     from tests.loaders.test_http import Served
     from xai_audit.loaders import posting
 
-    monkeypatch.setattr(posting, "WAIT", 0.01)  # the server below fails at unusual cells, and is asked again each time
+    monkeypatch.setattr(
+        posting, "WAIT", 0.01
+    )  # the server below fails at unusual cells, and is asked again each time
     monkeypatch.setenv("RERUN_KEY", "a-key-of-this-test")
 
     served = Served()

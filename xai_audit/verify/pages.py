@@ -48,7 +48,9 @@ def _drawn(name: str, path: Path, audit: Audit, *, same: bool) -> Check:
         return Check("holds", path.name, "drawn again, byte for byte")
     if _FACES.sub(b"", found) == _FACES.sub(b"", made):
         return Check(
-            "holds", path.name, "drawn again; the fonts in it were cut by another version of HarfBuzz or fontTools"
+            "holds",
+            path.name,
+            "drawn again; the fonts in it were cut by another version of HarfBuzz or fontTools",
         )
     if not same:
         return _by_another(path.name, audit)
