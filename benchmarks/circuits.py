@@ -256,7 +256,10 @@ def feature_circuits(quick):
         into = np.arange(graph.slices[1].start, graph.slices[1].stop - 1)
         effects = edge_effects(task, into)
         table = np.stack(
-            [effects[node][1][:-1] if node in effects else np.zeros(coded[0].latents) for node in into]
+            [
+                effects[node][1].mean(axis=0)[:-1] if node in effects else np.zeros(coded[0].latents)
+                for node in into
+            ]
         )
         pairs = true_two[:, None] & (one >= 0)[None] & wired[two][:, one]
         edges = recovery(table.ravel(), pairs.ravel())

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from tests import deep
+from tests.mechanistic.circuits import planted_features
 from tests.mechanistic.circuits.decoder import Decoder, Shape
 from xai_audit.mechanistic.network import Network
 from xai_audit.subject import Pairs
@@ -114,3 +115,37 @@ def decoded(seed=0, rows=60):
         classes=("a", "b", "c"),
         sets={"ioi": pairs(clean, other, 0, 1)},
     )
+
+
+class Decided(nn.Module):
+    """A network of planted features whose one output says yes above a quarter."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x):
+        return self.inner(x) - 0.25
+
+
+def planted(seed=0, rows=120, train=20_000):
+    """Two layers of superposed features of which few matter, with pairs that differ in whether they are there."""
+    network = planted_features.superposed(np.random.default_rng([seed, 34]))
+    names = [f"x{place}" for place in range(planted_features.FEATURES)]
+
+    def frame(values):
+        return pd.DataFrame(values.numpy(), columns=names)
+
+    clean, corrupted = (
+        frame(one) for one in planted_features.contrast(network, np.random.default_rng([seed, 35]), rows)
+    )
+    many = frame(planted_features.inputs(np.random.default_rng([seed, 36]), train))
+    target = np.repeat([1, 0], rows).astype(np.int64)
+    made = deep.subject(
+        Network(Decided(network).eval(), deep.TableReader(tuple(names)), link="sigmoid"),
+        deep.rows(pd.concat([clean, corrupted], ignore_index=True), target, name="test"),
+        "table",
+        train=deep.rows(many, name="train"),
+        sets={"ioi": pairs(clean, corrupted)},
+    )
+    return network, made

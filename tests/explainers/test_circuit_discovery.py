@@ -11,10 +11,16 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from tests.explainers import circuit_beds as beds  # noqa: E402
-from tests.explainers.bench import observe  # noqa: E402
+from tests.explainers.bench import Bench, observe  # noqa: E402
 from xai_audit.errors import MethodError  # noqa: E402
 from xai_audit.explainers.circuit_discovery import METHOD  # noqa: E402
+from xai_audit.explainers.circuits import prompts as sides  # noqa: E402
+from xai_audit.explainers.circuits.latents import Latents  # noqa: E402
 from xai_audit.mechanistic.circuits.export import unpacked  # noqa: E402
+from xai_audit.mechanistic.circuits.features import acting  # noqa: E402
+from xai_audit.mechanistic.circuits.recovery import recovery  # noqa: E402
+from xai_audit.mechanistic.dictionaries.recovery import cosines  # noqa: E402
+from xai_audit.mechanistic.sites import Site  # noqa: E402
 from xai_audit.method import Skipped  # noqa: E402
 from xai_audit.rungs import held, rung  # noqa: E402
 
@@ -24,6 +30,11 @@ QUICK = {"prompts": "ioi", "random_circuits": 99, "twins": 5, "multiverse": None
 @functools.cache
 def edges(method="eap_ig", **more):
     return observe(METHOD, beds.subject(), level="edge", method=method, **{**QUICK, **more})
+
+
+def prompts(subject):
+    params = METHOD.params(prompts="ioi")
+    return sides.prompts(subject, subject.model.network, "ioi", 200, Bench(subject, params, METHOD))
 
 
 def reached(found):
@@ -118,6 +129,103 @@ class TestPlanted:
         items = {one.name: one for one in edges()["resample-elements"].observation.items}
         assert items["x0 → 0.0"].rank_high >= 2
         assert all(one.rank_low <= one.rank_high for one in items.values())
+
+
+FEATURES = {
+    "level": "feature", "prompts": "ioi", "sites": ["inner.mix_2", "inner.mix"], "random_circuits": 99, "twins": 3,
+    "dictionaries": {"variant": "batchtopk", "expansion": 2.4, "k": 4, "tokens": 400_000, "batch": 512, "lr": 3e-3},
+    "multiverse": None, "ablation": ("resample",),
+}  # fmt: skip
+
+
+@functools.cache
+def planted():
+    """The bed of latents and what is found in it."""
+    network, subject = beds.planted()
+    return network, subject, observe(METHOD, subject, **FEATURES)
+
+
+@functools.cache
+def truth():
+    """The names of elements; of each latent its planted feature, by its direction, and whether the output needs it."""
+    network, subject, _ = planted()
+    context = Bench(subject, METHOD.params(**FEATURES), METHOD)
+    latents = Latents.of(subject, subject.model.network, context.params, context, prompts(subject).clean)
+    graph = latents.build(subject.model.network)
+    chosen = network.chosen.numpy()
+    needed = {"inner.mix": np.flatnonzero(network.sources.numpy()[chosen].any(axis=0)), "inner.mix_2": chosen}
+    true = {}
+    for one, directions in zip(latents.own, (network.first, network.second), strict=True):
+        likeness = cosines(directions, one.dictionary.w_dec)
+        for latent in range(one.dictionary.m):
+            feature = int(likeness[:, latent].argmax())
+            if likeness[feature, latent] > 0.9:
+                true[f"{one.site}/{latent}"] = feature, feature in needed[str(one.site)]
+    return [one.source for one in graph.elements], true
+
+
+class TestFeatures:
+    def test_latents_of_the_planted_features_come_first(self):
+        found = planted()[2]
+        names, true = truth()
+        claim = found["resample"]
+        assert [one["site"] for one in claim.params["trained"]] == ["inner.mix", "inner.mix_2"]
+        latents = np.asarray([not name.endswith("/error") for name in names])
+        needed = np.asarray([true.get(name, (0, False))[1] for name in names])
+        assert needed.sum() >= 10  # of twelve: the others are split, or less than .9 like their feature
+        assert recovery(claim.arrays["order"][latents], needed[latents]).auroc >= 0.97
+        assert claim.observation.estimate.low > claim.params["random_reach"]
+        # Without the error nodes the latents alone keep nearly as much.
+        assert claim.params["error_nodes"] <= 2
+        assert claim.params["without_error_nodes"]["low"] > 0.5
+
+    def test_edges_that_are_wired_are_the_strongest(self):
+        network, _, every = planted()
+        found = every["resample-graph"]
+        _, true = truth()
+        sources = network.sources.numpy()
+        known = [
+            (one.estimate.value, sources[true[one.target][0], true[one.source][0]])
+            for one in found.observation.edges
+            if one.source in true and one.target in true
+        ]
+        effects, wired = (np.asarray(part) for part in zip(*known, strict=True))
+        assert 4 <= wired.sum() < len(wired)
+        assert recovery(effects, wired).ap >= 0.9
+        assert wired[np.argsort(-effects)[:5]].all()
+        told = unpacked(found.arrays["circuit_tracer_json"])
+        assert {node["layer"] for node in told["nodes"]} == {"E", "1", "2"}
+        assert len(told["links"]) == len(found.observation.edges)
+
+    def test_permuted_weights_have_no_such_circuit(self):
+        claim = planted()[2]["resample"]
+        own = float((claim.arrays["full"] - claim.arrays["empty"]).mean())
+        assert abs(claim.arrays["twins"] * own).max() < 0.5 * own
+
+    @pytest.mark.parametrize(
+        ("change", "what"),
+        [
+            ({"sites": []}, "level: feature needs sites"),
+            ({"split": "units"}, "split is of level node"),
+            ({"level": "node"}, "dictionaries are of level feature"),
+        ],
+    )
+    def test_what_does_not_go_together_is_refused(self, change, what):
+        with pytest.raises(ValueError, match=what):
+            METHOD.params(**{**FEATURES, **change})
+
+    def test_a_site_that_runs_twice_or_never_is_named(self):
+        class Twice(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.one, self.other = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+
+            def forward(self, x):
+                return self.one(self.one(x))
+
+        for site, what in (("one", "several times in one pass"), ("other", "in no pass")):
+            with pytest.raises(MethodError, match=f"{site} runs {what}"):
+                acting(Twice(), [Site(site)], torch.zeros(1, 2))
 
 
 class TestMultiverse:

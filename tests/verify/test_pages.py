@@ -7,7 +7,8 @@ import pytest
 
 from tests.signed import project, run, signed
 from tests.verify.forging import forge, remade
-from xai_audit import audit
+from xai_audit import audit, pipeline
+from xai_audit.reading import read_policies, read_specs
 from xai_audit.render import missing_for, pdf
 from xai_audit.verify import printed
 from xai_audit.verify.checks import Check
@@ -24,6 +25,13 @@ def test_pages_are_drawn_again_byte_for_byte(tmp_path: Path) -> None:
         "report.html": "holds",
         "summary.md": "holds",
     }
+
+
+def test_changed_keys_are_drawn_in_one_order_however_they_were_given(tmp_path: Path) -> None:
+    spec_file = project(tmp_path)
+    (spec,) = read_specs([spec_file], ["run.seed=1", "report.min_cell=11", "metrics=[accuracy]"])
+    pipeline.run(spec, read_policies(spec.policies, tmp_path), tmp_path / "out", pipeline.Options(jobs=1))
+    assert checks(tmp_path / "out")["report.html"].kind == "holds"
 
 
 @pytest.mark.parametrize("name", ["report.html", "summary.md"])

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from xai_audit.errors import MethodError
 from xai_audit.explainers.circuits import curves, graphs
 from xai_audit.explainers.circuits.claims import Claims
 from xai_audit.explainers.circuits.found import Found, found
+from xai_audit.explainers.circuits.latents import Latents
 from xai_audit.explainers.circuits.params import CircuitParams
 from xai_audit.explainers.circuits.prompts import prompts
 from xai_audit.explainers.circuits.variants import variants
+from xai_audit.mechanistic.circuits.features import FeatureGraph
 from xai_audit.mechanistic.network import calm
 from xai_audit.method import Measured, Method, Skipped
 
@@ -32,8 +36,11 @@ def run(subject: Subject, params: CircuitParams, context: Context) -> Iterator[M
         if isinstance(asked, str):
             yield Skipped(reason=asked)
             return
-        build = graphs.builder(network, params, asked.clean)
-        graph = build(network)
+        latents = (
+            Latents.of(subject, network, params, context, asked.clean) if params.level == "feature" else None
+        )
+        build = graphs.builder(network, params, asked.clean, latents)
+        graph = graphs.checked(build(network), params)
         twins = [build(network.twin(context.rng("twin", str(place)))) for place in range(params.twins)]
         seen: list[Found] = []
         refused: dict[str, str] = {}
@@ -46,7 +53,11 @@ def run(subject: Subject, params: CircuitParams, context: Context) -> Iterator[M
                 refused[ablation] = str(error)
         others = variants(graph, asked, params, seen, metrics[1:], context.rng("variants")) if seen else None
     metric = metrics[0] or "output"
-    claims = Claims(context, params, asked, graph.elements, _labels(subject), others, metric)
+    label = _labels(subject)
+    if latents is not None:
+        shown = [graph.elements[place] for one in seen for place in np.flatnonzero(one.circuit)]
+        label = latents.labels(network, shown, context.min_cell).get
+    claims = Claims(context, params, asked, graph, label, others, metric, latents)
     if seen:
         yield claims.table(seen)
         yield curves.growth(context, seen, params.level)
@@ -59,6 +70,8 @@ def run(subject: Subject, params: CircuitParams, context: Context) -> Iterator[M
         yield claims.ranking(one)
         if params.level == "edge":
             yield claims.graph(one)
+        if isinstance(graph, FeatureGraph):
+            yield claims.features(one, graph)
     for name, reason in refused.items():
         yield Skipped(name=name, reason=reason)
 
@@ -89,7 +102,7 @@ METHOD = Method(
     id="circuit_discovery",
     kind="explainer",
     title="Circuit discovery",
-    measures="How much of a behaviour a few nodes or edges of a network keep where everything else is ablated",
+    measures="How much of a behaviour a few nodes, edges or latents of a network keep where everything else is ablated",
     params=CircuitParams,
     run=run,
     needs=("model", "scores", "network"),
@@ -106,6 +119,7 @@ METHOD = Method(
         "Hanna, Pezzelle and Belinkov 2024, arXiv:2403.17806",
         "Miller, Chughtai and Saunders 2024, arXiv:2407.08734",
         "Mueller et al. 2025, MIB, arXiv:2504.13151",
+        "Marks et al. 2025, ICLR, arXiv:2403.19647",
         "Mahale 2026, arXiv:2608.13754",
     ),
     parts=("growth", "multiverse", *(

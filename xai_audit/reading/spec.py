@@ -112,7 +112,7 @@ def _spec(
         metrics=metrics,
         primary=primary,
         file=str(path),
-        overrides=changed,
+        overrides=dict(sorted(changed.items())),  # as audit.json has them: pages are drawn from it again
         places=_places(root, str(path)),
     )
 

@@ -67,7 +67,7 @@ def sentence(piece: Evidence) -> str:
     told, own = piece.params, rungs.over(piece)
     if own is None or "ablated_by" not in told or not isinstance(piece.observation, Scalar):
         return ""
-    what = "edges" if told.get("level") == "edge" else "nodes"
+    what = _elements(piece)
     size, elements = int(told.get("circuit_size", 0)), int(told.get("elements", 0))
     ablation = name(str(told["ablated_by"]), 20)
     behaviour = name(str(told.get("behaviour")), 30).replace("_", " ")
@@ -89,6 +89,12 @@ def sentence(piece: Evidence) -> str:
         f"{_plain(told.get('random_reach'))}"
     )
     parts = [kept, random]
+    bare = rungs.read(told.get("without_error_nodes"))
+    if bare is not None:
+        count = int(told.get("error_nodes", 0))
+        parts.append(
+            f"{numbers.some(count, 'error node')} among them; without, {rungs.estimated(bare)} is kept"
+        )
     left = rungs.read(told.get("completeness"))
     if left is not None:
         parts.append(f"without the circuit {rungs.estimated(left, places=2)} is left")
@@ -107,6 +113,11 @@ def sentence(piece: Evidence) -> str:
     return f"{text}{f' It stands no higher because {why}.' if why and not rungs.causal(piece) else ''}"
 
 
+def _elements(piece: Evidence) -> str:
+    level = piece.params.get("level")
+    return {"edge": "edges", "feature": "latents and error nodes"}.get(str(level), "nodes")
+
+
 def _plain(value: Any) -> str:
     return numbers.plain(float(value), 2) if isinstance(value, int | float) else "no number"
 
@@ -117,7 +128,7 @@ def _measures(pieces: Sequence[Evidence]) -> Table:
     for piece in sorted(pieces, key=_declared):
         use = piece.id.partition("/")[0]
         found = [rungs.over(piece), *(rungs.read(piece.params.get(key)) for key, _ in MEASURES)]
-        level = "edges" if piece.params.get("level") == "edge" else "nodes"
+        level = _elements(piece)
         size, elements = (int(piece.params.get(key, 0)) for key in ("circuit_size", "elements"))
         head = Cell(text=name(str(piece.params["ablated_by"]), 20), sub=f"{size:,} of {elements:,} {level}")
         cells = [_number(one, places) for one, places in zip(found, (2, 2, 2, 2, 0, 0), strict=True)]
@@ -154,9 +165,14 @@ def _drawn(audit: Audit, piece: Evidence, seen: Graph) -> Exhibit:
     unit = name(str(piece.params.get("behaviour_of", "effect")), 30).replace("_", " ")
     ablation = name(str(piece.params.get("ablated_by", "")), 20)
     strong = sum(graphs.strong(edge, seen.edges) for edge in seen.edges)
+    among = int(piece.params.get("edges", size))
     which = (
-        f"the {shown:,} of {size:,} edges with the largest score" if shown < size else f"all {size:,} edges"
+        f"the {shown:,} of {among:,} edges with the largest score"
+        if shown < among
+        else f"all {among:,} edges"
     )
+    if piece.params.get("level") == "feature":
+        which += f" between the circuit's {size:,} {_elements(piece)} and to the output"
     title = f"The circuit under {ablation} ablation: {numbers.some(strong, 'edge')} of {shown:,} stand out"
     figure = Figure(
         title=title,
@@ -186,6 +202,6 @@ def _ranked(audit: Audit, piece: Evidence, seen: Ranking) -> Exhibit:
         drawing=charts.ranking(seen, said, "Element"),
     )
     table = replace(listings.ranking(seen, title, "Element"), limits=limits([piece]))
-    drawn = piece.params.get("level") == "edge"
+    drawn = piece.params.get("level") == "edge"  # latents are ranked beside their graph: it shows edges
     # Edges are on paper as a graph already.
     return Exhibit(figure=figure, table=table, margin=margin(audit, [piece]), screen=drawn)

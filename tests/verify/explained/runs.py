@@ -132,6 +132,7 @@ RUNS = {
     "a trigger": lambda: trigger(),  # noqa: PLW0108
     "a dictionary": lambda: dictionary(),  # noqa: PLW0108
     "circuits": lambda: circuits(),  # noqa: PLW0108
+    "latents": lambda: latents(),  # noqa: PLW0108
 }
 """Audits that every test here looks at, by name."""
 PARTLY = {
@@ -269,6 +270,19 @@ def circuits() -> tuple[Audit, Path]:
         ),
     ]
     return audited(beds.subject(), uses, seed=6)
+
+
+@functools.cache
+def latents() -> tuple[Audit, Path]:
+    """Latents of two sites and what they pass on, under two ablations."""
+    from tests.explainers import circuit_beds as beds
+
+    asked = {
+        "prompts": "ioi", "level": "feature", "sites": ["inner.mix", "inner.mix_2"], "random_circuits": 79, "twins": 3,
+        "dictionaries": {"expansion": 2, "k": 3, "tokens": 40_000, "batch": 256}, "ablation": ["resample", "zero"],
+        "multiverse": {"resamples": 2, "metrics": ["logit_difference"], "thresholds": [0.85]},
+    }  # fmt: skip
+    return audited(beds.planted(train=4000)[1], [("circuit_discovery", asked)], seed=6)
 
 
 @functools.cache

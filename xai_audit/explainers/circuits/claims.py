@@ -24,6 +24,7 @@ from xai_audit.intervals import bonferroni
 from xai_audit.intervals_rows import mean
 from xai_audit.mechanistic.circuits.export import circuit_tracer, packed, stability_card
 from xai_audit.mechanistic.circuits.faithfulness import random_p
+from xai_audit.mechanistic.circuits.graphs import Element
 from xai_audit.mechanistic.circuits.multiverse import stability
 from xai_audit.method import Measured
 
@@ -33,10 +34,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from xai_audit.explainers.circuits.found import Found
+    from xai_audit.explainers.circuits.latents import Latents
     from xai_audit.explainers.circuits.params import CircuitParams
     from xai_audit.explainers.circuits.prompts import Prompts
     from xai_audit.explainers.circuits.variants import Variants
-    from xai_audit.mechanistic.circuits.graphs import Element
+    from xai_audit.mechanistic.circuits.features import FeatureGraph
+    from xai_audit.mechanistic.circuits.graphs import Graph as Drawn
     from xai_audit.method import Context
 
 TEST = "share of random circuits of equal size that keep as much, Bonferroni over ablations"
@@ -54,11 +57,19 @@ class Claims:
     context: Context
     params: CircuitParams
     prompts: Prompts
-    elements: tuple[Element, ...]
+    network: Drawn
+    """The graph in which circuits were searched."""
     label: Callable[[str], str | None]
     """What people call a node, where that is another than its path."""
     variants: Variants | None
     metric: str
+    latents: Latents | None = None
+    """Of level feature: the dictionaries."""
+
+    @property
+    def elements(self) -> tuple[Element, ...]:
+        """Those among which circuits are searched."""
+        return self.network.elements
 
     def claim(self, found: Found, place: int, family: int) -> Measured:
         """What the circuit keeps of the behaviour on prompts that did not find it."""
@@ -78,6 +89,8 @@ class Claims:
                 "sizes": found.sizes, "grown": found.grown.circuit, "twins": found.twins,
                 "members": found.circuit,
                 "order": found.order, "untestable": found.untestable, "corrupted": found.corrupted,
+                **({} if found.latents is None else {"latents_alone": found.latents.circuit[0]}),
+                **({} if self.latents is None else self.latents.arrays()),
                 **({} if self.variants is None else {
                     "variant_circuits": self.variants.circuits, "variant_held": self.variants.held[place],
                     "stability_card_json": self._card(found, place)}),
@@ -93,6 +106,7 @@ class Claims:
             params={
                 **self._about(found),
                 **self._measures(found, random),
+                **self._dictionaries(found),
                 **({} if told is None else {
                     "jaccard": told.jaccard, "jaccard_with_this": told.jaccard_primary, "claim_share": told.claim_share}),
             },
@@ -139,6 +153,17 @@ class Claims:
             "classes_from": self.prompts.answered,
             "prompts_that_find": int(self.prompts.finds.sum()),
             "prompts_that_judge": int((~self.prompts.finds).sum()),
+        }
+
+    def _dictionaries(self, found: Found) -> dict[str, Any]:
+        """Of level feature: how well the dictionaries explain their sites, and what the circuit is without error nodes."""
+        if self.latents is None or found.latents is None:
+            return {}
+        errors = [one.source.endswith("/error") for one in self.elements]
+        return {
+            "trained": self.latents.told(),
+            "error_nodes": int(np.asarray(errors)[found.circuit].sum()),
+            "without_error_nodes": numbers.slot(numbers.faithfulness(self.context, found.latents)),
         }
 
     def _measures(self, found: Found, random: Any) -> dict[str, Any]:
@@ -247,6 +272,57 @@ class Claims:
             },
         )
 
+    def features(self, found: Found, graph: FeatureGraph) -> Measured:
+        """The attribution graph: latents and error nodes of the circuit, what each passes on, and what reaches the end."""
+        passed = found.passed
+        assert passed is not None
+        names = [one.source for one in graph.elements]
+        ends = [
+            (names[source], "output" if target < 0 else names[target])
+            for source, target in passed.pairs.tolist()
+        ]
+        edges = []
+        for place, (source, target) in enumerate(ends):
+            value, limits = mean(passed.effects[:, place].tolist(), self.context.levels)
+            estimate = self.context.estimate(value, limits, len(passed.effects))
+            edges.append(Edge(source=source, target=target, estimate=estimate))
+        used = {name for pair in ends for name in pair}
+        nodes = [Node(id=name, site=None, label=self.label(name)) for name in names if name in used]
+        nodes += [Node(id="output", site=None, label=None)] if "output" in used else []
+        return Measured(
+            name=f"{found.ablation}-graph",
+            title=f"What the circuit's latents pass on, {found.ablation} ablation",
+            observation=Graph(nodes=tuple(nodes), edges=tuple(edges)),
+            arrays={
+                "effects": passed.effects,
+                "pairs": passed.pairs,
+                "found_on": passed.found_on,
+                "drawn_json": packed(
+                    {"nodes": [node.id for node in nodes], "edges": [list(pair) for pair in ends]}
+                ),
+                "circuit_tracer_json": self._viewed(
+                    found,
+                    [
+                        (Element(source, target), float(weight))
+                        for (source, target), weight in zip(ends, passed.effects.mean(axis=0), strict=True)
+                    ],
+                    tuple(nodes),
+                    len(passed.effects),
+                ),
+            },
+            params={
+                "ablated_by": found.ablation,
+                "circuit_size": found.size,
+                "edges": len(passed.found_on),
+                "shown": len(ends),
+                "behaviour_of": self.metric,
+            },
+            limits=(
+                "what a latent passes on to another is of first order, by way of nothing but what lies between the sites",
+                "edges were chosen on other prompts; their effects are of these",
+            ),
+        )
+
     def _viewer(
         self, found: Found, nodes: tuple[Node, ...], chosen: list[int], effects: NDArray[np.float64]
     ) -> NDArray[np.uint8]:
@@ -255,8 +331,13 @@ class Claims:
             (self.elements[one], float(weight))
             for one, weight in zip(chosen, effects.mean(axis=0), strict=True)
         ]
+        return self._viewed(found, edges, nodes, len(effects))
+
+    def _viewed(
+        self, found: Found, edges: list[tuple[Element, float]], nodes: tuple[Node, ...], rows: int
+    ) -> NDArray[np.uint8]:
         owners = {node.id: node.site for node in nodes if node.site is not None}
-        told = f"mean over {len(effects)} {self.prompts.source}, {found.ablation} ablation"
+        told = f"mean over {rows} {self.prompts.source}, {found.ablation} ablation"
         return packed(circuit_tracer(edges, owners, slug=f"{found.ablation}-circuit", told=told))
 
     def _card(self, found: Found, place: int) -> NDArray[np.uint8]:

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from xai_audit.method import Context
 
 
+WORDS = {"node": "nodes", "edge": "edges", "feature": "latents and error nodes"}
+"""Elements of each level."""
+
+
 def growth(context: Context, found: Sequence[Found], level: str) -> Measured:
     """Faithfulness over the number of elements, a line for each ablation."""
     series = []
@@ -34,7 +38,7 @@ def growth(context: Context, found: Sequence[Found], level: str) -> Measured:
         series.append(Series(name=f"{one.ablation} ablation", points=tuple(points)))
     return Measured(
         name="growth",
-        title=f"Faithfulness as {level}s are added, the largest score first",
+        title=f"Faithfulness as {WORDS[level]} are added, the largest score first",
         observation=Curve(x="elements in the circuit", y="share of the behaviour", series=tuple(series)),
     )
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, assert_never
 import numpy as np
 
 from xai_audit.errors import MethodError
+from xai_audit.explainers.circuits.passed import Passed, passed
 from xai_audit.mechanistic.circuits import attribution, faithfulness, patching, task
 from xai_audit.mechanistic.circuits.acdc import swept
 from xai_audit.mechanistic.circuits.faithfulness import Kept
-from xai_audit.mechanistic.circuits.testable import untestable
+from xai_audit.mechanistic.circuits.features import FeatureGraph
+from xai_audit.mechanistic.circuits.testable import moved, untestable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,10 +132,16 @@ class Found:
     rest: Kept
     """All that is not in it."""
     random: Kept
-    """Circuits of equal size drawn among the elements that the contrast can test."""
+    """Circuits of equal size drawn among the elements that carry something else when they are ablated."""
     scores: NDArray[np.float64]
     """(rows, elements): on the prompts that judge."""
     untestable: NDArray[np.bool_]
+    moved: NDArray[np.bool_]
+    """(elements,): which carry something else when they are ablated, on the prompts that judge."""
+    latents: Kept | None
+    """Of a graph of latents: the circuit less its error nodes."""
+    passed: Passed | None
+    """Of a graph of latents: what those of the circuit pass on."""
     corrupted: NDArray[np.float64]
     """(rows,): the behaviour on the corrupted side of the prompts that judge."""
     twins: NDArray[np.float64]
@@ -166,8 +174,13 @@ def found(
     circuit = cut(both.finds, order, params.threshold)
     judges = both.judges
     sizes = np.unique([*faithfulness.grid(judges.size), int(circuit.sum())])
-    bare = untestable(graph, judges.inputs, judges.other)
-    random = faithfulness.random_circuits(judges.size, int(circuit.sum()), params.random_circuits, rng, ~bare)
+    able = moved(graph, judges.inputs, judges.other)
+    random = faithfulness.random_circuits(judges.size, int(circuit.sum()), params.random_circuits, rng, able)
+    own = scores(judges, params.method, params.steps)
+    latents, handed = None, None
+    if isinstance(graph, FeatureGraph):
+        latents = faithfulness.kept(judges, circuit & ~graph.errors)
+        handed = passed(graph, both.finds, judges, circuit)
     made = Found(
         ablation=ablation,
         order=order,
@@ -177,8 +190,11 @@ def found(
         alone=faithfulness.kept(judges, circuit),
         rest=faithfulness.kept(judges, ~circuit),
         random=faithfulness.kept(judges, random),
-        scores=scores(judges, params.method, params.steps),
-        untestable=bare,
+        scores=own,
+        untestable=untestable(graph, judges.inputs, judges.other),
+        moved=able,
+        latents=latents,
+        passed=handed,
         corrupted=_corrupted(graph, prompts, judges),
         twins=np.empty(0),
     )

@@ -15,28 +15,45 @@ from xai_audit.mechanistic.sites import Site, feature_axis
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from xai_audit.explainers.circuits.latents import Latents
     from xai_audit.explainers.circuits.params import CircuitParams
     from xai_audit.mechanistic.circuits.graphs import Graph
     from xai_audit.mechanistic.network import Network
 
 MOST = 20_000
 """Elements of a graph: every pass holds a mask over them for each row."""
+FEWER = {
+    "edge": "take level: node",
+    "node": "name fewer sites, or split: heads",
+    "feature": "name fewer sites, or a smaller expansion",
+}
 _MIXERS = ("o_proj", "out_proj", "c_proj", "out_lin", "dense")
 Build = "Callable[[Network], Graph]"
 
 
-def builder(network: Network, params: CircuitParams, inputs: Any) -> Callable[[Network], Graph]:
+def builder(
+    network: Network, params: CircuitParams, inputs: Any, latents: Latents | None = None
+) -> Callable[[Network], Graph]:
     """What makes the graph of a network of this structure, its twins among them; MethodError where there is none."""
     if network.opaque is not None:
         raise MethodError(f"circuit_discovery: {network.opaque}")
+    if latents is not None:
+        return latents.build
     build = _edges(network, inputs) if params.level == "edge" else _nodes(network, params, inputs)
-    size = len(build(network).elements)
+    checked(build(network), params)
+    return build
+
+
+def checked(graph: Graph, params: CircuitParams) -> Graph:
+    """A graph among whose elements there is a choice, and not too large a one; else MethodError."""
+    size = len(graph.elements)
     if size < 2:
         raise MethodError(f"circuit_discovery: {size} element is no choice; name more sites, or split: units")
     if size > MOST:
-        advice = "take level: node" if params.level == "edge" else "name fewer sites, or split: heads"
-        raise MethodError(f"circuit_discovery: {size:,} elements are more than {MOST:,}; {advice}")
-    return build
+        raise MethodError(
+            f"circuit_discovery: {size:,} elements are more than {MOST:,}; {FEWER[params.level]}"
+        )
+    return graph
 
 
 def _edges(network: Network, inputs: Any) -> Callable[[Network], Graph]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from xai_audit.errors import MethodError
 from xai_audit.evidence import Frozen
+from xai_audit.explainers.dictionaries.params import Training
 from xai_audit.mechanistic.circuits.task import Ablation
 from xai_audit.mechanistic.sites import Site
 
@@ -44,6 +45,15 @@ class Multiverse(Frozen):
         return _distinct(value)
 
 
+class Dictionaries(Training):
+    """Of level feature: how the dictionary of each site is trained."""
+
+    k: int = Field(16, ge=1)
+    """Latents that fire for an activation."""
+    tokens: int = Field(200_000, ge=1)
+    """Activations of the training; those of the data are gone through again where they are fewer."""
+
+
 class CircuitParams(Frozen):
     """Which behaviour, which elements, and how they are found and ablated."""
 
@@ -51,8 +61,9 @@ class CircuitParams(Frozen):
     """A set of data.sets with clean and corrupted; null: each test row against one that is decided otherwise."""
     method: Search = "eap_ig"
     """How elements are scored: eap, eap_ig, mask_gradient, exact (patching), or acdc."""
-    level: Literal["node", "edge"] = "node"
-    """node: outputs of modules and heads, of any network; edge: of additive residuals and of plain stacks of layers."""
+    level: Literal["node", "edge", "feature"] = "node"
+    """node: outputs of modules and heads, of any network; edge: of additive residuals and of plain stacks of layers;
+    feature: latents of dictionaries trained at the sites, with what they do not explain as an error node of each site."""
     ablation: Annotated[tuple[Ablation, ...], BeforeValidator(_several)] = Field(
         ("resample", "mean", "zero"), min_length=1
     )
@@ -60,9 +71,12 @@ class CircuitParams(Frozen):
     metric: Metric = "logit_difference"
     """The number that is the behaviour; of a regression, the output."""
     sites: tuple[str, ...] = ()
-    """Level node: modules, as path or path#in; empty for embedding, heads and MLPs of decoders that are known."""
+    """Levels node and feature: modules, as path or path#in; empty at level node for embedding, heads and MLPs of decoders
+    that are known."""
     split: Literal["whole", "heads", "units"] | None = None
     """Level node: what of a site is one element; null: heads where a site is what mixes them (o_proj#in), else whole."""
+    dictionaries: Dictionaries | None = None
+    """Level feature: how the dictionary of each site is trained; null for the defaults."""
     threshold: float = Field(0.85, gt=0, lt=1)
     """The circuit is the smallest that keeps this share of the behaviour on the prompts it is found on."""
     steps: int = Field(5, ge=1, le=100)
@@ -77,6 +91,16 @@ class CircuitParams(Frozen):
     """Elements of a circuit that are shown."""
     multiverse: Multiverse | None = Multiverse()
     """Specifications a claim must survive; null for none."""
+
+    @model_validator(mode="after")
+    def _level(self) -> CircuitParams:
+        if self.level == "feature" and not self.sites:
+            raise ValueError("level: feature needs sites, whose dictionaries are trained")
+        if self.level == "feature" and self.split is not None:
+            raise ValueError("split is of level node")
+        if self.level != "feature" and self.dictionaries is not None:
+            raise ValueError("dictionaries are of level feature")
+        return self
 
     @field_validator("ablation")
     @classmethod

@@ -56,9 +56,7 @@ def variants(
     asked = params.multiverse
     if asked is None:
         return None
-    random = [
-        faithfulness.random_circuits(len(one.order), one.size, BEATEN, rng, ~one.untestable) for one in found
-    ]
+    random = [faithfulness.random_circuits(len(one.order), one.size, BEATEN, rng, one.moved) for one in found]
     specifications: list[Specification] = []
     circuits: list[NDArray[np.bool_]] = []
     held: list[list[bool]] = []

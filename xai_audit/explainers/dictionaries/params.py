@@ -29,11 +29,9 @@ class Grid(Frozen):
         return self
 
 
-class SparseAutoencoderParams(Frozen):
-    """Where a dictionary is trained, on what, how large, and what is asked of its features."""
+class Training(Frozen):
+    """How a dictionary of a site is trained, and on what."""
 
-    site: str | None = None
-    """Where in the network: path, path#in, with @head=H and @pos=P."""
     data: str | None = None
     """A set of data.sets; null for the training rows, else the test rows. A fifth of it is held out."""
     variant: Variant = "topk"
@@ -50,6 +48,13 @@ class SparseAutoencoderParams(Frozen):
     """The learning rate of Adam, at its largest."""
     l1: float = Field(0.1, ge=0)
     """Of relu: the weight of the L1 term, weighted by the lengths of decoder rows."""
+
+
+class SparseAutoencoderParams(Training):
+    """Where a dictionary is trained, on what, how large, and what is asked of its features."""
+
+    site: str | None = None
+    """Where in the network: path, path#in, with @head=H and @pos=P."""
     seeds: int = Field(2, ge=2, le=10)
     """Trainings that differ only by their seed, for stability."""
     features: int = Field(50, ge=2, le=2000)

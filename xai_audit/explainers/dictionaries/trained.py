@@ -20,7 +20,7 @@ from xai_audit.mechanistic.sites import Site
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from xai_audit.explainers.dictionaries.params import SparseAutoencoderParams
+    from xai_audit.explainers.dictionaries.params import SparseAutoencoderParams, Training
     from xai_audit.mechanistic.dictionaries.dictionary import Dictionary
     from xai_audit.mechanistic.dictionaries.metrics import Kept
     from xai_audit.mechanistic.dictionaries.store import Store
@@ -85,7 +85,7 @@ def made(subject: Subject, params: SparseAutoencoderParams, context: Context) ->
         paths = ", ".join(one.path for one in network.sites()[:12])
         raise UnmetNeedError(f"name a site, as site: encoder.layer.3; this network has {paths}")
     site = Site.parse(params.site)
-    table, source = _table(subject, params.data)
+    table, source = table_of(subject, params.data)
     # Once through the data is as many activations as there are; the rest of the training repeats them.
     with one_thread():
         store = collect(network, table.frame, site, tokens=2 * params.tokens)
@@ -105,7 +105,7 @@ def made(subject: Subject, params: SparseAutoencoderParams, context: Context) ->
     )  # fmt: skip
 
 
-def recipe_of(params: SparseAutoencoderParams, fit: Store, **more: float) -> Recipe:
+def recipe_of(params: Training, fit: Store, **more: float) -> Recipe:
     """The recipe of a spec's parameters for some activations; MethodError where k is more than there are latents."""
     width = max(1, round(more.get("expansion", params.expansion) * fit.values.shape[1]))
     k = int(more.get("k", params.k))
@@ -139,7 +139,8 @@ def trained_once(fit: Store, recipe: Recipe, context: Context, *piece: str) -> T
         return _trained(fit, recipe, context, *piece)
 
 
-def _table(subject: Subject, name: str | None) -> tuple[Rows, str]:
+def table_of(subject: Subject, name: str | None) -> tuple[Rows, str]:
+    """The rows that dictionaries are trained on, and what they are in words."""
     if name is None:
         if subject.train is not None:
             return subject.train, "the training rows"

@@ -37,11 +37,11 @@ def circuit_tracer(
     )
     layers: dict[str, int] = {}
     for name in sorted(names, key=lambda one: _depth(one, edges, owners)):
-        layers.setdefault(name.partition(".")[0], len(layers))
+        layers.setdefault(_layer(name), len(layers))
     last = max(layers.values(), default=0)
     nodes, ids = [], {}
     for place, name in enumerate(names):
-        layer = layers[name.partition(".")[0]]
+        layer = layers[_layer(name)]
         kind = "embedding" if layer == 0 else "logit" if layer == last else "cross layer transcoder"
         told_layer = "E" if layer == 0 else str(layer)
         ids[name] = f"{told_layer}_{place}_0"
@@ -70,6 +70,11 @@ def circuit_tracer(
         "nodes": nodes,
         "links": links,
     }  # fmt: skip
+
+
+def _layer(name: str) -> str:
+    """The site of a latent; of all else what stands before the first dot."""
+    return name.rpartition("/")[0] or name.partition(".")[0]
 
 
 def _depth(name: str, edges: Sequence[tuple[Element, float]], owners: Mapping[str, str]) -> int:

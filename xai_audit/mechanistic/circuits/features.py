@@ -29,7 +29,7 @@ from xai_audit.mechanistic.circuits.graphs import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import torch
     from numpy.typing import NDArray
@@ -89,6 +89,9 @@ class FeatureGraph:
         found: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         with torch.no_grad():
             self._run(inputs, PLAIN, found)
+        missing = [str(one.site) for place, one in enumerate(self.coded) if place not in found]
+        if missing:
+            raise MethodError(f"nothing flows through {', '.join(missing)}")
         return tuple(part.detach() for place in range(len(self.coded)) for part in found[place])
 
     def prefix(self, inputs: Any) -> Prefix:
@@ -192,11 +195,11 @@ def feature_circuit(
     nodes = attribution.mean_absolute(attribution.mask_gradient(task, steps))
     kept = nodes >= node_threshold * nodes.max(initial=0.0)
     table = edge_effects(task, np.flatnonzero(kept))
-    largest = max((float(part.max(initial=0.0)) for _, part in table.values()), default=0.0)
+    largest = max((float(part.mean(axis=0).max(initial=0.0)) for _, part in table.values()), default=0.0)
     edges = {
         (start + place, into): float(value)
         for into, (start, part) in table.items()
-        for place, value in enumerate(part)
+        for place, value in enumerate(part.mean(axis=0))
         if kept[start + place] and value >= edge_threshold * largest > 0
     }
     sides = faithfulness.kept(task, np.stack([kept, ~kept])).faithfulness()
@@ -204,10 +207,10 @@ def feature_circuit(
 
 
 def edge_effects(task: Task, into: NDArray[np.int64]) -> dict[int, tuple[int, NDArray[np.float64]]]:
-    """For each node of ``into`` but those of the first site: where the site before starts, and its nodes' effects on it.
+    """For each latent of ``into`` but those of the first site: where the site before starts, and (rows, its nodes) effects.
 
     The effect of a latent on another is ``d metric / d other * d other / d latent * (replaced - own)``, through nothing
-    but what lies between the two sites; its size is averaged over inputs. Errors are read from, not written to.
+    but what lies between the two sites, of each input by its size. Errors are read from, not written to.
     """
     import torch
 
@@ -231,6 +234,28 @@ def edge_effects(task: Task, into: NDArray[np.int64]) -> dict[int, tuple[int, ND
                 if not carried.requires_grad:
                     continue
                 found = torch.autograd.grad(carried, mask, retain_graph=True)[0]
-                effect = found[:, before].abs().mean(dim=0)
-                out[int(node)] = before.start, effect.double().cpu().numpy()
+                out[int(node)] = before.start, found[:, before].abs().double().cpu().numpy()
     return out
+
+
+def acting(module: torch.nn.Module, sites: Sequence[Site], inputs: Any) -> list[Site]:
+    """The sites in the order in which a pass reaches them; MethodError where it does not reach one, or does twice."""
+    import torch
+
+    met: list[Site] = []
+
+    def meet(site: Site) -> Callable[[torch.Tensor], None]:
+        def see(_: torch.Tensor) -> None:
+            met.append(site)
+
+        return see
+
+    with torch.no_grad(), ExitStack() as stack:
+        for site in sites:
+            stack.enter_context(watched(submodule(module, site.path), site.port, meet(site)))
+        called(module, inputs)
+    for site in sites:
+        if met.count(site) != 1:
+            what = "several times in one pass; name a module that runs once" if site in met else "in no pass"
+            raise MethodError(f"{site} runs {what}")
+    return met

@@ -22,10 +22,22 @@ def untestable(graph: Graph, inputs: Any, other: tuple[torch.Tensor, ...]) -> ND
     An edge whose target would change if the edge carried 0, but does not change when it carries the other value, is
     not shown to be idle: this contrast cannot test it. One whose target changes by neither is not read at all.
     """
+    changed, zeroed, small = _reached(graph, inputs, other)
+    return np.asarray((changed <= small) & (zeroed > small))
+
+
+def moved(graph: Graph, inputs: Any, other: tuple[torch.Tensor, ...]) -> NDArray[np.bool_]:
+    """(elements,): those whose target takes something else from them when they are ablated."""
+    changed, _, small = _reached(graph, inputs, other)
+    return np.asarray(changed > small)
+
+
+def _reached(
+    graph: Graph, inputs: Any, other: tuple[torch.Tensor, ...]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
     import torch
 
     with torch.no_grad():
-        moved = np.asarray(graph.reach(inputs, other))
+        changed = np.asarray(graph.reach(inputs, other))
         zeroed = np.asarray(graph.reach(inputs, tuple(torch.zeros_like(one[:1]) for one in other)))
-    small = SMALLEST * max(float(zeroed.max(initial=0.0)), float(moved.max(initial=0.0)))
-    return np.asarray((moved <= small) & (zeroed > small))
+    return changed, zeroed, SMALLEST * max(float(zeroed.max(initial=0.0)), float(changed.max(initial=0.0)))

@@ -195,7 +195,7 @@ def _circuits(name: str, own: Mapping[str, Evidence], params: Mapping[str, Any])
     for claim in claims:
         if claim.params.get("circuit_size") != claim.params.get("elements"):
             ids.append(f"{claim.id}-elements")
-            ids += [f"{claim.id}-graph"] if params.get("level", "node") == "edge" else []
+            ids += [f"{claim.id}-graph"] if params.get("level", "node") in ("edge", "feature") else []
     if claims:
         ids += [name, f"{name}/growth"]
         ids += [f"{name}/multiverse"] if params.get("multiverse") is not None else []

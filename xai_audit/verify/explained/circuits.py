@@ -36,6 +36,9 @@ _CONTROLS = (
 )
 
 
+_TRAINED = Stated("what was trained")
+
+
 def circuit_discovery(piece: Piece) -> Made:
     """The table, the curves, the specifications, or a claim, its elements or its edges under one ablation."""
     if piece.evidence.status == "skipped":
@@ -53,7 +56,7 @@ def circuit_discovery(piece: Piece) -> Made:
         raise ContradictionError(f"circuit_discovery has no part {piece.part!r}")
     if what == "":
         return _claim(piece, ablation)
-    made = _elements(piece) if what == "elements" else _edges(piece)
+    made = _elements(piece) if what == "elements" else _edges(piece, piece.params.get("level") == "feature")
     made["params"] = {
         **made.get("params", {}),
         "ablated_by": ablation,
@@ -204,7 +207,33 @@ def _told(piece: Piece, runs: _Runs) -> dict[str, Any]:
         "all_ablated": float(runs.empty.mean()),
         "corrupted": float(piece.numbers("corrupted", 1).mean()),
         "p_min": 1 / (len(random) + 1),
+        **_without_errors(piece, runs),
     }
+
+
+def _without_errors(piece: Piece, runs: _Runs) -> dict[str, Any]:
+    if piece.params.get("level") != "feature":
+        return {}
+    alone = shaped("latents_alone", piece.numbers("latents_alone", 1), len(runs.full))
+    # Of each site its latents, then its error node.
+    errors = np.cumsum([int(one["latents"]) + 1 for one in piece.params["trained"]]) - 1
+    if errors[-1] + 1 != len(runs.members):
+        raise ContradictionError(
+            "the dictionaries in trained have other latents than array members has elements"
+        )
+    return {
+        "trained": [
+            {"site": _TRAINED, "latents": one["latents"], "fvu": _fvu(piece, place), "trained_on": _TRAINED}
+            for place, one in enumerate(piece.params["trained"])
+        ],
+        "error_nodes": int(runs.members[errors].sum()),
+        "without_error_nodes": _slot(runs.kept(alone, piece.levels[:1])),
+    }
+
+
+def _fvu(piece: Piece, place: int) -> float:
+    errors, spreads = (piece.numbers(f"{name}_{place}", 1) for name in ("errors", "spreads"))
+    return math.fsum(errors.tolist()) / math.fsum(spreads.tolist())
 
 
 def _slot(found: dict[str, Any]) -> dict[str, Any]:
@@ -243,13 +272,19 @@ def _passes(found: dict[str, Any], expectation: str) -> bool:
 
 
 # ------------------------------------------------------------------------------------------------ elements
-def _effects(piece: Piece) -> Floats:
+def _effects(piece: Piece, *, pairs: bool = False) -> Floats:
+    """Of what the circuit holds; of ``pairs`` both ends are in it, the output's number being -1."""
     effects = piece.numbers("effects", 2)
-    chosen = shaped("chosen", piece.whole("chosen", 1), effects.shape[1])
+    if pairs:
+        chosen = shaped("pairs", piece.whole("pairs", 2), effects.shape[1], 2).ravel()
+        chosen = chosen[chosen >= 0]
+    else:
+        chosen = shaped("chosen", piece.whole("chosen", 1), effects.shape[1])
     ablation = piece.part.partition("-")[0]
     claim = _sibling(piece, ablation)
     if claim is not None and not claim.array("members", 1).astype(bool)[chosen].all():
-        raise ContradictionError("array chosen names an element that is not in the circuit")
+        name = "pairs" if pairs else "chosen"
+        raise ContradictionError(f"array {name} names an element that is not in the circuit")
     return effects
 
 
@@ -282,8 +317,8 @@ def _elements(piece: Piece) -> Made:
     }
 
 
-def _edges(piece: Piece) -> Made:
-    effects = _effects(piece)
+def _edges(piece: Piece, latents: bool) -> Made:
+    effects = _effects(piece, pairs=latents)
     drawn = json.loads(piece.array("drawn_json", 1).astype(np.uint8).tobytes())
     if len(drawn["edges"]) != effects.shape[1]:
         raise ContradictionError("array drawn_json has another number of edges than array effects")
@@ -295,7 +330,10 @@ def _edges(piece: Piece) -> Made:
     nodes = [{"id": name, "site": names, "label": names, "estimate": None} for name in drawn["nodes"]]
     return {
         "observation": {"shape": "graph", "nodes": nodes, "edges": edges},
-        "params": {"shown": effects.shape[1]},
+        "params": {
+            "shown": effects.shape[1],
+            **({"edges": len(piece.numbers("found_on", 1))} if latents else {}),
+        },
     }
 
 
