@@ -245,7 +245,10 @@ def test_circuit(tmp_path: Path) -> None:
     made, out = ran("circuit", tmp_path, "--set", "report.formats=[html]")
     assert not [piece.id for piece in made.evidence if piece.status == "failed"]
     claims = {piece.id: piece for piece in made.evidence if piece.rung is not None and "circuit" in piece.id}
-    assert len(claims) == 6
+    assert len(claims) == 7
+    latents = claims["circuit_of_latents/resample"]
+    assert latents.rung in {"intervened", "robust"}
+    assert latents.params["error_nodes"] <= 2
     edges = claims["circuit_discovery/resample"]
     assert edges.rung in {"intervened", "robust"}
     # Few edges carry it under resampling; under zero ablation hardly any can go.
