@@ -215,7 +215,7 @@ def test_a_crashing_explainer_exits_three_with_the_reason_in_the_report(modelled
 
 def test_ctrl_c_exits_130_and_resume_ends_in_the_same_audit(modelled: Path, monkeypatch) -> None:
     assert run("run", "slow.yaml", "-o", "whole", cwd=modelled).returncode == 0
-    monkeypatch.setenv("SLOW", "0.6")  # long enough for the signal to come before the end on a busy machine
+    monkeypatch.setenv("SLOW", "0.3")  # long enough for the signal to come before the end on a busy machine
     started = subprocess.Popen(
         [sys.executable, "-m", "xai_audit", "run", "slow.yaml", "-o", "cut"], cwd=modelled,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

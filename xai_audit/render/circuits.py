@@ -172,7 +172,10 @@ def _drawn(audit: Audit, piece: Evidence, seen: Graph) -> Exhibit:
         else f"all {among:,} edges"
     )
     if piece.params.get("level") == "feature":
-        which += f" between the circuit's {size:,} {_elements(piece)} and to the output"
+        which = (
+            f"{shown:,} of the {among:,} edges between the circuit's {size:,} {_elements(piece)} and to the output: those "
+            "with the largest score into each site and into the output"
+        )
     title = f"The circuit under {ablation} ablation: {numbers.some(strong, 'edge')} of {shown:,} stand out"
     figure = Figure(
         title=title,

@@ -109,7 +109,8 @@ def _drawn(observation: Graph, title: str, width: float) -> Markup:
 def _placed(labels: Mapping[str, str], width: float) -> tuple[dict[str, _Placed], float]:
     layers: dict[str, list[str]] = {}
     for one in labels:
-        layers.setdefault(one.partition(".")[0], []).append(one)
+        # Of a latent, as blocks.1/63, the site; of all else what stands before the first dot.
+        layers.setdefault(one.rpartition("/")[0] or one.partition(".")[0], []).append(one)
     room = max(
         ROOM,
         min(max((sum(map(advance, text)) * SIZE + 16 for text in labels.values()), default=ROOM), width / 3),

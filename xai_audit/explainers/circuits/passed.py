@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 OUTPUT = -1
 """The number of the target that is no element: the network's output."""
-MOST = 40
-"""Edges that are kept, those of the largest effect on the prompts that find."""
+MOST = 12
+"""Edges kept of those into each site and of those into the output: the largest effects on the prompts that find."""
 
 
 @dataclass(frozen=True, eq=False)
 class Passed:
-    """The largest edges among the elements of a circuit."""
+    """The largest edges among the elements of a circuit, into each site and into the output."""
 
     pairs: NDArray[np.int64]
     """(edges, 2): from which element to which, `OUTPUT` for the network's output."""
@@ -51,7 +51,10 @@ def passed(graph: FeatureGraph, finds: Task, judges: Task, circuit: NDArray[np.b
     first, second = table(finds), table(judges)
     means = {pair: float(effects.mean()) for pair, effects in first.items()}
     found = sorted((pair for pair, mean in means.items() if mean > 0), key=lambda pair: (-means[pair], pair))
-    chosen = found[:MOST]
+    chosen: list[tuple[int, int]] = []
+    for part in (*graph.slices[1:], slice(OUTPUT, OUTPUT + 1)):
+        chosen += [pair for pair in found if part.start <= pair[1] < part.stop][:MOST]
+    chosen.sort(key=found.index)
     none = np.zeros(judges.rows)
     effects = [second.get(pair, none) for pair in chosen]
     return Passed(
