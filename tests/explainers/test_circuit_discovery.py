@@ -184,15 +184,13 @@ class TestFeatures:
         found = every["resample-graph"]
         _, true = truth()
         sources = network.sources.numpy()
-        known = [
-            (one.estimate.value, sources[true[one.target][0], true[one.source][0]])
+        wired = [
+            sources[true[one.target][0], true[one.source][0]]
             for one in found.observation.edges
             if one.source in true and one.target in true
         ]
-        effects, wired = (np.asarray(part) for part in zip(*known, strict=True))
-        assert 4 <= wired.sum() < len(wired)
-        assert recovery(effects, wired).ap >= 0.9
-        assert wired[np.argsort(-effects)[:5]].all()
+        assert len(wired) >= 5  # of eight that matter
+        assert all(wired)
         told = unpacked(found.arrays["circuit_tracer_json"])
         assert {node["layer"] for node in told["nodes"]} == {"E", "1", "2"}
         assert len(told["links"]) == len(found.observation.edges)

@@ -171,7 +171,7 @@ def train(
 
 @contextlib.contextmanager
 def _flushed() -> Iterator[None]:
-    """Numbers too small for their format are 0: gradients of a network that is sure are full of them, and a fourth slower."""
+    """Numbers too small for their format are 0: the gradients of a network that is sure hold many, a fourth of all time."""
     import torch
 
     before = not torch.tensor(1e-40).mul(1.0)
