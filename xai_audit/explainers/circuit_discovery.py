@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xai_audit.errors import MethodError
-from xai_audit.explainers.circuits import curves, graphs
+from xai_audit.explainers.circuits import curves, drawn, graphs
 from xai_audit.explainers.circuits.claims import Claims
 from xai_audit.explainers.circuits.found import Found, found
 from xai_audit.explainers.circuits.latents import Latents
 from xai_audit.explainers.circuits.params import CircuitParams
 from xai_audit.explainers.circuits.prompts import prompts
 from xai_audit.explainers.circuits.variants import variants
-from xai_audit.mechanistic.circuits.features import FeatureGraph
 from xai_audit.mechanistic.network import calm
 from xai_audit.method import Measured, Method, Skipped
 
@@ -69,9 +68,9 @@ def run(subject: Subject, params: CircuitParams, context: Context) -> Iterator[M
             continue  # the whole network is no circuit to show
         yield claims.ranking(one)
         if params.level == "edge":
-            yield claims.graph(one)
-        if isinstance(graph, FeatureGraph):
-            yield claims.features(one, graph)
+            yield drawn.of_edges(claims, one)
+        if params.level == "feature":
+            yield drawn.of_latents(claims, one)
     for name, reason in refused.items():
         yield Skipped(name=name, reason=reason)
 

@@ -9,12 +9,9 @@ import numpy as np
 
 from xai_audit.evidence import (
     Control,
-    Edge,
-    Graph,
     Inference,
     Item,
     Matrix,
-    Node,
     Ranking,
     Robustness,
     Scalar,
@@ -22,9 +19,8 @@ from xai_audit.evidence import (
 from xai_audit.explainers.circuits import numbers
 from xai_audit.intervals import bonferroni
 from xai_audit.intervals_rows import mean
-from xai_audit.mechanistic.circuits.export import circuit_tracer, packed, stability_card
+from xai_audit.mechanistic.circuits.export import packed, stability_card
 from xai_audit.mechanistic.circuits.faithfulness import random_p
-from xai_audit.mechanistic.circuits.graphs import Element
 from xai_audit.mechanistic.circuits.multiverse import stability
 from xai_audit.method import Measured
 
@@ -38,16 +34,13 @@ if TYPE_CHECKING:
     from xai_audit.explainers.circuits.params import CircuitParams
     from xai_audit.explainers.circuits.prompts import Prompts
     from xai_audit.explainers.circuits.variants import Variants
-    from xai_audit.mechanistic.circuits.features import FeatureGraph
-    from xai_audit.mechanistic.circuits.graphs import Graph as Drawn
+    from xai_audit.mechanistic.circuits.graphs import Element, Graph
     from xai_audit.method import Context
 
 TEST = "share of random circuits of equal size that keep as much, Bonferroni over ablations"
 SIDE_BY_SIDE = (
     "elements", "faithfulness", "what is left without it", "random circuits", "CPR", "CMD", "size at 85 %", "size at 95 %"
 )  # fmt: skip
-DRAWN = 40
-"""Edges of a picture, at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +50,7 @@ class Claims:
     context: Context
     params: CircuitParams
     prompts: Prompts
-    network: Drawn
+    network: Graph
     """The graph in which circuits were searched."""
     label: Callable[[str], str | None]
     """What people call a node, where that is another than its path."""
@@ -190,7 +183,7 @@ class Claims:
     # --------------------------------------------------------------------------------------- elements
     def ranking(self, found: Found) -> Measured:
         """The circuit's elements that do most, by the size of their effect on prompts that did not find them."""
-        chosen = self._chosen(found, self.params.top)
+        chosen = self.chosen(found, self.params.top)
         effects = found.scores[:, chosen]
         levels = self.context.levels
         strict = bonferroni(levels[:1], max(len(chosen), 1))[0]
@@ -225,121 +218,6 @@ class Claims:
             limits=("the circuit's elements were chosen on other prompts; their effects are of these",),
         )
 
-    def graph(self, found: Found) -> Measured:
-        """The circuit's edges and the nodes that they join."""
-        chosen = self._chosen(found, DRAWN)
-        effects = found.scores[:, chosen]
-        edges = []
-        for place, one in enumerate(chosen):
-            value, limits = mean(effects[:, place].tolist(), self.context.levels)
-            element = self.elements[one]
-            edges.append(
-                Edge(
-                    source=element.source,
-                    target=element.target,
-                    estimate=self.context.estimate(value, limits, len(effects)),
-                )
-            )
-        used = {name for edge in edges for name in (edge.source, edge.target)}
-        # In the order in which they act: elements stand by their target.
-        names = dict.fromkeys(name for one in self.elements for name in (one.source, one.target))
-        sources = {one.source for one in self.elements}
-        nodes = tuple(
-            Node(id=name, site=_part_of(name, sources), label=self.label(name))
-            for name in names
-            if name in used
-        )
-        return Measured(
-            name=f"{found.ablation}-graph",
-            title=f"The circuit, {found.ablation} ablation",
-            observation=Graph(nodes=nodes, edges=tuple(edges)),
-            arrays={
-                "effects": effects,
-                "chosen": np.asarray(chosen, dtype=np.int64),
-                "drawn_json": packed(
-                    {
-                        "nodes": [node.id for node in nodes],
-                        "edges": [[edge.source, edge.target] for edge in edges],
-                    }
-                ),
-                "circuit_tracer_json": self._viewer(found, nodes, chosen, effects),
-            },
-            params={
-                "ablated_by": found.ablation,
-                "circuit_size": found.size,
-                "shown": len(chosen),
-                "behaviour_of": self.metric,
-            },
-        )
-
-    def features(self, found: Found, graph: FeatureGraph) -> Measured:
-        """The attribution graph: latents and error nodes of the circuit, what each passes on, and what reaches the end."""
-        passed = found.passed
-        assert passed is not None
-        names = [one.source for one in graph.elements]
-        ends = [
-            (names[source], "output" if target < 0 else names[target])
-            for source, target in passed.pairs.tolist()
-        ]
-        edges = []
-        for place, (source, target) in enumerate(ends):
-            value, limits = mean(passed.effects[:, place].tolist(), self.context.levels)
-            estimate = self.context.estimate(value, limits, len(passed.effects))
-            edges.append(Edge(source=source, target=target, estimate=estimate))
-        used = {name for pair in ends for name in pair}
-        nodes = [Node(id=name, site=None, label=self.label(name)) for name in names if name in used]
-        nodes += [Node(id="output", site=None, label=None)] if "output" in used else []
-        return Measured(
-            name=f"{found.ablation}-graph",
-            title=f"What the circuit's latents pass on, {found.ablation} ablation",
-            observation=Graph(nodes=tuple(nodes), edges=tuple(edges)),
-            arrays={
-                "effects": passed.effects,
-                "pairs": passed.pairs,
-                "found_on": passed.found_on,
-                "drawn_json": packed(
-                    {"nodes": [node.id for node in nodes], "edges": [list(pair) for pair in ends]}
-                ),
-                "circuit_tracer_json": self._viewed(
-                    found,
-                    [
-                        (Element(source, target), float(weight))
-                        for (source, target), weight in zip(ends, passed.effects.mean(axis=0), strict=True)
-                    ],
-                    tuple(nodes),
-                    len(passed.effects),
-                ),
-            },
-            params={
-                "ablated_by": found.ablation,
-                "circuit_size": found.size,
-                "edges": len(passed.found_on),
-                "shown": len(ends),
-                "behaviour_of": self.metric,
-            },
-            limits=(
-                "what a latent passes on to another is of first order, by way of nothing but what lies between the sites",
-                "edges were chosen on other prompts; their effects are of these",
-            ),
-        )
-
-    def _viewer(
-        self, found: Found, nodes: tuple[Node, ...], chosen: list[int], effects: NDArray[np.float64]
-    ) -> NDArray[np.uint8]:
-        """The picture as circuit-tracer's viewer reads it."""
-        edges = [
-            (self.elements[one], float(weight))
-            for one, weight in zip(chosen, effects.mean(axis=0), strict=True)
-        ]
-        return self._viewed(found, edges, nodes, len(effects))
-
-    def _viewed(
-        self, found: Found, edges: list[tuple[Element, float]], nodes: tuple[Node, ...], rows: int
-    ) -> NDArray[np.uint8]:
-        owners = {node.id: node.site for node in nodes if node.site is not None}
-        told = f"mean over {rows} {self.prompts.source}, {found.ablation} ablation"
-        return packed(circuit_tracer(edges, owners, slug=f"{found.ablation}-circuit", told=told))
-
     def _card(self, found: Found, place: int) -> NDArray[np.uint8]:
         """How specifications agree, as a card."""
         assert self.variants is not None
@@ -354,7 +232,7 @@ class Claims:
         )
         return packed(card)
 
-    def _chosen(self, found: Found, most: int) -> list[int]:
+    def chosen(self, found: Found, most: int) -> list[int]:
         """The circuit's elements with the largest score where they were found."""
         inside = np.flatnonzero(found.circuit)
         best = inside[np.argsort(-found.order[inside], kind="stable")][:most]
@@ -392,12 +270,6 @@ class Claims:
             title="The circuit under each ablation",
             sampling=self.prompts.sampling,
         )
-
-
-def _part_of(name: str, sources: set[str]) -> str | None:
-    """The head that a node reads for, as a0.h1 of a0.h1.k; None for one that stands for itself."""
-    owner = name.rpartition(".")[0]
-    return owner if owner in sources and name not in sources else None
 
 
 def _end(limit: float | None, unbounded: float) -> float:
