@@ -5,23 +5,20 @@ from __future__ import annotations
 import functools
 import io
 import math
-import os
-import pickle
 import time
-import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from xai_audit import audit, digest
-from xai_audit.archives import BROKEN
+from xai_audit import digest
 from xai_audit.errors import MethodError, UnmetNeedError, UnwrittenError, said
 from xai_audit.evidence import LEVELS, Estimate, Evidence, Sampling, identifier
 from xai_audit.method import PIECE, Method, NoParams, Piece, Skipped
 from xai_audit.pieces import Mapped, mapped
 from xai_audit.rungs import held, rung
+from xai_audit.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -98,7 +95,7 @@ def measure(
 
     progress = progress or Progress()
     outcome = Outcome()
-    with threadpool_limits(limits=1), _Workers(subject, settings) as workers:
+    with threadpool_limits(limits=1), _workers(subject, settings) as workers:
         for number, step in enumerate(steps):
             progress.step(step.name, number, len(steps))
             started = time.perf_counter()
@@ -127,7 +124,7 @@ def again(
 def for_store(subject: Subject, settings: Settings) -> Context:
     """What a store of units is built with: rows and draws as a method of that name would have them."""
     step = Step(_STORE, NoParams(), _STORE.id)
-    return _Context(subject, step, settings, _Workers(subject, settings), Outcome(), Progress())
+    return _Context(subject, step, settings, _workers(subject, settings), Outcome(), Progress())
 
 
 _STORE: Method[NoParams] = Method(
@@ -138,6 +135,10 @@ _STORE: Method[NoParams] = Method(
     params=NoParams,
     run=lambda *_: iter(()),
 )
+
+
+def _workers(subject: Subject, settings: Settings) -> Workers:
+    return Workers(subject, jobs=settings.jobs, backend=settings.backend, work=settings.work)
 
 
 def _observed(
@@ -242,8 +243,6 @@ def _check_needs(subject: Subject, needs: Sequence[Need]) -> None:
             raise UnmetNeedError(unmet[need])
 
 
-WORKER_LEFT = "A worker stopped while some jobs were given to the executor"
-"""How loky's warning begins."""
 _WORDS = {"table": "cells of a table", "image": "images", "text": "texts"}
 
 
@@ -358,149 +357,6 @@ class _Context:
         low, high = intervals[0]
         limits = dict(zip(LEVELS, intervals[1:], strict=True)) if len(intervals) > 1 else None
         return Estimate(value=value, low=low, high=high, n=n, limits=limits)
-
-
-class _Workers:
-    """A map over pieces: in this process or in workers, each piece computed once and kept until the audit is whole."""
-
-    def __init__(self, subject: Subject, settings: Settings) -> None:
-        self._subject = subject
-        self._settings = settings
-        self._file: Path | None = None
-        self.resumed = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.unlink(missing_ok=True)
-
-    def map(
-        self,
-        work: Callable[[Subject, Any, Piece, int], Mapping[str, NDArray[Any]]],
-        params: Frozen,
-        pieces: Sequence[Piece],
-        seeds: Sequence[int],
-        progress: Progress,
-    ) -> list[Mapping[str, NDArray[Any]]]:
-        done: dict[int, Mapping[str, NDArray[Any]]] = {}
-        files = [self._kept(work, seed) for seed in seeds]
-        for index, file in enumerate(files):
-            if file is not None and (kept := _read(file)) is not None:
-                done[index] = kept
-        self.resumed += len(done)
-        progress.pieces(len(done), len(pieces))
-        todo = [index for index in range(len(pieces)) if index not in done]
-        for index, answer in self._computed(work, params, pieces, seeds, todo):
-            done[index] = answer
-            file = files[index]
-            if file is not None:
-                buffer = io.BytesIO()
-                np.savez(buffer, **dict(answer))  # type: ignore[arg-type]
-                audit.write(file, buffer.getvalue())
-            progress.pieces(len(done), len(pieces))
-        return [done[index] for index in range(len(pieces))]
-
-    def _computed(
-        self,
-        work: Callable[[Subject, Any, Piece, int], Mapping[str, NDArray[Any]]],
-        params: Frozen,
-        pieces: Sequence[Piece],
-        seeds: Sequence[int],
-        todo: Sequence[int],
-    ) -> Iterator[tuple[int, Mapping[str, NDArray[Any]]]]:
-        if self._settings.jobs == 1 or len(todo) < 2:
-            for index in todo:
-                yield index, work(self._subject, params, pieces[index], seeds[index])
-            return
-        from joblib import Parallel, delayed, parallel_config
-
-        # Workers leave after some idle minutes, and new ones come. Where pieces arrive just then, loky warns in the thread
-        # that would call them; made an error there, the warning ends that thread, and the pieces are waited for forever.
-        warnings.filterwarnings("ignore", message=WORKER_LEFT, category=UserWarning)
-        shared = str(self._shared())
-        tasks = (delayed(_task)(shared, work, params, pieces[index], seeds[index], index) for index in todo)
-        with parallel_config(
-            backend=self._settings.backend, n_jobs=self._settings.jobs, inner_max_num_threads=1
-        ):
-            yield from Parallel(return_as="generator_unordered")(tasks)
-
-    def _shared(self) -> Path:
-        # The subject goes to disk once and is read once by each worker, instead of once with every piece.
-        if self._file is None:
-            import tempfile
-
-            import cloudpickle
-
-            # It holds people's rows, so it lies with the run's own work, which is discarded with it.
-            work = self._settings.work
-            try:
-                if work is not None:
-                    work.mkdir(parents=True, exist_ok=True)
-                handle, name = tempfile.mkstemp(prefix="xai-audit-", suffix=".subject", dir=work)
-                self._file = Path(name)
-                with os.fdopen(handle, "wb") as stream:
-                    cloudpickle.dump(self._subject, stream)
-            except OSError as error:
-                message = (
-                    f"{error.filename or self._file or work}: cannot be written: {error.strerror or error}"
-                )
-                raise UnwrittenError(message) from None
-        return self._file
-
-    def _kept(self, work: Callable[..., Any], seed: int) -> Path | None:
-        if self._settings.work is None:
-            return None
-        subject = self._subject
-        content = digest.of_value(
-            [
-                seed,
-                work.__module__,
-                work.__qualname__,
-                subject.model.sha256 if subject.model else "",
-                subject.test.sha256,
-                subject.train.sha256 if subject.train else "",
-                # Of a set, what is left of its file after its condition.
-                [
-                    [name, digest.of_bytes(rows.digests.tobytes())]
-                    for name, rows in sorted(subject.sets.items())
-                ],
-                [column.name for column in subject.columns],
-                subject.positive,
-                subject.threshold,
-            ]
-        )
-        return self._settings.work / "pieces" / f"{content}.npz"
-
-
-def _read(file: Path) -> Mapping[str, NDArray[Any]] | None:
-    try:
-        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as content:
-            return {name: content[name] for name in content.files}
-    except BROKEN:
-        return None  # absent, or no longer what was written: computed again
-
-
-@functools.lru_cache(maxsize=1)
-def _subject_of(file: str) -> Subject:
-    with Path(file).open("rb") as stream:
-        subject: Subject = pickle.load(stream)  # noqa: S301  # written by this run for its own workers
-    return subject
-
-
-def _task(
-    shared: str,
-    work: Callable[[Subject, Any, Piece, int], Mapping[str, NDArray[Any]]],
-    params: Frozen,
-    piece: Piece,
-    seed: int,
-    index: int,
-) -> tuple[int, Mapping[str, NDArray[Any]]]:
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(limits=1):
-        return index, work(_subject_of(shared), params, piece, seed)
 
 
 def exact_mean(values: Sequence[float] | NDArray[np.float64]) -> float:
