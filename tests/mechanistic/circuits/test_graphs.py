@@ -112,6 +112,38 @@ class Known:
         return f @ self.directions
 
 
+def test_latents_of_pictures_are_those_of_their_channels():
+    torch.manual_seed(3)
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 6, 3, padding=1),
+        torch.nn.ReLU(),
+        torch.nn.Conv2d(6, 4, 3),
+        torch.nn.Flatten(),
+        torch.nn.Linear(4 * 4 * 4, 2),
+    ).eval()
+    # As many places in a row as channels: taken along the wrong axis, it would go unnoticed.
+    clean, corrupted = torch.randn(8, 3, 6, 6), torch.randn(8, 3, 6, 6)
+    graph = FeatureGraph(
+        network,
+        (Coded(Site("0"), Known(torch.randn(9, 6)), 9), Coded(Site("2"), Known(torch.randn(5, 4)), 5)),
+    )
+    task = Task(graph, clean, others(graph, clean, corrupted, "resample"), lambda out, _: out[:, 0])
+    assert graph.values(clean)[0].shape == (8, 6, 6, 9)
+    assert task.full() == pytest.approx(network(clean)[:, 0].detach().numpy(), abs=1e-5)
+    assert task.empty() == pytest.approx(network(corrupted)[:, 0].detach().numpy(), abs=1e-4)
+    effects = edge_effects(task, np.arange(graph.slices[1].start, graph.slices[1].stop - 1))
+    assert all(part.shape == (8, 10) for _, part in effects.values())
+    assert sum((part > 0).any() for _, part in effects.values()) >= 3
+    # Only latent 2 of the first site ablated: what its channels change is what its direction carries.
+    mask = np.zeros((1, task.size))
+    mask[0, 2] = 1
+    latents, other = (graph.values(one)[0][..., 2] for one in (clean, corrupted))
+    moved = network[0](clean) + torch.einsum(
+        "rhw,c->rchw", other - latents, graph.coded[0].coder.directions[2]
+    )
+    assert task.measured(mask)[0] == pytest.approx(network[1:](moved)[:, 0].detach().numpy(), abs=1e-4)
+
+
 def test_a_feature_circuit_finds_the_latents_and_the_wiring_that_matter():
     network = planted_features.superposed(np.random.default_rng(3))
     graph = FeatureGraph(

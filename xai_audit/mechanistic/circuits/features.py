@@ -27,6 +27,7 @@ from xai_audit.mechanistic.circuits.graphs import (
     submodule,
     watched,
 )
+from xai_audit.mechanistic.sites import feature_axis
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 
 class Coder(Protocol):
-    """What turns activations (..., n) into latents (..., m) and back."""
+    """What turns activations (..., n) into latents (..., m) and back, features on the last axis."""
 
     def encode(self, x: torch.Tensor) -> torch.Tensor:
         """Latents."""
@@ -52,7 +53,7 @@ class Coder(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Coded:
-    """A site and the dictionary of what flows through it, its features on the last axis."""
+    """A site and the dictionary of what flows through it; of pictures each place is encoded on its own."""
 
     site: Site
     coder: Coder
@@ -123,11 +124,13 @@ class FeatureGraph:
         def change(place: int) -> Callable[[torch.Tensor], torch.Tensor | None]:
             one = self.coded[place]
 
-            def put(x: torch.Tensor) -> torch.Tensor | None:
+            def put(value: torch.Tensor) -> torch.Tensor | None:
                 if place in found:
                     raise MethodError(
                         f"{one.site} runs several times in one pass; name a module that runs once"
                     )
+                axis = feature_axis(value)
+                x = value.movedim(axis, -1)
                 latents = one.coder.encode(x)
                 error = x - one.coder.decode(latents).to(x.dtype)
                 found[place] = latents, error
@@ -144,7 +147,7 @@ class FeatureGraph:
                 made = x + moved.to(x.dtype) + rest_moved
                 if left is not None:
                     left[place] = made
-                return made
+                return made.movedim(-1, axis)
 
             return put
 
