@@ -126,11 +126,10 @@ class Latents:
                 if name not in wanted:
                     continue
                 place, value = on.of(latent)
-                tokens = one.fit.token[place]
-                known, which = np.unique(tokens, return_inverse=True)
-                weight = np.bincount(which, weights=value, minlength=len(known))
-                for best in np.argsort(-weight, kind="stable")[:1]:
-                    documents = len(np.unique(one.fit.document[place[which == best]]))
-                    if documents >= minimum:
-                        found[name] = f"{name} “{spelled.get(int(known[best]), '?')}”"
+                if not len(place):
+                    continue
+                known, which = np.unique(one.fit.token[place], return_inverse=True)
+                best = int(np.argmax(np.bincount(which, weights=value)))
+                if len(np.unique(one.fit.document[place[which == best]])) >= minimum:
+                    found[name] = f"{name} “{spelled.get(int(known[best]), '?')}”"
         return found
