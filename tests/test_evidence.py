@@ -57,3 +57,10 @@ def test_groups_have_the_keys_they_are_by_and_a_matrix_is_whole() -> None:
 def test_a_count_is_one_that_can_be_counted(n: int) -> None:
     with pytest.raises(ValidationError):
         exactly(0, n)
+
+
+@pytest.mark.parametrize("level", ["0.9x", "", "95", "1e-3", "-0.9", "0.95\n"])
+def test_a_level_is_a_number_as_it_is_written(level: str) -> None:
+    with pytest.raises(ValidationError, match="limits"):
+        Estimate(value=1.0, low=0.0, high=2.0, n=3, limits={level: (0.0, 2.0)})
+    assert Estimate(value=1.0, low=0.0, high=2.0, n=3, limits={"0.9995": (0.0, 2.0)}).limits

@@ -18,6 +18,8 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+Level = Annotated[str, Field(pattern=r"^0\.[0-9]{1,8}$")]
+"""A two-sided level as a key: every part of the program that reads one takes it for a number."""
 Count = Annotated[int, Field(ge=0, lt=2**53)]
 """How many rows: a number that a float holds exactly."""
 
@@ -33,7 +35,7 @@ class Estimate(Frozen):
     low: float | None
     high: float | None
     n: Count
-    limits: dict[str, tuple[float | None, float | None]] | None = None
+    limits: dict[Level, tuple[float | None, float | None]] | None = None
 
     @property
     def exact(self) -> bool:
