@@ -8,7 +8,7 @@ import math
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from xai_audit.mechanistic.sites import Site
     from xai_audit.method import Context, Measured, Need
     from xai_audit.subject import Rows, Subject
-
-Work = "Callable[[Subject, Any, Piece, int], Mapping[str, NDArray[Any]]]"
+    from xai_audit.workers import Pool
 
 
 @dataclass(frozen=True)
@@ -263,21 +262,6 @@ def _stored(arrays: Mapping[str, NDArray[Any]], outcome: Outcome) -> dict[str, s
     name = f"{digest.of_bytes(content)}.npz"
     outcome.arrays[name] = content
     return dict.fromkeys(sorted(arrays), name)
-
-
-class Pool(Protocol):
-    """What carries out a step's maps."""
-
-    def map(
-        self,
-        work: Callable[[Subject, Any, Piece, int], Mapping[str, NDArray[Any]]],
-        params: Frozen,
-        pieces: Sequence[Piece],
-        seeds: Sequence[int],
-        progress: Progress,
-    ) -> list[Mapping[str, NDArray[Any]]]:
-        """The answer of ``work(subject, params, piece, seed)`` for every piece, in their order."""
-        ...
 
 
 class _Context:

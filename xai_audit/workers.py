@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from xai_audit.method import Piece
     from xai_audit.subject import Subject
 
+    Answer = Mapping[str, NDArray[Any]]
+    Work = Callable[[Subject, Any, Piece, int], Answer]
+
 WORKER_LEFT = "A worker stopped while some jobs were given to the executor"
 """How loky's warning begins."""
 
@@ -34,6 +37,16 @@ class Counted(Protocol):
 
     def pieces(self, done: int, of: int) -> None:
         """Called after each."""
+        ...
+
+
+class Pool(Protocol):
+    """What carries out a step's maps."""
+
+    def map(
+        self, work: Work, params: Frozen, pieces: Sequence[Piece], seeds: Sequence[int], progress: Counted
+    ) -> list[Answer]:
+        """The answer of ``work(subject, params, piece, seed)`` for every piece, in their order."""
         ...
 
 
@@ -55,15 +68,10 @@ class Workers:
             self._file.unlink(missing_ok=True)
 
     def map(
-        self,
-        work: Callable[[Subject, Any, Piece, int], Mapping[str, NDArray[Any]]],
-        params: Frozen,
-        pieces: Sequence[Piece],
-        seeds: Sequence[int],
-        progress: Counted,
-    ) -> list[Mapping[str, NDArray[Any]]]:
+        self, work: Work, params: Frozen, pieces: Sequence[Piece], seeds: Sequence[int], progress: Counted
+    ) -> list[Answer]:
         """The answer of ``work(subject, params, piece, seed)`` for every piece, in their order."""
-        done: dict[int, Mapping[str, NDArray[Any]]] = {}
+        done: dict[int, Answer] = {}
         files = [self._kept(work, seed) for seed in seeds]
         for index, file in enumerate(files):
             if file is not None and (kept := _read(file)) is not None:
@@ -83,12 +91,12 @@ class Workers:
 
     def _computed(
         self,
-        work: Callable[[Subject, Any, Piece, int], Mapping[str, NDArray[Any]]],
+        work: Work,
         params: Frozen,
         pieces: Sequence[Piece],
         seeds: Sequence[int],
         todo: Sequence[int],
-    ) -> Iterator[tuple[int, Mapping[str, NDArray[Any]]]]:
+    ) -> Iterator[tuple[int, Answer]]:
         if self._jobs == 1 or len(todo) < 2:
             for index in todo:
                 yield index, work(self._subject, params, pieces[index], seeds[index])
@@ -151,7 +159,7 @@ class Workers:
         return self._work / "pieces" / f"{content}.npz"
 
 
-def _read(file: Path) -> Mapping[str, NDArray[Any]] | None:
+def _read(file: Path) -> Answer | None:
     try:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as content:
             return {name: content[name] for name in content.files}
@@ -168,12 +176,12 @@ def _subject_of(file: str) -> Subject:
 
 def _task(
     shared: str,
-    work: Callable[[Subject, Any, Piece, int], Mapping[str, NDArray[Any]]],
+    work: Work,
     params: Frozen,
     piece: Piece,
     seed: int,
     index: int,
-) -> tuple[int, Mapping[str, NDArray[Any]]]:
+) -> tuple[int, Answer]:
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(limits=1):

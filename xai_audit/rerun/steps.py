@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from xai_audit.method import Piece
     from xai_audit.spec import Spec
     from xai_audit.subject import Subject
+    from xai_audit.workers import Counted
 
 
 @dataclass(frozen=True, order=True)
@@ -153,7 +154,7 @@ class _Pool:
         params: Any,
         pieces: Sequence[Piece],
         seeds: Sequence[int],
-        progress: measure.Progress,
+        progress: Counted,
     ) -> list[Mapping[str, Any]]:
         """The answers of all pieces; never returns from the last map that something was drawn of."""
         del progress

@@ -13,7 +13,7 @@ from xai_audit.mechanistic.circuits import attribution, faithfulness, patching, 
 from xai_audit.mechanistic.circuits.acdc import swept
 from xai_audit.mechanistic.circuits.faithfulness import Kept
 from xai_audit.mechanistic.circuits.features import FeatureGraph
-from xai_audit.mechanistic.circuits.testable import moved, untestable
+from xai_audit.mechanistic.circuits.testable import moved
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -174,7 +174,7 @@ def found(
     circuit = cut(both.finds, order, params.threshold)
     judges = both.judges
     sizes = np.unique([*faithfulness.grid(judges.size), int(circuit.sum())])
-    able = moved(graph, judges.inputs, judges.other)
+    able, bare = moved(graph, judges.inputs, judges.other)
     random = faithfulness.random_circuits(judges.size, int(circuit.sum()), params.random_circuits, rng, able)
     own = scores(judges, params.method, params.steps)
     latents, handed = None, None
@@ -191,7 +191,7 @@ def found(
         rest=faithfulness.kept(judges, ~circuit),
         random=faithfulness.kept(judges, random),
         scores=own,
-        untestable=untestable(graph, judges.inputs, judges.other),
+        untestable=bare,
         moved=able,
         latents=latents,
         passed=handed,

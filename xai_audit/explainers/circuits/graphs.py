@@ -28,7 +28,6 @@ FEWER = {
     "feature": "name fewer sites, or a smaller expansion",
 }
 _MIXERS = ("o_proj", "out_proj", "c_proj", "out_lin", "dense")
-Build = "Callable[[Network], Graph]"
 
 
 def builder(

@@ -22,22 +22,17 @@ def untestable(graph: Graph, inputs: Any, other: tuple[torch.Tensor, ...]) -> ND
     An edge whose target would change if the edge carried 0, but does not change when it carries the other value, is
     not shown to be idle: this contrast cannot test it. One whose target changes by neither is not read at all.
     """
-    changed, zeroed, small = _reached(graph, inputs, other)
-    return np.asarray((changed <= small) & (zeroed > small))
+    return moved(graph, inputs, other)[1]
 
 
-def moved(graph: Graph, inputs: Any, other: tuple[torch.Tensor, ...]) -> NDArray[np.bool_]:
-    """(elements,): those whose target takes something else from them when they are ablated."""
-    changed, _, small = _reached(graph, inputs, other)
-    return np.asarray(changed > small)
-
-
-def _reached(
+def moved(
     graph: Graph, inputs: Any, other: tuple[torch.Tensor, ...]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """(elements,) twice: whose target takes something else from them when they are ablated; which are `untestable`."""
     import torch
 
     with torch.no_grad():
         changed = np.asarray(graph.reach(inputs, other))
         zeroed = np.asarray(graph.reach(inputs, tuple(torch.zeros_like(one[:1]) for one in other)))
-    return changed, zeroed, SMALLEST * max(float(zeroed.max(initial=0.0)), float(changed.max(initial=0.0)))
+    small = SMALLEST * max(float(zeroed.max(initial=0.0)), float(changed.max(initial=0.0)))
+    return np.asarray(changed > small), np.asarray((changed <= small) & (zeroed > small))
