@@ -200,6 +200,25 @@ def test_heads_that_write_the_repeated_token_are_those_that_match_prefixes(heads
     assert direct[best] > 5 * max(direct[name] for name in names[:4])
 
 
+def test_of_a_network_charged_for_heads_the_one_that_matches_prefixes_is_named_and_random_others_do_nothing():
+    model = repeats.trained(0, heads=8, penalty=repeats.LASSO)
+    ids, periods = repeats.repeated(np.random.default_rng(5), 32)
+    match = repeats.prefix_matching(model, ids, periods)
+    sites = tuple(Nodes(Site(f"blocks.{layer}.attn.o_proj", "in"), 8) for layer in range(2))
+    graph = NodeGraph(model, sites)
+    task = Task(graph, ids, others(graph, ids, ids, "mean"), repeats.log_likelihood(ids, periods))
+    effects = (task.full() - task.measured(np.eye(16))).mean(axis=1)
+    (induction,) = np.flatnonzero(match > 0.5)
+    previous = int(np.argmax(repeats.previous_token(model, ids)))
+    scores = attribution.mean_absolute(attribution.eap_ig(task))
+    assert set(np.argsort(-scores)[:2].tolist()) == {int(induction), previous}
+    assert induction >= 8 > previous
+    assert effects[induction] > 1
+    rest = np.delete(effects, [induction, previous])
+    assert len(rest) == 14
+    assert np.abs(rest).max() < 0.05
+
+
 def test_layer_norm_is_applied_anew_to_each_readers_own_residual(heads):
     task = heads[4]
     chosen = [0, 13, 40, 70, task.size - 1]
