@@ -187,6 +187,12 @@ def training(seeds, decay):
             holds=at["restricted"] < at["held_out_loss"],
         )
         told("excluded loss on training pairs", f"{at['excluded']:.1f} nats", "> 5", holds=at["excluded"] > 5)
+        most = np.argmax(series.values["held_out_accuracy"] > 0.95)
+        print(
+            f"     above 0.95 from step {series.steps[most]} on"
+            if at["held_out_accuracy"] > 0.95
+            else "     not above 0.95"
+        )
         print(f"     {len(keys)} key frequencies {keys}; Gini of the embedding {at['gini_embedding']:.2f}")
         told("signature", found.reason, "there", holds=found.signature)
         told(

@@ -26,8 +26,12 @@ if TYPE_CHECKING:
 
 FLAT = 1e-24
 """A table whose energy beside the mean is under this share of all is flat but for rounding."""
-SHARE = 0.95
-"""The share of the energy that key frequencies hold together, by default."""
+SHARE = 0.99
+"""The share of the energy that key frequencies hold together, by default.
+
+Of ten networks that were trained modulo 53 nine grok: theirs hold 4 % of the energy or more each, the largest of the
+others 0.3 %. At a share of 0.95 one of the nine lost a frequency that a quarter of its answers need.
+"""
 
 
 @dataclass(frozen=True)
