@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from tests.explainers import circuit_beds as beds  # noqa: E402
 from tests.explainers.bench import Bench, observe  # noqa: E402
+from tests.mechanistic.circuits import viewer  # noqa: E402
 from xai_audit.errors import MethodError  # noqa: E402
 from xai_audit.explainers.circuit_discovery import METHOD  # noqa: E402
 from xai_audit.explainers.circuits import prompts as sides  # noqa: E402
@@ -76,10 +77,10 @@ class TestPlanted:
     def test_the_graph_goes_to_the_viewer(self):
         found = edges()["resample-graph"]
         told = unpacked(found.arrays["circuit_tracer_json"])
-        names = {node["node_id"]: node["clerp"] for node in told["nodes"]}
-        assert {(names[one["source"]], names[one["target"]]) for one in told["links"]} == {
-            (one.source, one.target) for one in found.observation.edges
-        }
+        assert viewer.opened(told) == {"x0": 0, "x1": 0, "0.0": 1, "0.1": 1, "2.1": 2}
+        assert sorted(link["weight"] for link in told["links"]) == sorted(
+            pytest.approx(one.estimate.value) for one in found.observation.edges
+        )
 
     def test_permuted_weights_carry_nothing_of_it(self):
         twins = held(edges()["resample"].controls[3])
@@ -192,7 +193,8 @@ class TestFeatures:
         assert len(wired) >= 5  # of eight that matter
         assert all(wired)
         told = unpacked(found.arrays["circuit_tracer_json"])
-        assert {node["layer"] for node in told["nodes"]} == {"E", "1", "2"}
+        for name, row in viewer.opened(told).items():
+            assert row == {"inner.mix": 1, "inner.mix_2": 2, "output": 3}[name.rpartition("/")[0] or name]
         assert len(told["links"]) == len(found.observation.edges)
 
     def test_permuted_weights_have_no_such_circuit(self):
