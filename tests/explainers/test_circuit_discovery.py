@@ -250,7 +250,9 @@ class TestMultiverse:
         assert len(found["multiverse"].observation.rows) == 4
         card = unpacked(claim.arrays["stability_card_json"])
         assert card["battery"]["n_runs_total"] == 8
-        assert card["metrics"]["pooled"]["mean_pairwise_jaccard"] == pytest.approx(claim.params["jaccard"])
+        pooled = card["metrics"]["pooled"]
+        every = pooled.get("mean_pairwise_jaccard_all_sizes", pooled["mean_pairwise_jaccard"])
+        assert every == pytest.approx(claim.params["jaccard"])
 
     def test_the_planted_circuit_holds_under_resampling(self):
         asked = {"resamples": 3, "metrics": ["logit_difference"], "thresholds": [0.85]}
@@ -271,6 +273,9 @@ class TestDecoders:
             else {}
         )
         assert claim.params["elements"] == 6 + 3 + 4
+        rows = viewer.opened(unpacked(found["resample-graph"].arrays["circuit_tracer_json"]))
+        every = {"embed": 0, "a0.h0": 1, "a0.h1": 1, "m0": 2, "output": 3}
+        assert rows == {name: every[name] for name in rows}
         assert all(site is None or node.startswith(site) for node, site in nodes.items())
         assert claim.arrays["grown"].shape[0] == len(claim.arrays["sizes"])
         np.testing.assert_allclose(claim.arrays["grown"][-1], claim.arrays["full"], atol=1e-4)

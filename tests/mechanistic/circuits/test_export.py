@@ -56,6 +56,16 @@ def latents() -> dict[str, Part]:
     return {one.name: one for one in made}
 
 
+def _with(change):
+    made = circuit_tracer(EDGES, decoder(), slug="a", told="")
+    change(made)
+    return made
+
+
+def _node(made, name):
+    return next(one for one in made["nodes"] if name in one["clerp"])
+
+
 class TestGraphs:
     def test_readers_are_shown_as_their_head_and_rows_are_layers(self):
         made = circuit_tracer(EDGES, decoder(), slug="a", told="40 prompts")
@@ -94,6 +104,25 @@ class TestGraphs:
         by_name = {node["clerp"]: node for node in made["nodes"]}
         assert viewer.number(by_name["blocks.1/61"]["feature"]) == 61
         assert by_name["blocks.1/error"]["feature_type"] == "mlp reconstruction error"
+
+    @pytest.mark.parametrize(
+        ("change", "why"),
+        [
+            (lambda made: _node(made, "output").update(clerp="output"), "it stops"),
+            (lambda made: made["metadata"].update(prompt_tokens=["prompts"]), "taken out"),
+            (lambda made: [one.update(ctx_idx=0) for one in made["nodes"]], "single position"),
+            (lambda made: _node(made, "m0").update(feature_type="cross layer transcoder"), "huggingface"),
+            (lambda made: _node(made, "m0").update(layer="0", feature=1), "points down|same row"),
+            (lambda made: made["links"].append(dict(made["links"][0])), "two links"),
+            (lambda made: made["links"][0].update(source="gone"), "without a node"),
+            (lambda made: made["qParams"].update(pinnedIds=[]), "not drawn"),
+            (lambda made: _node(made, "m0").update(clerp="<b>"), "HTML"),
+        ],
+    )
+    def test_what_the_viewer_cannot_show_is_told(self, change, why):
+        """The first four and the pins were seen to go wrong in the viewer itself."""
+        with pytest.raises(AssertionError, match=why):
+            viewer.opened(_with(change))
 
     @given(st.text(min_size=1), st.text(min_size=1), st.text(min_size=1))
     def test_whatever_parts_are_called(self, first, second, last):
@@ -157,6 +186,10 @@ class TestCards:
             (2 / 3 + 1 + 2 / 3 + 0.4 + 0.6 + 0.4) / 6
         )
         assert pooled["n_size_mismatched_excluded"] == 1
+        # What is left out is said, and all together are held against the same bar.
+        assert "leaves out 1 of 4" in told["notes"][1]
+        every = told["verdict"]["checks"]["structural_stability_all_sizes"]
+        assert (every["value"], every["passed"]) == (pooled["mean_pairwise_jaccard_all_sizes"], False)
 
     def test_agreeing_that_the_claim_fails_is_not_that_it_holds(self):
         checks = card([*RUNS, LARGE, *RUNS[1:]])["verdict"]["checks"]
@@ -201,6 +234,30 @@ class TestCards:
         told["verdict"]["grade"] = "D"
         told["verdict"]["grade"] = theirs.verify_card_dict(told)["recomputed_grade"]
         assert theirs.verify_card_dict(told)["problems"] == []
+
+
+def test_an_audits_files_for_other_tools(tmp_path):
+    graph, told = circuit_tracer(EDGES, decoder(), slug="mean-circuit", told=""), card(RUNS)
+    evidence = []
+    (tmp_path / "evidence").mkdir()
+    for use in ("circuits", "more circuits"):
+        for array, made in (("circuit_tracer_json", graph), ("stability_card_json", told)):
+            file = f"{len(evidence)}.npz"
+            np.savez(tmp_path / "evidence" / file, **{array: packed(made)})
+            evidence.append({"id": f"{use}/mean-{array[:5]}", "arrays": {array: file}})
+    evidence.append({"id": "accuracy", "arrays": {}})
+    content = {"evidence": evidence, "run": {"finished": "2026-11-29T15:22:46+00:00"}}
+    (tmp_path / "audit.json").write_text(json.dumps(content))
+    names = write_all(tmp_path, tmp_path / "out")
+    made = {name: json.loads((tmp_path / "out" / name).read_bytes()) for name in names}
+    listed = [one["slug"] for one in made["graphs/graph-metadata.json"]["graphs"]]
+    assert listed == ["circuits-mean-circu", "more-circuits-mean-circu"]
+    for slug in listed:
+        # The viewer asks for graph_data/SLUG.json.
+        assert made[f"graphs/{slug}.json"]["metadata"]["slug"] == slug
+        viewer.opened(made[f"graphs/{slug}.json"])
+    cards = [one for name, one in made.items() if name.startswith("cards/")]
+    assert cards == [{**told, "created_at": "2026-11-29T15:22:46+00:00"}] * 2
 
 
 def test_bytes_are_the_same_and_come_back():

@@ -4,8 +4,9 @@ circuit-tracer's graphs are of one prompt and of transcoder features; ours are m
 latents, so what only its own have is left open: an output has no probability, a node no examples and no activation. Rows are
 layers of the graph (attention and MLP of a block are two), and only inputs have positions of their own.
 
-The card has the shape of StressKit's schema 0.4 but for two fields that its validator asks and that are not ours to give:
-``created_at``, for a run is the same to the byte whenever it runs, and ``verdict.grade``, for an audit gives no letters.
+The card has the shape of StressKit's schema 0.4 (github.com/Arth-Singh/Stresskit) but for two fields that its validator
+asks: ``created_at``, which evidence cannot hold, being the same to the byte whenever it is made, and which `write_all` adds;
+and ``verdict.grade``, for an audit gives no letters. With the letter that StressKit counts the card validates and verifies.
 """
 
 from __future__ import annotations
@@ -53,10 +54,10 @@ class Part:
 def circuit_tracer(
     edges: Sequence[tuple[Element, float]], parts: Mapping[str, Part], *, slug: str, told: str
 ) -> dict[str, Any]:
-    """A graph as circuit-tracer's viewer reads it; ``parts`` are the nodes of the whole network by the name of an edge's end.
+    """A graph as circuit-tracer's viewer reads it; ``parts`` are all of the network's by the name of an edge's end.
 
-    Edges between the same two parts, as to the query and the key of one head, are one link with the sum of their weights: the
-    viewer shows one, and takes each as a share of the sum.
+    Edges between the same two parts, as to the query and the key of one head, are one link with the sum of their weights:
+    the viewer lists one of them, and takes each as a share of the sum.
     """
     drawn = dict.fromkeys(parts[one] for edge, _ in edges for one in (edge.source, edge.target))
     if all(one.kind != "output" for one in drawn):
@@ -124,9 +125,9 @@ def _plain(text: str) -> str:
 
 
 def write_all(audit: Path, folder: Path) -> list[str]:
-    """An audit's graphs into ``graphs``, as circuit-tracer's server serves them, its cards into ``cards``; gives their names.
+    """An audit's graphs into ``graphs``, as circuit-tracer's server serves them, its cards into ``cards``.
 
-    A card gets the time at which the audit ended.
+    Gives the names of the files. A card gets the time at which the audit ended.
     """
     told = json.loads((audit / "audit.json").read_bytes())
     written: dict[str, dict[str, Any]] = {}
@@ -142,8 +143,9 @@ def write_all(audit: Path, folder: Path) -> list[str]:
                 made = unpacked(arrays[array])
             if array == "circuit_tracer_json":
                 # Two uses of the method have graphs of the same name.
-                listed.append({**made["metadata"], "slug": slug})
-                written[f"graphs/{slug}.json"] = {**made, "metadata": listed[-1]}
+                metadata = {**made["metadata"], "slug": slug}
+                listed.append({**metadata, "title_prefix": piece["id"]})
+                written[f"graphs/{slug}.json"] = {**made, "metadata": metadata}
             else:
                 written[f"cards/{slug}.json"] = {**made, **dated}
     written["graphs/graph-metadata.json"] = {"graphs": listed}
@@ -165,6 +167,7 @@ def stability_card(
 ) -> dict[str, Any]:
     """What each declared specification found, and how they agree with each other and on the claim."""
     pooled = _pooled(universes, len(elements))
+    notes = ["without a letter grade: an audit gives none"]
     share = float(np.mean([one.claim for one in universes]))
     checks = {
         "claim_stability": _check(pooled["modal_share"], 0.8, "share of specifications that say the same"),
@@ -173,6 +176,15 @@ def stability_card(
     if pooled["mean_pairwise_jaccard"] is not None:
         told = "mean Jaccard index over pairs of specifications"
         checks["structural_stability"] = _check(pooled["mean_pairwise_jaccard"], LIKE, told)
+    if out := pooled.get("n_size_mismatched_excluded"):
+        told = "the same with circuits of all sizes"
+        checks["structural_stability_all_sizes"] = _check(
+            pooled["mean_pairwise_jaccard_all_sizes"], LIKE, told
+        )
+        notes.append(
+            f"structural_stability leaves out {out} of {len(universes)} specifications, as StressKit does: their circuits "
+            f"are more than twice or less than half as large as the first"
+        )
     embed = sum(int(one.circuit.sum()) for one in universes) <= EMBEDDED
     return {
         "schema_version": "0.4",
@@ -191,7 +203,7 @@ def stability_card(
             "thresholds": {"jaccard": LIKE, "modal_share": 0.8},
         },
         "provenance": {},
-        "notes": ["without a letter grade: an audit gives none"],
+        "notes": notes,
         "runs": [_run(one, elements, embed=embed) for one in universes],
     }  # fmt: skip
 
@@ -204,7 +216,7 @@ def _pooled(universes: Sequence[Universe], elements: int) -> dict[str, Any]:
     counts = {"holds": holding, "does not hold": len(universes) - holding}
     every = _pairs(universes)
     left_out = {
-        "mean_pairwise_jaccard_all_sizes": float(np.mean(every)) if every else None,
+        "mean_pairwise_jaccard_all_sizes": float(np.mean(every or [1.0])),
         "n_size_mismatched_excluded": len(universes) - len(near),
     }
     pairs = _pairs(near)
