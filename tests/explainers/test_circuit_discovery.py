@@ -78,9 +78,8 @@ class TestPlanted:
         found = edges()["resample-graph"]
         told = unpacked(found.arrays["circuit_tracer_json"])
         assert viewer.opened(told) == {"x0": 0, "x1": 0, "0.0": 1, "0.1": 1, "2.1": 2}
-        assert sorted(link["weight"] for link in told["links"]) == sorted(
-            pytest.approx(one.estimate.value) for one in found.observation.edges
-        )
+        weights = sorted(one.estimate.value for one in found.observation.edges)
+        assert sorted(link["weight"] for link in told["links"]) == pytest.approx(weights)
 
     def test_permuted_weights_carry_nothing_of_it(self):
         twins = held(edges()["resample"].controls[3])
