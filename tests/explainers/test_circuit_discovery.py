@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from tests.explainers import circuit_beds as beds  # noqa: E402
 from tests.explainers.bench import Bench, observe  # noqa: E402
+from tests.mechanistic.circuits import viewer  # noqa: E402
 from xai_audit.errors import MethodError  # noqa: E402
 from xai_audit.explainers.circuit_discovery import METHOD  # noqa: E402
 from xai_audit.explainers.circuits import prompts as sides  # noqa: E402
@@ -76,10 +77,9 @@ class TestPlanted:
     def test_the_graph_goes_to_the_viewer(self):
         found = edges()["resample-graph"]
         told = unpacked(found.arrays["circuit_tracer_json"])
-        names = {node["node_id"]: node["clerp"] for node in told["nodes"]}
-        assert {(names[one["source"]], names[one["target"]]) for one in told["links"]} == {
-            (one.source, one.target) for one in found.observation.edges
-        }
+        assert viewer.opened(told) == {"x0": 0, "x1": 0, "0.0": 1, "0.1": 1, "2.1": 2}
+        weights = sorted(one.estimate.value for one in found.observation.edges)
+        assert sorted(link["weight"] for link in told["links"]) == pytest.approx(weights)
 
     def test_permuted_weights_carry_nothing_of_it(self):
         twins = held(edges()["resample"].controls[3])
@@ -192,7 +192,8 @@ class TestFeatures:
         assert len(wired) >= 5  # of eight that matter
         assert all(wired)
         told = unpacked(found.arrays["circuit_tracer_json"])
-        assert {node["layer"] for node in told["nodes"]} == {"E", "1", "2"}
+        for name, row in viewer.opened(told).items():
+            assert row == {"inner.mix": 1, "inner.mix_2": 2, "output": 3}[name.rpartition("/")[0] or name]
         assert len(told["links"]) == len(found.observation.edges)
 
     def test_permuted_weights_have_no_such_circuit(self):
@@ -248,7 +249,9 @@ class TestMultiverse:
         assert len(found["multiverse"].observation.rows) == 4
         card = unpacked(claim.arrays["stability_card_json"])
         assert card["battery"]["n_runs_total"] == 8
-        assert card["metrics"]["pooled"]["mean_pairwise_jaccard"] == pytest.approx(claim.params["jaccard"])
+        pooled = card["metrics"]["pooled"]
+        every = pooled.get("mean_pairwise_jaccard_all_sizes", pooled["mean_pairwise_jaccard"])
+        assert every == pytest.approx(claim.params["jaccard"])
 
     def test_the_planted_circuit_holds_under_resampling(self):
         asked = {"resamples": 3, "metrics": ["logit_difference"], "thresholds": [0.85]}
@@ -269,6 +272,9 @@ class TestDecoders:
             else {}
         )
         assert claim.params["elements"] == 6 + 3 + 4
+        rows = viewer.opened(unpacked(found["resample-graph"].arrays["circuit_tracer_json"]))
+        every = {"embed": 0, "a0.h0": 1, "a0.h1": 1, "m0": 2, "output": 3}
+        assert rows == {name: every[name] for name in rows}
         assert all(site is None or node.startswith(site) for node, site in nodes.items())
         assert claim.arrays["grown"].shape[0] == len(claim.arrays["sizes"])
         np.testing.assert_allclose(claim.arrays["grown"][-1], claim.arrays["full"], atol=1e-4)

@@ -8,7 +8,7 @@ import numpy as np
 
 from xai_audit.evidence import Edge, Graph, Node
 from xai_audit.intervals_rows import mean
-from xai_audit.mechanistic.circuits.export import circuit_tracer, packed
+from xai_audit.mechanistic.circuits.export import Kind, Part, circuit_tracer, packed
 from xai_audit.mechanistic.circuits.graphs import Element
 from xai_audit.method import Measured
 
@@ -39,6 +39,7 @@ def of_edges(claims: Claims, found: Found) -> Measured:
         edges,
         found.scores[:, chosen],
         owners,
+        _wired(claims, owners),
         title=f"The circuit, {found.ablation} ablation",
         arrays={"chosen": np.asarray(chosen, dtype=np.int64)},
     )
@@ -59,6 +60,7 @@ def of_latents(claims: Claims, found: Found) -> Measured:
         edges,
         passed.effects,
         dict.fromkeys([*names, OUTPUT]),
+        _at_sites(claims, names),
         title=f"What the circuit's latents pass on, {found.ablation} ablation",
         arrays={"pairs": passed.pairs, "found_on": passed.found_on},
         params={"edges": len(passed.found_on)},
@@ -75,6 +77,7 @@ def _graph(
     elements: Sequence[Element],
     effects: NDArray[np.float64],
     owners: dict[str, str | None],
+    parts: dict[str, Part],
     *,
     title: str,
     arrays: dict[str, NDArray[Any]],
@@ -93,7 +96,7 @@ def _graph(
     )
     viewed = circuit_tracer(
         list(zip(elements, effects.mean(axis=0).tolist(), strict=True)),
-        {node.id: node.site for node in nodes if node.site is not None},
+        parts,
         slug=f"{found.ablation}-circuit",
         told=f"mean over {len(effects)} {claims.prompts.source}, {found.ablation} ablation",
     )
@@ -117,6 +120,39 @@ def _graph(
         },
         limits=limits,
     )  # fmt: skip
+
+
+def _wired(claims: Claims, owners: dict[str, str | None]) -> dict[str, Part]:
+    """All nodes as parts of the network; a part's layer is the longest way that leads to it."""
+    part = {name: owner or name for name, owner in owners.items()}
+    far = dict.fromkeys(part.values(), 0)
+    for one in claims.elements:
+        # Elements stand by their target, in the order in which they act.
+        far[part[one.target]] = max(far[part[one.target]], far[part[one.source]] + 1)
+    sources = {part[one.source] for one in claims.elements}
+    seen: dict[int, int] = {}
+    made: dict[str, Part] = {}
+    for name, layer in far.items():
+        number = seen[layer] = seen.get(layer, -1) + 1
+        kind: Kind = "input" if layer == 0 else "inside" if name in sources else "output"
+        made[name] = Part(
+            name=name, kind=kind, layer=max(layer - 1, 0), number=number, label=claims.label(name) or ""
+        )
+    return {name: made[one] for name, one in part.items()}
+
+
+def _at_sites(claims: Claims, names: Sequence[str]) -> dict[str, Part]:
+    """Latents and error nodes, their sites as layers, and the output."""
+    sites = list(dict.fromkeys(name.rpartition("/")[0] for name in names))
+    made = {OUTPUT: Part(name=OUTPUT, kind="output", layer=len(sites), number=0)}
+    for name in names:
+        site, _, which = name.rpartition("/")
+        error = which == "error"
+        made[name] = Part(
+            name=name, kind="error" if error else "inside", layer=sites.index(site), number=-1 if error else int(which),
+            label=claims.label(name) or "",
+        )  # fmt: skip
+    return made
 
 
 def _part_of(name: str, sources: set[str]) -> str | None:
