@@ -257,6 +257,41 @@ def test_some_are_named_and_some_trained(copy):
     assert entry(["verify", str(copy / "mixed")]) == 0
 
 
+@pytest.mark.parametrize("activation", ["relu", "jumprelu"])
+def test_twins_have_dictionaries_of_the_size_and_sparsity_of_the_named_one(copy, activation):
+    """Where no k is written, what fires on held-out activations is counted."""
+    from tests.explainers.bench import Bench
+    from xai_audit.explainers.circuit_discovery import METHOD
+    from xai_audit.explainers.circuits.latents import Latents
+    from xai_audit.explainers.circuits.prompts import prompts
+    from xai_audit.loaders import load
+
+    one = saelens.read(copy / "sae")
+    threshold = torch.full((one.m,), 0.3) if activation == "jumprelu" else None
+    saelens.write(
+        Dictionary(one.w_enc, one.b_enc, one.w_dec, one.b_dec, activation, threshold=threshold), copy / "sae"
+    )
+    spec = read_spec(copy / "circuit.yaml")
+    subject, params = load(spec), METHOD.params(**spec.explainers[0].params)
+    network, context = subject.model.network, Bench(subject, params, METHOD)
+    latents = Latents.of(
+        subject, network, params, context, prompts(subject, network, "pairs", 80, context).clean
+    )
+    own = latents.build(network)
+    first, second = latents.own
+    assert torch.equal(second.dictionary.w_dec, one.w_dec)
+    fired = (second.dictionary.encode(torch.from_numpy(second.fit.values)) > 0).sum(dim=1).float().mean()
+    assert second.fire == pytest.approx(float(fired), abs=1)
+    assert second.fire > 3
+    twin = latents.build(network.twin(np.random.default_rng(1)))
+    assert [str(one) for one in twin.elements] == [str(one) for one in own.elements]
+    trained = [one.coder for one in twin.coded]
+    assert [(one.activation, one.k) for one in trained] == [("topk", 3), ("topk", second.fire)]
+    assert not torch.equal(trained[1].w_dec, one.w_dec)
+    assert latents.own == [first, second]
+    assert latents.told()[1]["twins_k"] == second.fire
+
+
 # ------------------------------------------------------------------------------------------------- another one
 def test_a_dictionary_that_was_exchanged_is_broken(copy, out, capsys):
     shutil.copytree(out, copy / "out")

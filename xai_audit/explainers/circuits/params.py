@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from xai_audit.errors import MethodError
 from xai_audit.evidence import Frozen
@@ -90,6 +97,12 @@ class Dictionaries(Training):
         if len({Site.parse(text) for text in sites}) < len(sites):
             raise ValueError("each site is named once")
         return folders
+
+    @model_serializer(mode="wrap")
+    def _named(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Draws are seeded by the parameters: what names no folder draws as it did before there were any.
+        told: dict[str, Any] = handler(self)
+        return told if self.folders else {key: value for key, value in told.items() if key != "folders"}
 
     def folder(self, site: Site) -> str | None:
         """The path of the folder that is named for a site; None where its dictionary is trained."""
