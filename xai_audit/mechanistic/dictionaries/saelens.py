@@ -132,11 +132,11 @@ def pickled(path: Path) -> bool:
         return True
     try:
         with path.open("rb") as stream:
-            start = stream.read(8)
+            start = stream.read(9)
     except OSError:
         return False
-    # A safetensors file starts with the length of its header in 8 bytes, of which the last are 0.
-    return start.startswith(b"PK\x03\x04") or (start[:1] == b"\x80" and start[4:] != b"\0\0\0\0")
+    # A safetensors file starts with the length of its header in 8 bytes, the last ones 0, and then the header's brace.
+    return start.startswith(b"PK\x03\x04") or (start[:1] == b"\x80" and start[4:] != b"\0\0\0\0{")
 
 
 def _built(
