@@ -448,6 +448,16 @@ def test_what_does_not_go_together_is_told_by_check(copy, before, after, what):
     assert len(caught.value.mistakes) == 1, caught.value
 
 
+@pytest.mark.parametrize(("spoil", "code"), [(gated, 2), (by_name, 2), (gone, 4)])
+def test_what_shows_without_the_network_is_told_by_check(copy, capsys, spoil, code):
+    assert entry(["check", str(copy / "circuit.yaml")]) == 0
+    capsys.readouterr()
+    spoil(copy)
+    assert entry(["check", str(copy / "circuit.yaml")]) == code
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "circuit.yaml:29:21: circuit_discovery.dictionaries.folders.blocks.1: " in line
+
+
 def test_a_site_that_the_network_has_not(copy, capsys):
     spec = copy / "circuit.yaml"
     spec.write_text(spec.read_text().replace("blocks.1", "blocks.9"))

@@ -81,6 +81,8 @@ def named(spec: Spec, model: Model | None, frame: pd.DataFrame) -> tuple[SavedDi
                 mistakes.at(key, str(error), missing=True)
             except MethodError as error:
                 mistakes.at(key, str(error))
+            except OSError as error:
+                mistakes.at(key, f"{error.filename} cannot be read: {error.strerror or error}", missing=True)
             else:
                 found[read.site, read.path] = read
     mistakes.check()
