@@ -108,6 +108,7 @@ def _sets(subject: Subject, spec: Spec) -> dict[str, Any]:
         **({} if subject.modality == "table" else {"modality": subject.modality}),
         **({"sets": sets} if sets else {}),
         **({"checkpoints": _checkpoints(subject)} if subject.checkpoints else {}),
+        **({"dictionaries": dictionaries(subject)} if subject.dictionaries else {}),
     }
 
 
@@ -120,6 +121,21 @@ def _checkpoints(subject: Subject) -> list[dict[str, Any]]:
             "sha256": digest.root(one.sha256 for one in found),
         }
         for name, found in sorted(subject.checkpoints.items())
+    ]
+
+
+def dictionaries(subject: Subject) -> list[dict[str, Any]]:
+    """The sparse dictionaries that the spec names: their sites, the digests of their files, and what they are."""
+    return [
+        {
+            "site": one.site,
+            "path": one.path,
+            "sha256": one.sha256,
+            "latents": one.dictionary.m,
+            "activation": one.dictionary.activation,
+            "k": one.dictionary.k,
+        }
+        for one in subject.dictionaries
     ]
 
 
@@ -157,11 +173,12 @@ def _sizes(rows: Rows, modality: Modality) -> dict[str, Any]:
 
 
 def files(subject: Subject) -> dict[str, Any]:
-    """The tables and sets as they lay on disk: their paths and the digests of the files or folders."""
+    """Tables, sets and dictionaries as they lay on disk: their paths and the digests of the files or folders."""
     tables = (("train", subject.train), ("test", subject.test))
     named = ((f"sets.{name}", rows) for name, rows in sorted(subject.sets.items()))
-    found = (*tables, *named)
-    return {name: {"path": rows.path, "sha256": rows.sha256} for name, rows in found if rows is not None}
+    latents = ((f"dictionaries.{one.site}={one.path}", one) for one in subject.dictionaries)
+    found = (*tables, *named, *latents)
+    return {name: {"path": one.path, "sha256": one.sha256} for name, one in found if one is not None}
 
 
 def spec_file(spec: Spec) -> dict[str, Any]:

@@ -79,11 +79,21 @@ class _Checkpoints(_Told):
     sha256: Digest
 
 
+class _Dictionary(_Told):
+    site: str
+    path: str
+    sha256: Digest
+    latents: int = Field(ge=1)
+    activation: str
+    k: int | None = None
+
+
 class _Subject(_Told):
     model: _Model | None = None
     data: _Tables
     sets: dict[str, _Table] = {}
     checkpoints: list[_Checkpoints] = []
+    dictionaries: list[_Dictionary] = []
     modality: str = "table"
     task: str
     classes: list[str] = []

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from xai_audit.mechanistic.dictionaries.dictionary import Dictionary
     from xai_audit.mechanistic.dynamics.checkpoints import Checkpoint
     from xai_audit.mechanistic.network import Network
 
@@ -145,6 +146,17 @@ class Grouping:
 
 
 @dataclass(frozen=True, eq=False)
+class SavedDictionary:
+    """A sparse dictionary that the spec names for a site, as it was read."""
+
+    site: str
+    path: str
+    """As the spec names it."""
+    sha256: str
+    dictionary: Dictionary
+
+
+@dataclass(frozen=True, eq=False)
 class Subject:
     """All that methods may look at."""
 
@@ -159,6 +171,8 @@ class Subject:
     """Named examples beside the data (``data.sets``): concepts, pools, corpora; frames as those of ``test``."""
     checkpoints: Mapping[str, tuple[Checkpoint, ...]] = field(default_factory=dict)
     """Other weights of the same network (``model.checkpoints``) in the order of numbers, by name; "" for the only one."""
+    dictionaries: tuple[SavedDictionary, ...] = ()
+    """Sparse dictionaries that methods are asked to read and not to train, in the order of sites and paths."""
     classes: tuple[Any, ...] = ()
     """Class labels; predictions and targets are indices into it."""
     positive: int = 1

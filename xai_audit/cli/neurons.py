@@ -49,8 +49,9 @@ def build(
     """Write a store of every unit at the sites of SPEC, with its scores on every predicate that SPEC names."""
     from xai_audit import pipeline
     from xai_audit.errors import MethodError, UnavailableError
-    from xai_audit.explainers.probing import saved, stored
+    from xai_audit.explainers.probing import stored
     from xai_audit.loaders import load
+    from xai_audit.loaders.dictionaries import dictionaries as saved
     from xai_audit.measure import for_store
     from xai_audit.reading import read_spec
 
@@ -65,7 +66,7 @@ def build(
     subject = load(spec)
     network = stored.network_of(subject)
     model = subject.model.sha256 if subject.model else ""
-    found = [one for asked in dictionaries for one in saved.dictionaries(asked, model)]
+    found = [one for asked in dictionaries for one in saved(asked, model)]
     try:
         from xai_audit.mechanistic.sites import Site
 

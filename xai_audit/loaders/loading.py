@@ -9,7 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai_audit.errors import MethodError, Mistake, SpecError
-from xai_audit.loaders import facts, features, images, media, opening, outcome, predictions, roles, sets
+from xai_audit.loaders import (
+    dictionaries,
+    facts,
+    features,
+    images,
+    media,
+    opening,
+    outcome,
+    predictions,
+    roles,
+    sets,
+)
 from xai_audit.loaders.cells import Cells, Typed, words
 from xai_audit.loaders.deciding import Decided
 from xai_audit.loaders.features import Case
@@ -74,6 +85,7 @@ def load(spec: Spec) -> Subject:
         modality=case.decided.tables[0].modality,
         sets=examples,
         checkpoints=_checkpoints(spec),
+        dictionaries=dictionaries.named(spec, result.model, rows[0].frame),
         classes=done.classes,
         positive=done.positive,
         favourable=done.favourable,

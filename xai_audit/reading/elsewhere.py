@@ -1,11 +1,14 @@
-"""Models that are no file: MLflow folders, servers behind a URL, patterns of checkpoints; what can be told unopened."""
+"""Models that are no file, and what lies beside one: what can be told unopened.
+
+MLflow folders, servers behind a URL, patterns of checkpoints, folders of dictionaries.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from xai_audit.errors import MethodError
-from xai_audit.loaders import mlflow, posting
+from xai_audit.errors import MethodError, UnavailableError
+from xai_audit.loaders import dictionaries, mlflow, posting
 from xai_audit.mechanistic.dynamics.checkpoints import SUFFIX, matching, numbered
 from xai_audit.source import shown
 
@@ -63,6 +66,27 @@ def checkpoints(node: Node, root: Path) -> Iterator[Mistake]:
             numbered(found)
         except MethodError as error:
             yield pattern.place.mistake(f"{key}: {error}")
+
+
+def latents(root: Node, folder: Path) -> Iterator[Mistake]:
+    """What is wrong with folders of dictionaries that circuits name, as far as it shows without the network."""
+    section = root.get("explainers")
+    for entry in section.items() if section is not None else ():
+        named = entry.get("circuit_discovery", "dictionaries", "folders") if entry.kind == "mapping" else None
+        for site, given in named.value.items() if named is not None and named.kind == "mapping" else ():
+            node = given.get("path") if given.kind == "mapping" else given
+            if node is None or node.kind in ("mapping", "list", "null"):
+                continue  # told as no path
+            key = f"circuit_discovery.dictionaries.folders.{site}"
+            try:
+                dictionaries.look(folder / node.raw)
+            except UnavailableError as error:
+                yield node.place.mistake(f"{key}: {error}", missing=True)
+            except (MethodError, ValueError) as error:
+                yield node.place.mistake(f"{key}: {error}")
+            except OSError as error:
+                what = f"{shown(node.raw)} cannot be read: {error.strerror or error}"
+                yield node.place.mistake(f"{key}: {what}", missing=True)
 
 
 def folder(node: Node, root: Path) -> Iterator[Mistake]:

@@ -81,16 +81,20 @@ _PATHS = (
     ("data", "sets", "*", "path"),
     ("data", "sets", "*", "labels"),
     ("data", "sensitive", "*", "file"),
+    ("explainers", "*", "circuit_discovery", "dictionaries", "folders", "*"),
+    ("explainers", "*", "circuit_discovery", "dictionaries", "folders", "*", "path"),
     ("policies", "*"),
     ("run", "log"),
 )
 """Where a spec holds a path."""
+_NAMES = (("model", "entry"), ("policies", "*"))
+"""Where it may hold a name instead."""
 
 
 def _moved(root: Node, step: str) -> Node:
     """The same document with its relative paths as seen from the folder of the spec that extends it."""
     for path in _PATHS:
-        root = _changed(root, path, step, named=path[-1] in ("entry", "*"))
+        root = _changed(root, path, step, named=path in _NAMES)
     return root
 
 

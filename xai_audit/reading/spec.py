@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xai_audit.errors import SpecError
-from xai_audit.reading import checks, models, named, said, tables
+from xai_audit.reading import checks, elsewhere, models, named, said, tables
 from xai_audit.reading.extends import extended
 from xai_audit.reading.fit import fit, meant
 from xai_audit.reading.policies import find_policy, read_policy
@@ -104,6 +104,7 @@ def _spec(
     }
     primary = named.primary(metrics, root.get("metrics"), mistakes)
     checks.together(root, (*explainers, *metrics), mistakes)
+    mistakes.extend(elsewhere.latents(root, path.parent))
     if any(files or not mistake.missing for mistake in mistakes) or None in parts.values():
         return None
     return Spec(

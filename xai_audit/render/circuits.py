@@ -95,6 +95,9 @@ def sentence(piece: Evidence) -> str:
         parts.append(
             f"{numbers.some(count, 'error node')} among them; without, {rungs.estimated(bare)} is kept"
         )
+    named = _named(told.get("trained"))
+    if named:
+        parts.append(f"{named} and not trained here")
     left = rungs.read(told.get("completeness"))
     if left is not None:
         parts.append(f"without the circuit {rungs.estimated(left, places=2)} is left")
@@ -111,6 +114,20 @@ def sentence(piece: Evidence) -> str:
     text = f"{'; '.join(parts)}."
     why = rungs.halted(piece)
     return f"{text}{f' It stands no higher because {why}.' if why and not rungs.causal(piece) else ''}"
+
+
+def _named(dictionaries: Any) -> str:
+    """``dictionaries of blocks.0 (sae, sha256 12ab...) were named``; empty where none was."""
+    each = dictionaries if isinstance(dictionaries, list) else []
+    said = [
+        f"{name(str(one.get('site')), 60)} ({name(str(one['folder']), 60)}, {numbers.short(one.get('sha256'))})"
+        for one in each
+        if isinstance(one, dict) and "folder" in one
+    ]
+    if not said:
+        return ""
+    verb = "dictionary of {} was" if len(said) == 1 else "dictionaries of {} were"
+    return f"the {verb.format(' and '.join(said))} named"
 
 
 def _elements(piece: Evidence) -> str:

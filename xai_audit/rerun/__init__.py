@@ -56,7 +56,7 @@ def rerun(
     if named.kind == "broken":
         return  # another model is not opened
     subject = opening.loaded(place)
-    same = list(facts.data(audit, subject))
+    same = [*facts.data(audit, subject), *facts.dictionaries(audit, subject)]
     yield from same
     if any(check.kind == "broken" for check in same):
         return

@@ -44,6 +44,19 @@ def data(audit: Audit, subject: Loaded) -> Iterator[Check]:
             yield Check("broken", f"data.{name}", f"the data are not the audited ones: {what}")
 
 
+def dictionaries(audit: Audit, subject: Loaded) -> Iterator[Check]:
+    """Every sparse dictionary that the spec names, by the digest of its files."""
+    there = [one for one in audit.subject.get("dictionaries", ()) if isinstance(one, dict)]
+    digests = {(str(one.get("site")), str(one.get("path"))): str(one.get("sha256")) for one in there}
+    for one in subject.dictionaries:
+        expected, name = digests.get((one.site, one.path)), f"dictionaries.{one.site}"
+        if one.sha256 == expected:
+            yield Check("holds", name, "the dictionary is the one that was audited")
+        else:
+            what = f"it has sha256 {one.sha256} and the audited one {shown(expected)}"
+            yield Check("broken", name, f"the dictionary is not the audited one: {what}")
+
+
 def _tables(audit: Audit, key: str) -> dict[str, dict[str, Any]]:
     found = audit.subject.get(key, {})
     if not isinstance(found, dict) or not all(isinstance(one, dict) for one in found.values()):

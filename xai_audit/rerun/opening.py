@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from xai_audit import digest
 from xai_audit.errors import SpecError, UnavailableError
+from xai_audit.loaders import dictionaries
 from xai_audit.rerun.model import described, file_of
 from xai_audit.spec import Spec
 
@@ -132,7 +133,10 @@ def _replaced(spec: Spec, form: str, model: str) -> Mapping[str, Any]:
 
 
 def _undeclared(spec: Spec) -> Spec:
-    """Without the digests of data files: a file with the same rows in another order is the same data."""
+    """Without the digests of data files: a file with the same rows in another order is the same data.
+
+    Nor with those of dictionaries: that one is another than was audited is a finding, and not a file that is not there.
+    """
 
     def bare(table: Any) -> Any:
         return None if table is None else table.model_copy(update={"sha256": None})
@@ -140,7 +144,15 @@ def _undeclared(spec: Spec) -> Spec:
     data = spec.data
     update = {"train": bare(data.train), "test": bare(data.test)}
     sets = {name: bare(one) for name, one in data.sets.items()}
-    return spec.model_copy(update={"data": data.model_copy(update={**update, "sets": sets})})
+    explainers = tuple(use.model_copy(update={"params": _bare(use.params)}) for use in spec.explainers)
+    return spec.model_copy(
+        update={"data": data.model_copy(update={**update, "sets": sets}), "explainers": explainers}
+    )
+
+
+def _bare(params: dict[str, Any]) -> dict[str, Any]:
+    found = {site: one["path"] for site, one in dictionaries.folders(params).items()}
+    return {**params, "dictionaries": {**params["dictionaries"], "folders": found}} if found else params
 
 
 def place_of(place: Place, about: Mapping[str, Any]) -> str:

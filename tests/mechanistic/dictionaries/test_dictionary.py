@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -96,6 +97,15 @@ def test_broken_files_are_told_in_a_line(tmp_path):
     (folder / saelens.WEIGHTS).write_bytes(b"nothing")
     with pytest.raises(MethodError, match="sae_weights"):
         saelens.read(folder)
+
+
+def test_a_header_of_any_length_is_no_pickle(tmp_path):
+    for length in (0x280, 0x480, 0x580, 0x4_0480):
+        (tmp_path / saelens.WEIGHTS).write_bytes(length.to_bytes(8, "little") + b"{" + b" " * 40)
+        assert not saelens.pickled(tmp_path / saelens.WEIGHTS)
+    for protocol in range(2, 6):
+        (tmp_path / saelens.WEIGHTS).write_bytes(pickle.dumps({"W_enc": [1.0] * 9}, protocol))
+        assert saelens.pickled(tmp_path / saelens.WEIGHTS)
 
 
 def test_tensors_that_do_not_fit_are_refused():

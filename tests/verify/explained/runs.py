@@ -274,15 +274,27 @@ def circuits() -> tuple[Audit, Path]:
 
 @functools.cache
 def latents() -> tuple[Audit, Path]:
-    """Latents of two sites and what they pass on, under two ablations."""
-    from tests.explainers import circuit_beds as beds
+    """Latents of two sites, one dictionary named and one trained, and what they pass on, under two ablations."""
+    import torch
 
+    from tests.explainers import circuit_beds as beds
+    from xai_audit.mechanistic.dictionaries.dictionary import Dictionary
+    from xai_audit.subject import SavedDictionary
+
+    network, made = beds.planted(train=4000)
+    rows = network.first / network.first.norm(dim=1, keepdim=True)
+    zeros = torch.zeros(len(rows)), torch.zeros(rows.shape[1])
+    own = Dictionary(rows.T.clone(), zeros[0] - 0.2, rows, zeros[1], "relu")
+    made = replace(made, dictionaries=(SavedDictionary("inner.mix", "sae", "5" * 64, own),))
     asked = {
         "prompts": "ioi", "level": "feature", "sites": ["inner.mix", "inner.mix_2"], "random_circuits": 79, "twins": 3,
-        "dictionaries": {"expansion": 2, "k": 3, "tokens": 40_000, "batch": 256}, "ablation": ["resample", "zero"],
+        "dictionaries": {
+            "expansion": 2, "k": 3, "tokens": 40_000, "batch": 256, "folders": {"inner.mix#out": {"path": "sae"}}
+        },
+        "ablation": ["resample", "zero"],
         "multiverse": {"resamples": 2, "metrics": ["logit_difference"], "thresholds": [0.85]},
     }  # fmt: skip
-    return audited(beds.planted(train=4000)[1], [("circuit_discovery", asked)], seed=6)
+    return audited(made, [("circuit_discovery", asked)], seed=6)
 
 
 @functools.cache

@@ -103,7 +103,7 @@ class Claims:
                 **({} if told is None else {
                     "jaccard": told.jaccard, "jaccard_with_this": told.jaccard_primary, "claim_share": told.claim_share}),
             },
-            limits=_limits(found),
+            limits=(*_limits(found), *(() if self.latents is None else self.latents.limits())),
         )  # fmt: skip
 
     def _controls(self, found: Found, kept: Any, random: Any) -> tuple[Control, ...]:

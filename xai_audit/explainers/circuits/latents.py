@@ -1,4 +1,4 @@
-"""Latents as elements: a dictionary trained at each site, of the network and of its twins alike, and what tells a latent."""
+"""Latents as elements: a dictionary of each site, named or trained, of twins always trained, and what tells a latent."""
 
 from __future__ import annotations
 
@@ -26,14 +26,15 @@ if TYPE_CHECKING:
     from xai_audit.mechanistic.circuits.graphs import Element
     from xai_audit.mechanistic.dictionaries.dictionary import Dictionary
     from xai_audit.mechanistic.dictionaries.metrics import Kept
+    from xai_audit.mechanistic.dictionaries.recipe import Recipe
     from xai_audit.mechanistic.dictionaries.store import Store
     from xai_audit.mechanistic.network import Network
     from xai_audit.method import Context
-    from xai_audit.subject import Rows, Subject
+    from xai_audit.subject import Rows, SavedDictionary, Subject
 
 
 @dataclass(frozen=True, eq=False)
-class Trained:
+class Coding:
     """The dictionary of one site."""
 
     site: Site
@@ -41,19 +42,27 @@ class Trained:
     fit: Store
     kept: Kept
     """What it keeps of held-out activations."""
+    saved: SavedDictionary | None = None
+    """Where it was read from; None where it was trained."""
+
+    @property
+    def fire(self) -> int:
+        """How many latents fire for an activation: k of topk, else the mean on held-out activations, rounded."""
+        return self.dictionary.k or max(1, round(self.kept.l0))
 
 
 @dataclass(eq=False)
 class Latents:
     """What builds graphs of latents: of the network first, of its twins then, each with dictionaries of its own."""
 
+    subject: Subject
     params: CircuitParams
     context: Context
     table: Rows
     source: str
-    """The rows that dictionaries are trained on, in words."""
+    """The rows that dictionaries are trained on, and measured on others of, in words."""
     sites: list[Site]
-    own: list[Trained] = field(default_factory=list)
+    own: list[Coding] = field(default_factory=list)
     """Those of the network."""
 
     @classmethod
@@ -65,47 +74,75 @@ class Latents:
         for site in asked:
             network.check(site)
         table, source = table_of(subject, (params.dictionaries or Dictionaries()).data)
-        return cls(params, context, table, source, acting(network.module, asked, inputs))
+        return cls(subject, params, context, table, source, acting(network.module, asked, inputs))
 
     def build(self, network: Network) -> FeatureGraph:
-        """Train, and make the graph; the first network built is the one that is audited."""
-        trained = [self._trained(network, site) for site in self.sites]
-        if not self.own:
-            self.own.extend(trained)
+        """Read or train, and make the graph; the first network built is the one that is audited."""
+        if self.own:
+            coded = [self._coded(network, one.site, one) for one in self.own]
+        else:
+            coded = self.own = [self._coded(network, site, None) for site in self.sites]
         return FeatureGraph(
-            network.module, tuple(Coded(one.site, one.dictionary, one.dictionary.m) for one in trained)
+            network.module, tuple(Coded(one.site, one.dictionary, one.dictionary.m) for one in coded)
         )
 
-    def _trained(self, network: Network, site: Site) -> Trained:
+    def _coded(self, network: Network, site: Site, own: Coding | None) -> Coding:
+        """The dictionary of a site of the audited network, or of a twin beside the ``own`` one."""
         how = self.params.dictionaries or Dictionaries()
         with one_thread():
             # Once through the data is as many activations as there are; the rest of the training repeats them.
             fit, held = collect(network, self.table.frame, site, tokens=2 * how.tokens).split()
-        if len(fit) < FEWEST:
-            raise MethodError(f"{self.source}: {len(fit)} activations to train on; {FEWEST} are needed")
-        dictionary = trained_once(fit, recipe_of(how, fit), self.context, "dictionary", str(site)).dictionary
+        saved = self._saved(site, how) if own is None else None
+        if saved is not None:
+            dictionary = saved.dictionary
+            if dictionary.n != fit.values.shape[1]:
+                raise MethodError(
+                    f"{saved.path}: a dictionary of {dictionary.n} features; {site} has {fit.values.shape[1]}"
+                )
+        else:
+            if len(fit) < FEWEST:
+                raise MethodError(f"{self.source}: {len(fit)} activations to train on; {FEWEST} are needed")
+            recipe = recipe_of(how, fit) if own is None or own.saved is None else _like(own, how, fit)
+            dictionary = trained_once(fit, recipe, self.context, "dictionary", str(site)).dictionary
         with one_thread():
             kept = metrics.kept(dictionary, held.batches())
-        return Trained(site, dictionary, fit, kept)
+        return Coding(site, dictionary, fit, kept, saved)
+
+    def _saved(self, site: Site, how: Dictionaries) -> SavedDictionary | None:
+        """What the spec names for a site; MethodError where loading did not read it."""
+        path = how.folder(site)
+        if path is None:
+            return None
+        for one in self.subject.dictionaries:
+            if (one.site, one.path) == (str(site), path):
+                return one
+        raise MethodError(f"dictionaries.folders: {path} was not read")
 
     def told(self) -> list[dict[str, Any]]:
         """Each dictionary in figures."""
-        return [
-            {
-                "site": str(one.site),
-                "latents": one.dictionary.m,
-                "fvu": one.kept.fvu,
-                "trained_on": self.source,
-            }
-            for one in self.own
-        ]
+        found = []
+        for one in self.own:
+            figures = {"site": str(one.site), "latents": one.dictionary.m, "fvu": one.kept.fvu}
+            if one.saved is None:
+                found.append({**figures, "trained_on": self.source})
+                continue
+            read = {"folder": one.saved.path, "sha256": one.saved.sha256, "measured_on": self.source}
+            found.append({**figures, **read, "l0": one.kept.l0, "twins_k": one.fire})
+        return found
+
+    def limits(self) -> tuple[str, ...]:
+        """What named dictionaries leave open."""
+        if all(one.saved is None for one in self.own):
+            return ()
+        twins = "in its place networks with permuted weights have topk dictionaries of that size and sparsity"
+        return (f"a named dictionary may have seen the rows that its FVU is of; {twins}",)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Squared errors and spreads by held-out document, of each dictionary."""
+        """Sums by held-out document, of each dictionary: squared errors, spreads; of a named one also what fired."""
         return {
             f"{name}_{place}": getattr(one.kept, name)
             for place, one in enumerate(self.own)
-            for name in ("errors", "spreads")
+            for name in ("errors", "spreads", *(() if one.saved is None else ("fires", "counts")))
         }
 
     def labels(self, network: Network, elements: Iterable[Element], minimum: int) -> dict[str, str]:
@@ -133,3 +170,13 @@ class Latents:
                 if len(np.unique(one.fit.document[place[which == best]])) >= minimum:
                     found[name] = f"{name} “{spelled.get(int(known[best]), '?')}”"
         return found
+
+
+def _like(own: Coding, how: Dictionaries, fit: Store) -> Recipe:
+    """A twin's dictionary beside a named one: nobody says how that was trained, so its size and sparsity are what counts."""
+    return recipe_of(
+        how.model_copy(update={"variant": "topk"}),
+        fit,
+        expansion=own.dictionary.m / own.dictionary.n,
+        k=own.fire,
+    )

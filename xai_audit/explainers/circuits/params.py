@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from xai_audit.errors import MethodError
 from xai_audit.evidence import Frozen
 from xai_audit.explainers.dictionaries.params import Training
 from xai_audit.mechanistic.circuits.task import Ablation
 from xai_audit.mechanistic.sites import Site
+from xai_audit.spec import Digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Search = Literal["eap", "eap_ig", "mask_gradient", "exact", "acdc"]
 Metric = Literal["logit_difference", "log_probability", "divergence"]
@@ -29,6 +40,20 @@ def _distinct(value: tuple[Any, ...]) -> tuple[Any, ...]:
     return value
 
 
+def _modules(sites: Iterable[str]) -> list[str]:
+    """The same; ValueError where one is no site, or less than what flows through a module."""
+    asked = list(sites)
+    for text in asked:
+        try:
+            site = Site.parse(text)
+        except MethodError as error:
+            raise ValueError(str(error)) from None
+        if site.head is not None or site.pos is not None:
+            message = f"{text}: name the module; split: heads tells its heads apart, and positions are not"
+            raise ValueError(message)
+    return asked
+
+
 class Multiverse(Frozen):
     """Specifications that could have been chosen instead: each ablation with each of these."""
 
@@ -45,13 +70,50 @@ class Multiverse(Frozen):
         return _distinct(value)
 
 
-class Dictionaries(Training):
-    """Of level feature: how the dictionary of each site is trained."""
+class Folder(Frozen):
+    """Where a dictionary lies."""
 
+    path: str
+    """A folder in SAELens' format, or of an audit with sparse_autoencoder; relative to the spec."""
+    sha256: Digest | None = None
+    """Checked before it is used: the root over cfg.json and the weights; of an audit, the file that holds the tensors."""
+
+
+class Dictionaries(Training):
+    """Of level feature: where the dictionary of each site lies, or how it is trained."""
+
+    folders: dict[str, str | Folder] = Field(default_factory=dict)
+    """By site, the folder of a dictionary that is read and not trained: a path, or path and sha256. In networks with
+    permuted weights topk dictionaries of as many latents, of which as many fire, are trained in its place."""
     k: int = Field(16, ge=1)
     """Latents that fire for an activation."""
     tokens: int = Field(200_000, ge=1)
     """Activations of the training; those of the data are gone through again where they are fewer."""
+
+    @field_validator("folders")
+    @classmethod
+    def _by_site(cls, folders: dict[str, str | Folder]) -> dict[str, str | Folder]:
+        sites = _modules(folders)
+        if len({Site.parse(text) for text in sites}) < len(sites):
+            raise ValueError("each site is named once")
+        return folders
+
+    @model_serializer(mode="wrap")
+    def _named(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Draws are seeded by the parameters: what names no folder draws as it did before there were any.
+        told: dict[str, Any] = handler(self)
+        return told if self.folders else {key: value for key, value in told.items() if key != "folders"}
+
+    def folder(self, site: Site) -> str | None:
+        """The path of the folder that is named for a site; None where its dictionary is trained."""
+        for text, named in self.folders.items():
+            if Site.parse(text) == site:
+                return named if isinstance(named, str) else named.path
+        return None
+
+
+SIZES = ("variant", "expansion", "k", "l1")
+"""Of dictionaries that are trained: what their latents are."""
 
 
 class CircuitParams(Frozen):
@@ -76,7 +138,7 @@ class CircuitParams(Frozen):
     split: Literal["whole", "heads", "units"] | None = None
     """Level node: what of a site is one element; null: heads where a site is what mixes them (o_proj#in), else whole."""
     dictionaries: Dictionaries | None = None
-    """Level feature: how the dictionary of each site is trained; null for the defaults."""
+    """Level feature: where the dictionary of each site lies, or how it is trained; null for the defaults."""
     threshold: float = Field(0.85, gt=0, lt=1)
     """The circuit is the smallest that keeps this share of the behaviour on the prompts it is found on."""
     steps: int = Field(5, ge=1, le=100)
@@ -100,6 +162,8 @@ class CircuitParams(Frozen):
             raise ValueError("split is of level node")
         if self.level != "feature" and self.dictionaries is not None:
             raise ValueError("dictionaries are of level feature")
+        if self.dictionaries is not None:
+            _settled(self.dictionaries, self.sites)
         return self
 
     @field_validator("ablation")
@@ -110,14 +174,18 @@ class CircuitParams(Frozen):
     @field_validator("sites")
     @classmethod
     def _sites(cls, sites: tuple[str, ...]) -> tuple[str, ...]:
-        for text in sites:
-            try:
-                site = Site.parse(text)
-            except MethodError as error:
-                raise ValueError(str(error)) from None
-            if site.head is not None or site.pos is not None:
-                message = (
-                    f"{text}: name the module; split: heads tells its heads apart, and positions are not"
-                )
-                raise ValueError(message)
-        return _distinct(sites)
+        return _distinct(tuple(_modules(sites)))
+
+
+def _settled(asked: Dictionaries, sites: tuple[str, ...]) -> None:
+    """ValueError where a folder is of no site of the circuit, or nothing is left that a key is of."""
+    known = {Site.parse(text) for text in sites}
+    for text in asked.folders:
+        if Site.parse(text) not in known:
+            raise ValueError(f"dictionaries.folders: {text} is not among sites ({', '.join(sites)})")
+    trained = [text for text in sites if asked.folder(Site.parse(text)) is None]
+    for key in SIZES:
+        if key in asked.model_fields_set and not trained:
+            raise ValueError(
+                f"dictionaries.{key}: of dictionaries that are trained; folders names one for every site"
+            )

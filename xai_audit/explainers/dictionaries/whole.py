@@ -10,7 +10,7 @@ from xai_audit.evidence import Control, Curve, Estimate, Point, Sampling, Scalar
 from xai_audit.explainers.dictionaries import numbers
 from xai_audit.explainers.rows import plain
 from xai_audit.intervals import rate
-from xai_audit.mechanistic.dictionaries import metrics
+from xai_audit.mechanistic.dictionaries import metrics, saelens
 from xai_audit.method import Measured, Skipped
 
 if TYPE_CHECKING:
@@ -124,14 +124,7 @@ def _arrays(made: Made) -> dict[str, NDArray[Any]]:
 
 def weights(dictionary: Dictionary) -> dict[str, NDArray[Any]]:
     """A dictionary's tensors by SAELens' names."""
-    tensors = {
-        "W_enc": dictionary.w_enc,
-        "b_enc": dictionary.b_enc,
-        "W_dec": dictionary.w_dec,
-        "b_dec": dictionary.b_dec,
-        "threshold": dictionary.threshold,
-    }
-    return {name: one.cpu().numpy() for name, one in tensors.items() if one is not None}
+    return {name: one.cpu().numpy() for name, one in saelens.tensors(dictionary).items()}
 
 
 def slot(estimate: Estimate) -> list[float | None]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from xai_audit.evidence import Ranking
 from xai_audit.verify.explained import spread
 from xai_audit.verify.explained.agreement import Stated
+from xai_audit.verify.explained.coded import coding
 from xai_audit.verify.explained.kept import ContradictionError, LackingError
 from xai_audit.verify.explained.piece import Made, Piece, shaped
 
@@ -34,9 +35,6 @@ _CONTROLS = (
         False,
     ),
 )
-
-
-_TRAINED = Stated("what was trained")
 
 
 def circuit_discovery(piece: Piece) -> Made:
@@ -222,18 +220,10 @@ def _without_errors(piece: Piece, runs: _Runs) -> dict[str, Any]:
             "the dictionaries in trained have other latents than array members has elements"
         )
     return {
-        "trained": [
-            {"site": _TRAINED, "latents": one["latents"], "fvu": _fvu(piece, place), "trained_on": _TRAINED}
-            for place, one in enumerate(piece.params["trained"])
-        ],
+        "trained": [coding(piece, place, one) for place, one in enumerate(piece.params["trained"])],
         "error_nodes": int(runs.members[errors].sum()),
         "without_error_nodes": _slot(runs.kept(alone, piece.levels[:1])),
     }
-
-
-def _fvu(piece: Piece, place: int) -> float:
-    errors, spreads = (piece.numbers(f"{name}_{place}", 1) for name in ("errors", "spreads"))
-    return math.fsum(errors.tolist()) / math.fsum(spreads.tolist())
 
 
 def _slot(found: dict[str, Any]) -> dict[str, Any]:
