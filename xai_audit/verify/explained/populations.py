@@ -6,12 +6,13 @@ Which rows were drawn follows from the test rows and the seed, and so does which
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xai_audit import digest
+from xai_audit import digest, predicate
 from xai_audit.verify.explained.kept import ContradictionError
 from xai_audit.verify.explained.piece import Piece, shaped
 
@@ -24,6 +25,7 @@ ASKED = {
     ),
 }  # fmt: skip
 """The parameters of each method, which seed its draws."""
+_WHOLE = re.compile(r"-?[0-9]{1,15}")
 OLD = "this audit keeps no activations, as earlier versions did not: which rows find and what units said is not made again"
 HOLDS = "the rows for which a predicate holds"
 
@@ -72,6 +74,8 @@ class Population:
         self.rows: NDArray[np.int64] | None = None
         """Which test rows they are; None for rows of sets."""
         self._tied(piece)
+        self.seen = [name for name in self.names if self._as_grouped(piece, name)]
+        """Predicates whose rows the groups in evidence/rows.parquet give again."""
 
     def at(self, site: str) -> Floats | None:
         """(rows, units): what the units of a site said; None where not all activations are kept."""
@@ -113,6 +117,16 @@ class Population:
         if not np.array_equal(side[place], self.finds):
             raise ContradictionError(f"array finds_{self.number} is not the half that the seed gives")
 
+    def _as_grouped(self, piece: Piece, name: str) -> bool:
+        """Whether a condition asks for groups alone; ContradictionError where it holds for other rows than is kept."""
+        if self.rows is None:
+            return True
+        asked = next(str(one["where"]) for one in piece.params["predicates"] if one["name"] == name)
+        holds = _by_group(piece, asked, self.rows)
+        if holds is not None and not np.array_equal(holds, self.labels[name]):
+            raise ContradictionError(f"array labels_{self.number} is not of the rows for which {name} holds")
+        return holds is not None
+
     def _of_sets(self, piece: Piece, asked: dict[str, Any]) -> None:
         """The positive set's rows come first; a set that is taken whole is the one whose digest stands in the audit."""
         most, start = piece.settled("rows"), 0
@@ -130,6 +144,32 @@ class Population:
             start += count
         if start != len(label):
             raise ContradictionError(f"array labels_{self.number} is not of the rows of both sets")
+
+
+def _by_group(piece: Piece, where: str, rows: NDArray[np.int64]) -> Flags | None:
+    """For which rows a condition holds, from their groups; None where it asks for more, or for cells that were cut."""
+    import pandas as pd
+
+    condition = predicate.parse(where)
+    whole = {
+        str(one["column"])
+        for one in (piece.made.spec.get("data") or {}).get("sensitive") or ()
+        if one.get("bins") is None and one.get("file") is None
+    }
+    columns: dict[str, Any] = {}
+    for name in condition.columns:
+        group = f"group:{name}"
+        if name not in whole or not piece.rows.has(group):
+            return None
+        cells = [piece.rows.words(group)[int(row)] for row in rows]
+        if any(cell in ("missing", "missing value") for cell in cells):
+            return None
+        numbers = all(_WHOLE.fullmatch(cell) for cell in cells)
+        columns[name] = np.asarray(cells, dtype=float) if numbers else np.asarray(cells, dtype=object)
+    try:
+        return np.asarray(condition.holds(pd.DataFrame(columns)), dtype=bool)
+    except ValueError:
+        return None  # text of digits, or true and false
 
 
 def populations_of(piece: Piece) -> list[Population]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
+from xai_audit.verify.explained.chosen import choose, varying
 from xai_audit.verify.explained.kept import ContradictionError
 from xai_audit.verify.explained.piece import Piece, shaped
 from xai_audit.verify.explained.populations import Population, draw
@@ -18,13 +16,8 @@ Units = NDArray[np.int64]
 MANY = "the activations of all units were too many to keep; which are chosen, and what random ones tell, is not made again"
 RIDGE = 1e-6
 """Added to each unit's variance in a fit, as a share of the mean variance."""
-ALIKE = 1e-9
-"""A share of variance below which a unit adds nothing, and by which two criteria or two units may part that are equal."""
 CLOSE = 1e-7
 """By how much a score may differ from the one that is made again, as a share of the largest."""
-WITHIN = {1: None, 2: 8192, 3: 512}
-"""Units among which the best set of so many is sought; None for all."""
-BLOCK = 512
 
 
 class Probes:
@@ -72,7 +65,7 @@ class Probes:
                 units, own = chosen[place], scores[place]
                 place += 1
                 label = self._label[half]
-                can = 2 <= label.sum() <= len(half) - 2 and len(_live(self.every[half])) >= k
+                can = 2 <= label.sum() <= len(half) - 2 and len(varying(self.every[half])) >= k
                 if can != bool((units >= 0).all()) or can == bool(np.isnan(own).all()):
                     raise ContradictionError(
                         "array variant_units is there where nothing can be chosen, or not where it can"
@@ -96,6 +89,8 @@ class Probes:
         assert self.every is not None
         drawing = draw(self._piece, "random probes", *self._told)
         every, wanted = np.arange(self.every.shape[1]), int(self._piece.params["random_units"])
+        sets: list[Units] = []
+        # All smaller numbers were drawn before.
         for size in sorted({int(one) for one in self._piece.params["k"] if one <= k} | {k}):
             sets = [
                 np.sort(drawing.choice(every, min(size, len(every)), replace=False)) for _ in range(wanted)
@@ -163,108 +158,3 @@ def _share_above(holds: Floats, others: Floats) -> float:
     ordered = np.sort(others)
     below = np.searchsorted(ordered, holds) + np.searchsorted(ordered, holds, "right")
     return float(below.sum()) / 2 / (len(holds) * len(others))
-
-
-# ------------------------------------------------------------------------------------------------ which units
-def choose(values: Floats, label: Flags, units: Units, selector: str) -> None:
-    """ContradictionError where these are not the units that a selector chooses; equal ones may stand for each other."""
-    live = _live(values)
-    if not np.isin(units, live).all():
-        raise ContradictionError(f"unit {int(units[~np.isin(units, live)][0])} does not vary and is chosen")
-    standard = (values[:, live] - values[:, live].mean(axis=0)) / values[:, live].std(axis=0)
-    target = (label - label.mean()) / label.std()
-    told = target @ standard / len(label)
-    own = np.searchsorted(live, units)
-    if selector == "l1":
-        _as_lasso(standard, label, told, own, live)
-    elif selector == "exact" and len(units) > 1:
-        _as_best(standard, told, own, live)
-    else:
-        best = np.sort(np.abs(told))[::-1][: len(units)]
-        if len(best) < len(units) or not np.allclose(np.abs(told[own]), best, rtol=ALIKE, atol=1e-12):
-            raise _others(live[np.argsort(-np.abs(told), kind="stable")[: len(units)]], units)
-
-
-def _others(best: Sequence[int] | Units, units: Units) -> ContradictionError:
-    names = (", ".join(str(int(one)) for one in some) for some in (units, best))
-    return ContradictionError("units {} are chosen; the activations choose {}".format(*names))
-
-
-def _live(values: Floats) -> Units:
-    """Units that are not the same in every row."""
-    spread = values.std(axis=0)
-    return np.flatnonzero(spread > ALIKE * np.maximum(np.abs(values.mean(axis=0)), 1e-30))
-
-
-def _first(told: Floats, count: int) -> Units:
-    """The units that tell best alone, by their places."""
-    return np.sort(np.argsort(-np.abs(told), kind="stable")[:count])
-
-
-def _as_lasso(standard: Floats, label: Flags, told: Floats, own: Units, live: Units) -> None:
-    """The first k on the lasso's path, of those of largest correlation."""
-    from sklearn.linear_model import lars_path
-
-    k = len(own)
-    places = _first(told, max(64 * k, 512))
-    entered: list[int] = []
-    for steps in range(k, 5 * k + 65, k):
-        _, active, _ = lars_path(standard[:, places], label - label.mean(), max_iter=steps, method="lasso")
-        entered = [int(one) for one in active]
-        if len(entered) >= k:
-            break
-    else:
-        rest = np.argsort(-np.abs(told[places]), kind="stable").tolist()
-        entered += [one for one in rest if one not in entered]
-    best = places[entered[:k]]
-    alike = np.abs((standard[:, best] * standard[:, own]).mean(axis=0)) > 1 - ALIKE
-    if not ((best == own) | alike).all():
-        raise _others(live[best], live[own])
-
-
-def _as_best(standard: Floats, told: Floats, own: Units, live: Units) -> None:
-    """No set of two or three units explains more of the label than these do."""
-    places = np.arange(len(told))
-    most = WITHIN[len(own)]
-    if most is not None and len(places) > most:
-        places = _first(told, most)
-        if (np.abs(told[own]) < np.abs(told[places]).min() * (1 - ALIKE)).any():
-            raise ContradictionError("units are chosen that are not among those that tell best alone")
-    weights = np.linalg.lstsq(standard[:, own].T @ standard[:, own] / len(standard), told[own], rcond=None)[0]
-    reached = float(weights @ told[own])
-    gram = standard[:, places].T @ standard[:, places] / len(standard)
-    c = told[places]
-    if len(own) == 2:
-        best, found = _pair(gram, c, (0, 1))
-    else:
-        best, found = -1.0, (0, 1, 2)
-        for first in range(len(c) - 2):
-            # What the first explains is taken off all after it.
-            after = np.arange(first + 1, len(c))
-            left = np.maximum(1 - gram[first, after] ** 2, 0.0)
-            scale = np.divide(1, np.sqrt(left), out=np.zeros_like(left), where=left > ALIKE)
-            partial = (
-                gram[np.ix_(after, after)] - np.outer(gram[first, after], gram[first, after])
-            ) * np.outer(scale, scale)
-            gain, (one, two) = _pair(partial, (c[after] - gram[first, after] * c[first]) * scale, (0, 1))
-            if c[first] ** 2 + gain > best:
-                best, found = float(c[first] ** 2 + gain), (first, int(after[one]), int(after[two]))
-    if best > reached + 1e-6:
-        raise _others(live[places[list(found)]], live[own])
-    if (np.diff(np.abs(told[own])) > ALIKE).any():
-        raise ContradictionError("units are not in the order in which they tell alone")
-
-
-def _pair(gram: Floats, c: Floats, found: tuple[int, ...]) -> tuple[float, Any]:
-    """What the best two standardised variables explain, by R2 of two predictors, and which they are."""
-    best = -1.0
-    for start in range(0, len(c), BLOCK):
-        q, p = gram[start : start + BLOCK], c[start : start + BLOCK, None]
-        left = 1 - q**2
-        both = p**2 + c**2 - 2 * p * c * q
-        gain = np.where(left > ALIKE, both / np.where(left > ALIKE, left, 1), np.maximum(p**2, c**2))
-        gain[np.arange(len(c)) <= np.arange(start, start + len(q))[:, None]] = -1
-        place = int(np.argmax(gain))
-        if gain.flat[place] > best:
-            best, found = float(gain.flat[place]), (start + place // len(c), place % len(c))
-    return best, found

@@ -72,7 +72,9 @@ def _of_rows(piece: Piece, name: str) -> Made:
     told: Any = name
     if asked.get("where") is not None:
         sampling, source = piece.sampled()[1], "test rows"
-        told = Beside(name, Stated(HOLDS))
+        population = population_of(piece, name)
+        if population is not None and name not in population.seen:
+            told = Beside(name, Stated(HOLDS))
     else:
         sampling, source = None, f"{asked.get('positive')} against {asked.get('negative')}"
     if population_of(piece, name) is None:
