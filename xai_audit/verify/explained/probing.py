@@ -281,9 +281,9 @@ def _ranking(piece: Piece) -> Made:
     shaped("values", values, len(units), len(label))
     if len(sites) != len(units) or len(changes) != len(units) or len(finds) != len(label):
         raise ContradictionError("array values is not of the units beside it")
+    _as_kept(piece, name, sites, units, values, (label, finds))
     chosen = _chosen(piece, family, name, sites, units, values[:, finds])
     judged = values[:, ~finds], label[~finds]
-    _as_kept(piece, name, sites, units, values, (label, finds))
     strict = 1 - (1 - piece.levels[0]) / len(units)
     found = []
     for row, z in zip(judged[0], chosen, strict=True):
