@@ -261,8 +261,7 @@ MATTER = {
     },
     "units": {
         "sparse_probing": (
-            "null", "activations_0", "labels_0", "finds_0", "digests_0", "widths_0", "activations_1", "labels_1", "finds_1",
-            "digests_1",
+            "null", "labels_0", "finds_0", "digests_0", "widths_0", "labels_1", "finds_1", "digests_1",
         ),
         "sparse_probing/used%40inner": (
             "holds", "others", "units", "higher", "plain", "changes", "edited_holds", "random_effects", "random_areas",
