@@ -12,6 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 from tests.mechanistic.probing.stores import large
 from xai_audit.errors import UnavailableError
+from xai_audit.mechanistic.probing import building
 from xai_audit.mechanistic.probing import store as stores
 
 
@@ -76,7 +77,7 @@ def test_a_contrast_of_nothing_is_rarely_something(made):
 def test_contexts_are_the_rows_on_which_a_unit_is_largest(made):
     store, _ = made
     hit = store.by_predicate("p0", 1).hits[0]
-    assert len(hit.contexts) == stores.CONTEXTS
+    assert len(hit.contexts) == building.CONTEXTS
     assert store.rows(hit.contexts[:2]) == [f"row {place}" for place in hit.contexts[:2]]
 
 
