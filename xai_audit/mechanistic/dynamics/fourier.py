@@ -26,12 +26,8 @@ if TYPE_CHECKING:
 
 FLAT = 1e-24
 """A table whose energy beside the mean is under this share of all is flat but for rounding."""
-SHARE = 0.99
-"""The share of the energy that key frequencies hold together, by default.
-
-Networks that grok modulo 53 keep some of theirs at 2 to 5 % of the energy, and the largest of the others at 0.3 %: at a
-share of 0.95 five of twenty networks lose one that they need.
-"""
+SHARE = 0.95
+"""The share of the energy that key frequencies hold together, by default."""
 
 
 @dataclass(frozen=True)
