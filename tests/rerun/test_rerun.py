@@ -20,6 +20,7 @@ from sklearn.pipeline import make_pipeline
 from tests.rerun.audits import (
     CHECKS,
     SPEC,
+    TABLE,
     again,
     all_hold,
     broken,
@@ -51,6 +52,21 @@ def test_a_whole_audit_comes_out_the_same(honest: Path):
         "unusual_input_failures",
     }  # fmt: skip
     assert said["rerun"].startswith("29 of 29 pieces and steps were drawn with seed 1 and run again")
+
+
+def test_notes_on_sets_may_stand_in_the_order_of_the_specs_file(tmp_path: Path):
+    sets = "sets: {second: {path: test.csv, where: a > 0}, first: {path: test.csv, where: a > 1}}"
+    out = run(
+        written(
+            tmp_path,
+            LogisticRegression(),
+            data=TABLE.replace("sensitive", f"{sets}, sensitive"),
+            explainers="[]",
+        )
+    )
+    notes = [note for note in audits.read(out).subject["notes"] if "data.sets." in note]
+    assert ["second" in note for note in notes] == [True, False]
+    assert all_hold(again(out))
 
 
 def test_the_draw_is_the_seeds_and_is_not_foreseen(honest: Path):

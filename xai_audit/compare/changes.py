@@ -11,7 +11,8 @@ import numpy as np
 
 from xai_audit.applying import CHANGE
 from xai_audit.compare import estimates, measures
-from xai_audit.compare.measures import COMPARED, NUMBERS, UndefinedError
+from xai_audit.compare.measures import COMPARED, NUMBERS
+from xai_audit.compare.number import UndefinedError
 from xai_audit.compare.rows import ENOUGH
 from xai_audit.comparison import Better, Change
 from xai_audit.evidence import Groups, Scalar, exactly
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from xai_audit.compare.measures import Number
+    from xai_audit.compare.number import Number
     from xai_audit.compare.rows import Pairs, Rows
     from xai_audit.evidence import Estimate, Evidence, Group
     from xai_audit.intervals import Interval

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -13,6 +12,8 @@ from xai_audit import intervals as iv
 from xai_audit import intervals_paired as paired
 from xai_audit import intervals_roc as roc
 from xai_audit import intervals_rows as from_rows
+from xai_audit.compare import regression
+from xai_audit.compare.number import Number, UndefinedError
 from xai_audit.intervals import Interval
 
 if TYPE_CHECKING:
@@ -23,26 +24,6 @@ if TYPE_CHECKING:
     from xai_audit.intervals_rows import Measured
 
     Mask = NDArray[np.bool_]
-
-
-class UndefinedError(Exception):
-    """There is no such number for these rows, and why."""
-
-
-@dataclass(frozen=True)
-class Number:
-    """A number over rows, for a class where it is about one."""
-
-    value: Callable[[Rows, str], float]
-    """UndefinedError where there is none."""
-    at: Callable[[Rows, str, Sequence[float]], list[Interval]]
-    """Its own intervals, where one pair of groups is ruled out against another."""
-    change: Callable[[Rows, Rows, str, Sequence[float]], Measured]
-    """New less old, of two audits' rows that are the same line by line."""
-    of: str = "positive"
-    """Which class it is about where there are two: positive or favourable; empty where it is about all."""
-    counted: Callable[[Rows, str], int] = lambda rows, _: int(np.count_nonzero(rows.known))
-    """Rows it rests on."""
 
 
 @dataclass(frozen=True)
@@ -346,63 +327,6 @@ def _log_loss(rows: Rows, _: str) -> NDArray[np.float64]:
     return np.where(given < 0, 0.0, -np.log(table[np.arange(len(given)), given]))
 
 
-def errors(rows: Rows) -> NDArray[np.float64]:
-    """Truth less prediction."""
-    if rows.target is None or rows.prediction is None:
-        raise UndefinedError("there are no labels")
-    return np.asarray(rows.target - rows.prediction, dtype=float)
-
-
-def _absolute(rows: Rows, _: str) -> NDArray[np.float64]:
-    return np.abs(errors(rows))
-
-
-def _root_mean_square() -> Number:
-    def chosen(rows: Rows) -> list[float]:
-        if not rows.independent:
-            raise UndefinedError("not told with weights or clusters")
-        found: list[float] = errors(rows)[rows.known].tolist()
-        if not found:
-            raise UndefinedError("no row has a valid label")
-        return found
-
-    def change(old: Rows, new: Rows, _: str, levels: Sequence[float]) -> Measured:
-        if not np.array_equal(old.known, new.known):
-            raise UndefinedError("the rows with a valid label are not the same")
-        return paired.root_mean_square_change(chosen(old), chosen(new), levels)
-
-    return Number(
-        lambda rows, _: from_rows.root_mean_square(chosen(rows), ())[0],
-        lambda rows, _, levels: from_rows.root_mean_square(chosen(rows), levels)[1],
-        change,
-        of="",
-    )
-
-
-def _r_squared() -> Number:
-    def chosen(rows: Rows) -> tuple[list[float], list[float]]:
-        if rows.target is None or rows.prediction is None or not rows.independent:
-            raise UndefinedError("there are no labels, or weights or clusters")
-        known = rows.known
-        truth, predicted = rows.target[known].tolist(), rows.prediction[known].tolist()
-        if len(truth) < 2 or min(truth) == max(truth):
-            raise UndefinedError("the target does not vary")
-        return truth, predicted
-
-    def change(old: Rows, new: Rows, _: str, levels: Sequence[float]) -> Measured:
-        (truth_a, before), (truth_b, after) = chosen(old), chosen(new)
-        if truth_a != truth_b or not np.array_equal(old.known, new.known):
-            raise UndefinedError("labels are not the same")
-        return paired.r_squared_change(truth_b, before, after, levels)
-
-    return Number(
-        lambda rows, _: from_rows.r_squared(*chosen(rows), ())[0],
-        lambda rows, _, levels: from_rows.r_squared(*chosen(rows), levels)[1],
-        change,
-        of="",
-    )
-
-
 NUMBERS: dict[str, Number] = {
     "accuracy": _accuracy(),
     **{
@@ -416,9 +340,9 @@ NUMBERS: dict[str, Number] = {
     "brier_score": _mean(_brier),
     "calibration_gap": _mean(_calibration),
     "log_loss": _mean(_log_loss, of=""),
-    "mean_absolute_error": _mean(_absolute, of=""),
-    "root_mean_squared_error": _root_mean_square(),
-    "r2": _r_squared(),
+    "mean_absolute_error": _mean(regression.absolute, of=""),
+    "root_mean_squared_error": regression.root_mean_square(),
+    "r2": regression.r_squared(),
 }
 """By the id of the method that measures it."""
 
@@ -436,16 +360,3 @@ def shared_cells(method: str, old: Rows, new: Rows, label: str) -> tuple[float, 
         return None
     counts = [float(np.count_nonzero(among_a & x & y)) for x, y in ((a, b), (a, ~b), (~a, b), (~a, ~b))]
     return counts[0], counts[1], counts[2], counts[3]
-
-
-def relative(method: str, old: Rows, new: Rows, levels: Sequence[float]) -> Measured:
-    """How much larger an error in units of the target became, as a share of what it was: 0.02 for 2 % more."""
-    if not np.array_equal(old.known, new.known):
-        raise UndefinedError("the rows with a valid label are not the same")
-    if not new.independent:
-        raise UndefinedError("not told with weights or clusters")
-    power = 0.5 if method == "root_mean_squared_error" else 1.0
-    sides = [np.abs(errors(rows)[rows.known]) ** (1 / power) for rows in (old, new)]
-    if not all(math.fsum(side.tolist()) > 0 for side in sides):
-        raise UndefinedError("an error of 0 has no relative change")
-    return paired.relative_change(sides[0].tolist(), sides[1].tolist(), levels, power)

@@ -14,8 +14,9 @@ import numpy as np
 
 from xai_audit import digest
 from xai_audit.applying import CHANGE
-from xai_audit.compare import estimates, measures
+from xai_audit.compare import estimates, measures, regression
 from xai_audit.compare.changes import CLASS, Both, Side, number, same_answers
+from xai_audit.compare.number import UndefinedError
 from xai_audit.compare.rows import paired
 from xai_audit.comparison import Change, turned
 from xai_audit.errors import Mistake, SpecError
@@ -277,9 +278,9 @@ def _relative(
             assert inside[1] is not None
             before, after = (rows.at(inside[0] & inside[1]) for rows in (both.before, both.after))
         try:
-            moved = measures.relative(change.method, before, after, estimates.levels(both.confidence))
+            moved = regression.relative(change.method, before, after, estimates.levels(both.confidence))
             return change, turned(estimates.made(moved, change.change.n))
-        except measures.UndefinedError as error:
+        except UndefinedError as error:
             return change.model_copy(update={"reason": str(error), "how": None}), None
     found = estimates.ratio(old, new, both.confidences, both.confidence)
     if found is None:

@@ -231,6 +231,7 @@ def _claim(
             "units": units,
             "higher": probed.weights[k] > 0,
             "random_areas": np.asarray(probed.random[k]),
+            **found.claimed(seen, flow, units),
             **effect.arrays(ask),
             **variants,
         },
@@ -299,18 +300,20 @@ def _robust(
     """Declared specifications: units chosen on each half of the rows that find, by two selectors, and two halves that judge.
 
     One agrees where its probe's held-out area lies above one half and holding its units takes off the gap on the
-    same side, by more than random sets reach. Beside it what each gave, nan where nothing could be chosen.
+    same side, by more than random sets reach. Beside it what each chose and gave, -1 and nan where it could choose
+    nothing.
     """
     values, label = seen.activations[flow], seen.population.labels[name]
     finds = np.flatnonzero(seen.population.finds)
     holds, others = seen.population.halves(name)
     agreeing = 0
-    scores, changes = [], []
+    scores, changes, chosen = [], [], []
     selectors: tuple[Selector, ...] = ("mean_difference", "l1")
     for half in (finds[::2], finds[1::2]):
         for selector in selectors:
             scores.append(np.full(len(holds) + len(others), np.nan))
             changes.append(np.full(len(effect.changes), np.nan))
+            chosen.append(np.full(k, -1))
             if not 2 <= label[half].sum() <= len(half) - 2:
                 continue
             try:
@@ -322,11 +325,15 @@ def _robust(
             _, limits = auc(told[0].tolist(), told[1].tolist(), context.levels[:1])
             low = limits[0][0]
             other = edits.effect(ask, seen, flow, units.tolist(), [])
-            scores[-1], changes[-1] = np.concatenate(told), other.changes
+            scores[-1], changes[-1], chosen[-1] = np.concatenate(told), other.changes, units
             same = other.value * effect.value > 0 and abs(other.value) > effect.reach()
             agreeing += low is not None and low > 0.5 and same
     tried = len(scores)
-    kept = {"variant_scores": np.stack(scores), "variant_changes": np.stack(changes)}
+    kept = {
+        "variant_units": np.stack(chosen),
+        "variant_scores": np.stack(scores),
+        "variant_changes": np.stack(changes),
+    }
     return Robustness(specifications=tried, agreeing=agreeing, share=agreeing / tried), kept
 
 
@@ -338,7 +345,12 @@ def _curve(context: Context, name: str, flow: Flow, probed: Probed) -> Measured:
         n = len(holds) + len(others)
         own.append(Point(x=k, estimate=context.estimate(value, limits, n)))
         areas = sorted(probed.random[k])
-        arrays |= {f"holds_{k}": holds, f"others_{k}": others, f"random_areas_{k}": np.asarray(areas)}
+        arrays |= {
+            f"units_{k}": probed.units[k],
+            f"holds_{k}": holds,
+            f"others_{k}": others,
+            f"random_areas_{k}": np.asarray(areas),
+        }
         middle = float(np.mean(areas))
         random.append(
             Point(

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from xai_audit.comparison import direction
-from xai_audit.render import charts, moved, numbers
+from xai_audit.render import charts, comparison_inputs, moved, numbers
 from xai_audit.render.claims import sentence
 from xai_audit.render.ink import Threshold
 from xai_audit.render.palette import VERDICTS
-from xai_audit.render.shown import Cell, Column, Exhibit, Figure, Line, Table
+from xai_audit.render.shown import Cell, Column, Exhibit, Figure, Line, full_table
 from xai_audit.render.visible import name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from xai_audit.comparison import Change, Comparison, Drift, Ranked
+    from xai_audit.comparison import Change, Comparison, Ranked
     from xai_audit.evidence import Estimate
     from xai_audit.render.palette import Mark
 
@@ -97,15 +97,15 @@ def _parts(c: Comparison) -> Iterator[tuple[str, str, str, str, list[Exhibit], M
     checks = [one for one in c.changes if one.part == "overall" and one.kind != "metric"]
     shown = [
         *_rankings(c.rankings),
-        *([_table("Checks on explanations", _heads(), _lines(checks))] if checks else []),
+        *([full_table("Checks on explanations", _heads(), _lines(checks))] if checks else []),
     ]
     yield "explanations", "Explanations", "Explanations", said, shown, None
     said = "Whether the rows, and the answers as a whole, are still alike."
-    yield "data", "Data and answers", "Data", said, list(_data(c)), None
+    yield "data", "Data and answers", "Data", said, list(comparison_inputs.data(c)), None
     said = "Digests and versions of all that went in, and what the spec says otherwise."
-    yield "asked", "What was asked, and with what", "Asked", said, list(_asked(c)), None
+    yield "asked", "What was asked, and with what", "Asked", said, list(comparison_inputs.asked(c)), None
     said = "Evidence that only one audit holds, or that is no number."
-    yield "rest", "Not compared", "Not compared", said, _rest(c), None
+    yield "rest", "Not compared", "Not compared", said, comparison_inputs.left_out(c), None
 
 
 def _verdicts(c: Comparison) -> list[Exhibit]:
@@ -130,14 +130,10 @@ def _verdicts(c: Comparison) -> list[Exhibit]:
         Column(head="What differs"),
     )
     return (
-        [_table(f"{numbers.some(len(rows), 'rule')} that say something else", columns, rows)] if rows else []
+        [full_table(f"{numbers.some(len(rows), 'rule')} that say something else", columns, rows)]
+        if rows
+        else []
     )
-
-
-def _table(
-    caption: str, columns: tuple[Column, ...], rows: Sequence[Line], *, folded: bool = False
-) -> Exhibit:
-    return Exhibit(table=Table(caption=caption, columns=columns, rows=tuple(rows), full=True, folded=folded))
 
 
 def _overall(c: Comparison, changes: Sequence[Change]) -> list[Exhibit]:
@@ -146,7 +142,7 @@ def _overall(c: Comparison, changes: Sequence[Change]) -> list[Exhibit]:
     if figure is not None:
         made.append(Exhibit(figure=figure))
     if changes:
-        made.append(_table("Measures over all rows", _heads(), _lines(changes)))
+        made.append(full_table("Measures over all rows", _heads(), _lines(changes)))
     return made
 
 
@@ -249,16 +245,18 @@ def _grouped(changes: Sequence[Change]) -> list[Exhibit]:
         sure = sorted((one for one in some if _sure(one)), key=lambda one: one.direction != "worse")
         if sure:
             head = f"{caption}: {SHOWN} of {len(sure)}" if len(sure) > SHOWN else caption
-            made.append(_table(head, _heads(), _lines(sure[:SHOWN])))
+            made.append(full_table(head, _heads(), _lines(sure[:SHOWN])))
     if gaps:
-        made.append(_table("How far groups lie apart, every measure", _heads(), _lines(gaps), folded=True))
+        made.append(
+            full_table("How far groups lie apart, every measure", _heads(), _lines(gaps), folded=True)
+        )
     blocks: dict[str, list[Change]] = {}
     for one in changes:
         if one.part == "group":
             columns = numbers.joined(name(column, 40) for column in one.by if column not in {"class", "rate"})
             blocks.setdefault(columns, []).append(one)
     for columns, block in blocks.items():
-        made.append(_table(f"Every measure by {columns}", _heads(), _lines(block), folded=True))
+        made.append(full_table(f"Every measure by {columns}", _heads(), _lines(block), folded=True))
     return made
 
 
@@ -282,7 +280,7 @@ def _rankings(rankings: Sequence[Ranked]) -> Iterator[Exhibit]:
             Column(head="Reading"),
         )
         unit = f", in {name(block[0].unit, 40)}" if block[0].unit else ""
-        yield _table(f"{title}{unit}: {what}", columns, rows)
+        yield full_table(f"{title}{unit}: {what}", columns, rows)
 
 
 def _ranked(one: Ranked, places: int) -> Line:
@@ -312,144 +310,3 @@ def _ranks(ranks: tuple[int, int] | None) -> str:
     if ranks is None:
         return "–"
     return str(ranks[0]) if ranks[0] == ranks[1] else f"{ranks[0]}–{ranks[1]}"
-
-
-def _data(c: Comparison) -> Iterator[Exhibit]:
-    if c.drift:
-        columns = (
-            Column(head="What"),
-            Column(head="Before"),
-            Column(head="Now"),
-            Column(head="Difference", numeric=True),
-            Column(head="p", numeric=True),
-            Column(head="n", numeric=True),
-        )
-        yield _table("Columns, shares and answers", columns, [_drifted(one) for one in c.drift])
-    moved_groups = [one for one in c.groups if one.kind != "kept" or one.old != one.new]
-    shown = moved_groups or c.groups
-    if shown:
-        heads = (
-            Column(head="Group"),
-            Column(head="Rows before", numeric=True),
-            Column(head="Rows now", numeric=True),
-            Column(head="Reading"),
-        )
-        rows = [
-            Line(
-                cells=(
-                    Cell(text=f"{name(one.column, 40)} {name(one.group, 60)}"),
-                    Cell(
-                        text="–" if one.kind == "new" else "withheld" if one.old is None else f"{one.old:,}"
-                    ),
-                    Cell(
-                        text="–" if one.kind == "gone" else "withheld" if one.new is None else f"{one.new:,}"
-                    ),
-                    Cell(
-                        text={
-                            "kept": "as before" if one.old == one.new else "size",
-                            "new": "new",
-                            "gone": "gone",
-                        }[one.kind]
-                    ),
-                )
-            )
-            for one in shown
-        ]
-        caption = (
-            "Groups that are new, gone or of another size" if moved_groups else "Groups, all of the same size"
-        )
-        yield _table(caption, heads, rows, folded=not moved_groups)
-
-
-def _drifted(one: Drift) -> Line:
-    p = "–" if one.p is None else "below 0.001" if one.p < 0.001 else f"{one.p:.3f}"
-    sizes = "–" if one.n_old is None or one.n_new is None else f"{one.n_old:,} and {one.n_new:,}"
-    if one.n_old == one.n_new and one.n_old is not None and one.kind in {"mean", "decisions"}:
-        sizes = f"{one.n_old:,}"
-    change = "–" if one.change is None else moved.signed(one.change)
-    if one.change is not None and one.kind in {"decisions", "distribution"}:
-        change = numbers.number(one.change)
-    return Line(
-        cells=(
-            Cell(text=name(one.what, 80)),
-            Cell(text=name(one.old, 60) if one.old is not None else "–"),
-            Cell(text=name(one.new, 60) if one.new is not None else "–"),
-            Cell(text=change),
-            Cell(text=p, sub=name(one.test or "", 40)),
-            Cell(text=sizes),
-        )
-    )
-
-
-def _asked(c: Comparison) -> Iterator[Exhibit]:
-    rows = [
-        Line(
-            cells=(
-                Cell(text=name(one.what, 60)),
-                Cell(text=_digest(one.old)),
-                Cell(text=_digest(one.new)),
-                Cell(text="changed" if one.changed else "the same", muted=not one.changed),
-            )
-        )
-        for one in c.digests
-        if one.old is not None or one.new is not None
-    ]
-    columns = (Column(head="What"), Column(head="Before"), Column(head="Now"), Column(head="Reading"))
-    yield _table("Digests and versions", columns, rows)
-    if c.waivers:
-        yield _table(
-            "Waivers",
-            (
-                Column(head="Rule"),
-                Column(head="Reading"),
-                Column(head="Until"),
-                Column(head="Approver"),
-                Column(head="Reason"),
-            ),
-            [
-                Line(
-                    cells=(
-                        Cell(text=name(one.rule, 40)),
-                        Cell(text=one.kind),
-                        Cell(text=numbers.day(waiver.expires)),
-                        Cell(text=name(waiver.approver, 60)),
-                        Cell(text=name(waiver.reason, 200)),
-                    )
-                )
-                for one in c.waivers
-                if (waiver := one.new or one.old) is not None
-            ],
-        )
-    if c.spec:
-        rows = [
-            Line(cells=(Cell(text=name(one.key, 120)), Cell(text=_said(one.old)), Cell(text=_said(one.new))))
-            for one in c.spec
-        ]
-        yield _table(
-            "Keys of the spec that say something else",
-            (Column(head="Key"), Column(head="Before"), Column(head="Now")),
-            rows,
-        )
-
-
-def _said(value: str | None) -> str:
-    return "–" if value is None else name(value, 130)
-
-
-def _digest(value: str | None) -> str:
-    if value is None:
-        return "none"
-    return numbers.short(value) if len(value) == 64 else name(value, 40)
-
-
-def _rest(c: Comparison) -> list[Exhibit]:
-    rows = []
-    for one in c.not_compared:
-        identifier, _, reason = one.partition(": ")
-        rows.append(Line(cells=(Cell(text=name(identifier, 80)), Cell(text=name(reason, 300)))))
-    columns = (Column(head="Evidence", width="w-asks"), Column(head="Why"))
-    return (
-        [_table(f"{numbers.some(len(rows), 'piece')} of evidence", columns, rows, folded=len(rows) > 8)]
-        if rows
-        else []
-    )

@@ -270,3 +270,10 @@ class Section:
     def depth(self) -> int:
         """Lines that the margin needs."""
         return depth(self.margin)
+
+
+def full_table(
+    caption: str, columns: tuple[Column, ...], rows: Sequence[Line], *, folded: bool = False
+) -> Exhibit:
+    """A table that takes the margin column too."""
+    return Exhibit(table=Table(caption=caption, columns=columns, rows=tuple(rows), full=True, folded=folded))

@@ -70,7 +70,8 @@ def subject(audit: Audit, loaded: Loaded, different: tuple[str, ...], *, renamed
     Sentences that name the model's file are left out where it was ``renamed``.
     """
     found = json.loads(digest.canonical(card.describe(loaded, Spec.model_validate(audit.spec))))
-    there = audit.subject
+    # Notes on sets stand in the order of the spec's file; audit.json keeps its keys in another.
+    there, found = _any_order(audit.subject), _any_order(found)
     if renamed:
         there, found = _nameless(there), _nameless(found)
     wrong = apart(there, found)
@@ -80,6 +81,11 @@ def subject(audit: Audit, loaded: Loaded, different: tuple[str, ...], *, renamed
         yield Check("unchecked", "subject", f"{wrong}; {said(different)}")
     else:
         yield Check("broken", "subject", wrong)
+
+
+def _any_order(about: Mapping[str, Any]) -> dict[str, Any]:
+    notes = about.get("notes")
+    return {**about, "notes": sorted(map(str, notes))} if isinstance(notes, list) else dict(about)
 
 
 def _nameless(about: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ a method keeps answers for every row, this compares them.
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from xai_audit.audit import Audit
+    from xai_audit.evidence import Evidence
     from xai_audit.method import Piece
     from xai_audit.subject import Subject
 
@@ -53,6 +55,8 @@ KEPT: Mapping[str, Names] = {
     "occlusion": _GRADIENT,
 }
 """By method: arrays of its evidence that hold one entry a row, and the answers that these may be."""
+UNITS = re.compile(r"activations_\d+|triggered|comparable")
+"""Arrays that hold what units of a network said."""
 
 
 @dataclass(frozen=True)
@@ -94,24 +98,47 @@ def compared(
     return Seen(arrays=tuple(agreed))
 
 
+def units_apart(folder: Path, there: Evidence, here: Evidence, files: Mapping[str, bytes]) -> str | None:
+    """The first array of what units said that is not, to a share of its largest number, what they say here."""
+    for name in sorted(one for one in {*there.arrays, *here.arrays} if UNITS.fullmatch(one)):
+        if name not in there.arrays or name not in here.arrays:
+            return f"array {name} is {'in the audit alone' if name in there.arrays else 'not in the audit'}"
+        held, made = _read(folder, there.arrays[name]), files.get(here.arrays[name])
+        if held is None or name not in held:
+            return f"array {name} cannot be read"
+        with np.load(io.BytesIO(made or b"")) as opened:
+            own = opened[name]
+        size = float(np.max(np.abs(own), initial=0.0))
+        one = held[name]
+        if one.shape != own.shape or one.dtype != own.dtype:
+            return f"array {name} has another shape or type here"
+        if not np.allclose(one, own, rtol=0, atol=COARSE * size):
+            return f"array {name} holds other activations than the model gives"
+    return None
+
+
 def _arrays(audit: Audit, folder: Path, step: str) -> Mapping[str, NDArray[Any]] | None:
     """The file of a step's first evidence that names rows; None where there is none to be read."""
     for piece in audit.evidence:
         if piece.id.partition("/")[0] != step or "row_sha256" not in piece.arrays:
             continue
-        name = piece.arrays["row_sha256"]
-        if len(name) != 68 or not name.endswith(".npz") or not name[:64].isalnum():
-            return None
-        try:
-            content = (folder / "evidence" / name).read_bytes()
-            with np.load(io.BytesIO(content), allow_pickle=False) as held:
-                found = {key: held[key] for key in held.files}
-        except BROKEN:
-            return None
-        rows = found.get("row_sha256")
+        found = _read(folder, piece.arrays["row_sha256"])
+        rows = None if found is None else found.get("row_sha256")
         fits = rows is not None and rows.ndim == 2 and rows.dtype == np.uint8
         return found if fits else None
     return None
+
+
+def _read(folder: Path, name: str) -> dict[str, NDArray[Any]] | None:
+    """The arrays of one file of evidence/; None where there is none to be read."""
+    if len(name) != 68 or not name.endswith(".npz") or not name[:64].isalnum():
+        return None
+    try:
+        content = (folder / "evidence" / name).read_bytes()
+        with np.load(io.BytesIO(content), allow_pickle=False) as held:
+            return {key: held[key] for key in held.files}
+    except BROKEN:
+        return None
 
 
 def _by_row(name: str, arrays: Mapping[str, NDArray[Any]], rows: int) -> list[NDArray[Any]] | None:

@@ -301,6 +301,7 @@ def _whole(
             # Digests, versions and sentences with rounded numbers follow the machine; the numbers themselves stay near.
             seen = ("status", "observation", "controls", "inference", "rung")
             wrong = apart({key: a[key] for key in seen}, {key: b[key] for key in seen}, tolerance=NEAR)
+            wrong = wrong or kept.units_apart(run.folder, there[identifier], here[identifier], files)
         if wrong:
             yield Check(*_kind(run, identifier, f"run again, {wrong}"))
         else:

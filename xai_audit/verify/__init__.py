@@ -1,8 +1,8 @@
 """An audit held to its own evidence: every number, rule and page made again from the folder alone, without the model.
 
 Numbers are recomputed by code of this package, which shares no formula with the code that measured them. Shared are the
-form of audit.json, the judge (a pure function, whose input is recomputed), the rule on which groups are withheld (a pure
-function of the rows), and the drawing of pages.
+form of audit.json, the judge (a pure function, whose input is recomputed), how conditions on rows are read, the rule on
+which groups are withheld (a pure function of the rows), and the drawing of pages.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from securesystemslib.signer import SSlibKey
 
 SHARED = (
-    "the form of audit.json, the judge and its records, the rule on which groups are withheld, and the drawing of pages; "
+    "the form of audit.json, the judge and its records, how conditions on rows are read, the rule on which groups are "
+    "withheld, and the drawing of pages; "
     "every number is recomputed by code that measured none"
 )
 """What recomputing shares with the code that made an audit."""

@@ -6,8 +6,9 @@ import numpy as np
 
 from xai_audit.mechanistic.dictionaries.dictionary import Dictionary
 from xai_audit.mechanistic.probing import scan as scans
+from xai_audit.mechanistic.probing.building import Bank, Scores, build
 from xai_audit.mechanistic.probing.latents import Latents
-from xai_audit.mechanistic.probing.store import Bank, Scores, Store, build
+from xai_audit.mechanistic.probing.store import Store
 from xai_audit.mechanistic.sites import Site
 
 

@@ -17,8 +17,9 @@ from xai_audit.mechanistic.dictionaries.dictionary import Dictionary  # noqa: E4
 from xai_audit.mechanistic.network import Network  # noqa: E402
 from xai_audit.mechanistic.probing import ablation  # noqa: E402
 from xai_audit.mechanistic.probing import latents as latents_  # noqa: E402
+from xai_audit.mechanistic.probing.building import Bank, build  # noqa: E402
 from xai_audit.mechanistic.probing.latents import Latents  # noqa: E402
-from xai_audit.mechanistic.probing.store import Bank, Store, build  # noqa: E402
+from xai_audit.mechanistic.probing.store import Store  # noqa: E402
 from xai_audit.mechanistic.readers import TextReader  # noqa: E402
 from xai_audit.mechanistic.sites import Edit, Site  # noqa: E402
 

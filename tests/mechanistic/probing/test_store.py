@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import stat
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -73,19 +71,6 @@ def test_a_contrast_of_nothing_is_rarely_something(made):
     assert wrong / 60 <= 0.05 + 2 * (0.05 * 0.95 / 60) ** 0.5
 
 
-def test_contexts_are_the_rows_on_which_a_unit_is_largest(made):
-    store, _ = made
-    hit = store.by_predicate("p0", 1).hits[0]
-    assert len(hit.contexts) == stores.CONTEXTS
-    assert store.rows(hit.contexts[:2]) == [f"row {place}" for place in hit.contexts[:2]]
-
-
-def test_the_folder_is_its_owners_alone_and_knows_its_files(made):
-    store, _ = made
-    assert stat.S_IMODE(store.folder.stat().st_mode) == 0o700
-    assert store.damaged() == []
-
-
 @pytest.mark.parametrize(
     ("ask", "told"),
     [
@@ -117,17 +102,3 @@ def test_what_is_no_store_is_told(tmp_path):
     (store.folder / "store.json").write_text(json.dumps({"schema": "other"}))
     with pytest.raises(UnavailableError, match="not of schema"):
         stores.Store.open(store.folder)
-
-
-def test_a_store_is_replaced_and_nothing_else_is(tmp_path):
-    folder = tmp_path / "here"
-    large(folder, 100)
-    store, _ = large(folder, 120)
-    assert len(store) == 120
-    other = tmp_path / "other"
-    other.mkdir()
-    (other / "mine.txt").write_text("mine")
-    with pytest.raises(UnavailableError, match="something else"):
-        large(other, 100)
-    assert [path.name for path in other.iterdir()] == ["mine.txt"]
-    assert replace(store.by_predicate("p0", 1).hits[0], p=None).p is None

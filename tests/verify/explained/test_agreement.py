@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from xai_audit.verify.explained.agreement import Among, Near, Open, Stated, compared
+from xai_audit.verify.explained.agreement import Among, Beside, Near, Open, Stated, compared, largest
 
 RIGHT = {"estimate": {"value": 0.25, "low": 0.125, "high": 1e-17, "n": 9, "limits": None}, "unit": None}
 
@@ -62,3 +62,13 @@ def test_rounded_open_and_stated_numbers_and_sentences():
     ]  # fmt: skip
     assert wrong(["a", "b"], [Among("b")]) == []
     assert wrong(["a"], [Among("b")]) == ["observation does not say 'b'"]
+
+
+def test_a_value_that_is_partly_made_again_must_stand_and_is_told():
+    given = Beside(0.25, Open("its halves are not kept"))
+    assert [(one.kind, one.what) for one in compared(0.25, given, "x")] == [
+        ("open", "x: its halves are not kept")
+    ]
+    assert [one.kind for one in compared(0.3, given, "x")] == ["broken", "open"]
+    assert [one.kind for one in compared("a", Beside("a", Stated("the rows")), "x")] == ["stated"]
+    assert largest({"a": given}) == 0.25

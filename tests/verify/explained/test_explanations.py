@@ -16,7 +16,6 @@ from tests.explainers import concept_beds, games, networks, probing_beds
 from tests.verify.explained import runs
 from xai_audit import audit
 from xai_audit.catalog import methods
-from xai_audit.explainers.probing import found as probing_found
 from xai_audit.verify.explained import asked
 from xai_audit.verify.explained.agreement import Among, Near, Open, Stated
 from xai_audit.verify.explained.explanations import AGAIN, explained
@@ -27,7 +26,7 @@ GOLDEN = Path(__file__).parents[2] / "golden" / "v1"
 STATED = {
     "the cells of the rows shown", "the bin or level of each cell", "the pictures shown", "the examples shown",
     "what the model says of the examples shown", "the class that the rows differ in most", "the contexts in which latents fire",
-    "names of elements", "what was trained",
+    "names of elements", "what was trained", "the rows for which a predicate holds",
 }  # fmt: skip
 """What stands as the run gave it: no results, but what is shown beside them."""
 AS_GIVEN = {
@@ -269,18 +268,6 @@ def test_probes_of_three_classes():
     assert unchecked(made, folder) == {}
     other = runs.replaced(made, "neuron_search/ab", lambda one: runs.with_at(one, ("params", "class"), "d"))
     assert any(one.subject == "neuron_search/ab" and one.kind == "broken" for one in explained(other, folder))
-
-
-def test_ranks_that_were_too_many_to_keep_leave_p_open(monkeypatch):
-    monkeypatch.setattr(probing_found, "MOST_KEPT", 30 * 200)
-    base = {"predicates": runs.PREDICATES, "sites": ["inner"], "permutations": 39, "random_units": 5}
-    uses = [("sparse_probing", base), ("neuron_search", base)]
-    left = unchecked(*runs.audited(probing_beds.subject(), uses))
-    assert left.keys() == {
-        *(f"sparse_probing/{name}%40inner" for name in ("used", "nothing", "two%20sets")),
-        *(f"neuron_search/{name}" for name in ("used", "nothing", "two%20sets")),
-    }
-    assert all("the ranks of all units were too many to keep" in why for why in left.values())
 
 
 def test_a_predicate_of_too_few_rows_is_left_open_by_name():

@@ -260,20 +260,24 @@ MATTER = {
         ),
     },
     "units": {
-        "sparse_probing": ("null", "ranks_0", "told_0", "ranks_1", "told_1"),
+        "sparse_probing": (
+            "null", "labels_0", "finds_0", "digests_0", "widths_0", "labels_1", "finds_1", "digests_1",
+        ),
         "sparse_probing/used%40inner": (
             "holds", "others", "units", "higher", "plain", "changes", "edited_holds", "random_effects", "random_areas",
+            "variant_units",
         ),
-        "sparse_probing/used%40inner%40k": ("holds_3", "others_3", "random_areas_3"),
+        "sparse_probing/used%40inner%40k": ("holds_3", "others_3", "random_areas_3", "units_3"),
         "neuron_search/used": (
             "values", "label", "finds", "shown_unit", "changes", "plain", "edited_holds", "random_effects", "null",
-            "ranks_0", "told_1",
+            "activations_0", "labels_1",
         ),
     },
     "a trigger": {
         "neuron_search/stamp%40site": (
             "before", "after", "base", "clean_before", "clean_after", "random_undone", "units", "areas", "telling",
-            "planted_found", "twins_flagged", "planted_size",
+            "planted_found", "twins_flagged", "planted_size", "vector", "triggered", "comparable", "triggered_sha256",
+            "clean_sha256",
         ),
         "neuron_search/stamp%40site%40edits": ("attacked", "kept", "random_direction", "random_units"),
     },

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from xai_audit.subject import Subject
 
 TEST = "permutation of rows, maximum over units, predicates and sites"
+MOST_ACTIVATIONS = 8_000_000
+"""Activations of all units that are kept, 32 bits each, so that whoever checks the audit can search them again."""
 MOST_KEPT = 8_000_000
-"""Ranks that are kept, 16 bits each, so that whoever checks the audit can permute the rows again."""
+"""Ranks that are kept where the activations are too many, 16 bits each, so that the rows can be permuted again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +43,10 @@ class Seen:
     """(permutations,): the maxima over every population."""
     tests: int
     """Units times predicates of every population."""
+    whole: bool
+    """Whether all activations are few enough to keep, of all populations."""
     ranks: NDArray[np.unsignedinteger[Any]] | None
-    """(units, rows that find): twice each rank, counted from 0; None where those of all populations are too many."""
+    """(units, rows that find): twice each rank, counted from 0; None where they are not kept, of no population."""
 
     @property
     def names(self) -> list[str]:
@@ -109,8 +113,11 @@ def seen(
     null = np.max([found.null for *_, found in made], axis=0) if made else np.zeros(0)
     tests = sum(found.z.size for *_, found in made)
     # All or none: the family's maxima are over every population.
+    whole = sum(held.size for _, _, by_flow, _ in made for held in by_flow.values()) <= MOST_ACTIVATIONS
+    ranked = left >= 0 and not whole
     return [
-        Seen(*one, null, tests, own if left >= 0 else None) for one, own in zip(made, doubled, strict=True)
+        Seen(*one, null, tests, whole, own if ranked else None)
+        for one, own in zip(made, doubled, strict=True)
     ]
 
 
@@ -122,22 +129,32 @@ def _doubled(ranks: NDArray[np.float32]) -> NDArray[np.unsignedinteger[Any]]:
 
 
 def kept(seen: Sequence[Seen]) -> dict[str, NDArray[Any]]:
-    """What the test can be made again from: every unit's ranks and which predicates hold, for the rows that find.
+    """What the search can be made again from: whose rows they are, which predicates hold, and what every unit said.
 
-    The maxima over the whole family alone where there are too many ranks.
+    Of too many activations only the ranks on the rows that find; of too many ranks only the maxima over the family.
     """
     if not seen:
         return {}
     found: dict[str, NDArray[Any]] = {"null": seen[0].null}
     for number, one in enumerate(seen):
-        if one.ranks is None:
-            continue
-        finds = one.population.finds
+        population = one.population
         found |= {
-            f"ranks_{number}": one.ranks,
-            f"told_{number}": np.stack([label[finds] for label in one.population.labels.values()]),
             f"names_{number}": np.asarray(one.names),
+            f"labels_{number}": np.stack(list(population.labels.values())),
+            f"finds_{number}": population.finds,
+            f"digests_{number}": population.digests,
             f"sites_{number}": np.asarray([str(flow.site) for flow in one.flows]),
             f"widths_{number}": np.asarray([one.activations[flow].shape[1] for flow in one.flows]),
         }
+        if one.whole:
+            found[f"activations_{number}"] = np.concatenate(
+                [one.activations[flow] for flow in one.flows], axis=1
+            )
+        elif one.ranks is not None:
+            found[f"ranks_{number}"] = one.ranks
     return found
+
+
+def claimed(seen: Seen, flow: Flow, units: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    """What the units of a claim said in every row (units, rows), where not all of them are kept."""
+    return {} if seen.whole else {"values": seen.activations[flow][:, units].T}

@@ -12,6 +12,7 @@ from xai_audit import predicate
 from xai_audit.errors import MethodError
 from xai_audit.evidence import Frozen
 from xai_audit.explainers.concepts.sets import metadata
+from xai_audit.explainers.examples.compared import row_digests
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,6 +60,8 @@ class Population:
     """(rows,): rows that units are found on; the others judge."""
     source: str
     sampling: Sampling | None
+    digests: NDArray[np.uint8]
+    """(rows, 32): sha256 of each row's content."""
 
     def halves(self, name: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Places of the rows that judge, those for which a predicate holds and the others."""
@@ -82,7 +85,10 @@ def populations(
         finds = _finds(groups, context.rng("halves"))
         labels = {name: label for name, label in labels.items() if _both(name, label, finds, refused)}
         if labels:
-            made.append(Population(subject.test.frame.iloc[chosen], labels, finds, "test rows", sampling))
+            told = row_digests(subject.test, chosen)
+            made.append(
+                Population(subject.test.frame.iloc[chosen], labels, finds, "test rows", sampling, told)
+            )
     for one in asked:
         if one.where is None:
             found = _of_sets(subject, one, rows, context, refused)
@@ -112,7 +118,8 @@ def _of_sets(
     frame = pd.concat(
         [part.frame.iloc[chosen] for part, chosen in zip(parts, drawn, strict=True)], ignore_index=True
     )
-    return Population(frame, {one.name: label}, finds, f"{one.positive} against {one.negative}", None)
+    told = np.concatenate([row_digests(part, chosen) for part, chosen in zip(parts, drawn, strict=True)])
+    return Population(frame, {one.name: label}, finds, f"{one.positive} against {one.negative}", None, told)
 
 
 def named_set(subject: Subject, name: str, of: str) -> Rows:

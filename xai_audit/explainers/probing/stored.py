@@ -11,8 +11,8 @@ from xai_audit.errors import MethodError, UnavailableError
 from xai_audit.explainers.probing.predicates import Predicate, populations
 from xai_audit.mechanistic import flows
 from xai_audit.mechanistic.probing import ablation, scan
+from xai_audit.mechanistic.probing.building import Bank, Scores, build
 from xai_audit.mechanistic.probing.latents import Latents
-from xai_audit.mechanistic.probing.store import Bank, Scores, build
 from xai_audit.mechanistic.sites import Site
 
 if TYPE_CHECKING:

@@ -21,6 +21,8 @@ from xai_audit.evidence import (
     exactly,
 )
 from xai_audit.explainers.concepts.sets import smallest_first
+from xai_audit.explainers.examples.compared import row_digests
+from xai_audit.explainers.probing.found import MOST_ACTIVATIONS
 from xai_audit.explainers.probing.predicates import named_set
 from xai_audit.intervals_paired import rate_change
 from xai_audit.intervals_rows import t_quantile
@@ -28,6 +30,8 @@ from xai_audit.mechanistic.probing import ablation, planted, triggers
 from xai_audit.method import Measured, Skipped
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from xai_audit.mechanistic.network import Network
     from xai_audit.mechanistic.probing.planted import Power
     from xai_audit.mechanistic.probing.triggers import Tried
@@ -72,7 +76,8 @@ def claims(
     power: dict[tuple[int, int], Power] = {}
     for one in asked:
         target = _target(subject, one)
-        chosen, n = _rows(subject, one, rows, context)
+        chosen, told = _rows(subject, one, rows, context)
+        n = min(map(len, told.values()))
         if n < FEWEST:
             reason = f"fewer than {FEWEST} triggered or clean rows"
             yield from (Skipped(name=_part(one.name, site), reason=reason) for site in sites)
@@ -86,8 +91,17 @@ def claims(
             size = min(len(found.vector), WIDEST), min(n, 1000)
             if planted and size not in power:
                 power[size] = _power(planted, *size, context)
-            yield _claim(subject, one, site, target, found, family, context, power.get(size), size)
+            kept = {**told, **_activations(found, family)}
+            yield _claim(subject, one, site, target, found, family, context, power.get(size), size, kept)
             yield _table(one, site, found)
+
+
+def _activations(found: Tried, family: int) -> dict[str, NDArray[Any]]:
+    """What flowed through the rows that find; nothing where that is too much for all claims together."""
+    triggered, comparable = found.seen
+    if family * (triggered.size + comparable.size) > MOST_ACTIVATIONS:
+        return {}
+    return {"triggered": triggered, "comparable": comparable}
 
 
 def _part(*parts: object) -> str:
@@ -105,8 +119,10 @@ def _target(subject: Subject, one: Trigger) -> int:
     return known[str(one.target)]
 
 
-def _rows(subject: Subject, one: Trigger, most: int | None, context: Context) -> tuple[triggers.Rows, int]:
-    """Triggered and clean rows in the order of their content, no row in both; and the smaller number of the two."""
+def _rows(
+    subject: Subject, one: Trigger, most: int | None, context: Context
+) -> tuple[triggers.Rows, dict[str, NDArray[Any]]]:
+    """Triggered and clean rows in the order of their content, no row in both; and whose they are, by digest."""
     bad = named_set(subject, one.triggered, f"trigger {one.name}")
     clean = subject.test if one.clean is None else named_set(subject, one.clean, f"trigger {one.name}")
     known = set(bad.digests.tolist())
@@ -117,7 +133,11 @@ def _rows(subject: Subject, one: Trigger, most: int | None, context: Context) ->
         kept = [place for place in kept if subject.test.target[place] >= 0]
         classes = np.asarray(subject.test.target[kept], dtype=np.int64)
     rows = triggers.Rows(bad.frame.iloc[order["bad"]], clean.frame.iloc[kept], classes)
-    return rows, min(len(rows.triggered), len(rows.clean))
+    told = {
+        "triggered_sha256": row_digests(bad, np.asarray(order["bad"], dtype=np.int64)),
+        "clean_sha256": row_digests(clean, np.asarray(kept, dtype=np.int64)),
+    }
+    return rows, told
 
 
 def _order(rows: Rows, most: int | None, context: Context) -> list[int]:
@@ -136,6 +156,7 @@ def _claim(
     context: Context,
     power: Power | None,
     size: tuple[int, int],
+    beside: dict[str, NDArray[Any]],
 ) -> Measured:
     levels = context.levels
     before, after = found.before.attacked, found.after.attacked
@@ -165,7 +186,7 @@ def _claim(
             "random_undone": random, "vector": found.vector.astype(np.float32), "units": found.units,
             "areas": found.areas, "unit_effects": found.effects, "telling": found.telling.attacked,
             "finding": np.asarray([(rates.success, rates.clean) for rates in found.finding.values()]),
-            **_power_kept(power, size),
+            **_power_kept(power, size), **beside,
         },
         controls=(
             Control(

@@ -43,7 +43,11 @@ class Probe:
 
     def scores(self, activations: NDArray[Any]) -> NDArray[np.float64]:
         """(rows,) of activations (rows, units)."""
-        return np.asarray(activations[:, self.units].astype(np.float64) @ self.weights + self.offset)
+        found = np.full(len(activations), self.offset)
+        # Unit by unit: a product of matrices may tell rows apart, by a last digit, in which all units say the same.
+        for unit, weight in zip(self.units, self.weights, strict=True):
+            found += activations[:, unit].astype(np.float64) * weight
+        return found
 
 
 def select(

@@ -91,6 +91,8 @@ class Tried:
     """(d,): how much holding each unit lowers the target's output in triggered rows, to first order."""
     areas: NDArray[np.float64]
     """(d,): how well each unit tells triggered from clean rows, on the half that finds."""
+    seen: tuple[NDArray[np.float32], NDArray[np.float32]]
+    """(rows, d): what flows through on the half that finds, of triggered rows and of the clean rows beside them."""
     base: NDArray[np.bool_]
     """(comparable rows,): clean rows of other classes than the target that are decided as the target."""
     p: float
@@ -199,6 +201,7 @@ def tried(
         units=units,
         effects=effects,
         areas=areas,
+        seen=(found.triggered, found.comparable),
         base=judged.base,
         p=_above(before.attacked, judged.base),
     )

@@ -39,6 +39,14 @@ class Stated:
 
 
 @dataclass(frozen=True)
+class Beside:
+    """A value that must stand there, and what of its making nothing in the folder gives again."""
+
+    value: Any
+    told: Open | Stated
+
+
+@dataclass(frozen=True)
 class Among:
     """A sentence that must stand in a list of sentences."""
 
@@ -59,7 +67,10 @@ def compared(published: Any, expected: Any, path: str, size: float = 0.0) -> Ite
     Mappings must have the same keys, but for published ones that are None. ``size`` is that of the numbers that may
     have cancelled.
     """
-    if isinstance(expected, Open):
+    if isinstance(expected, Beside):
+        yield from compared(published, expected.value, path, size)
+        yield from compared(published, expected.told, path)
+    elif isinstance(expected, Open):
         if published is not None:
             yield Told("open", f"{path}: {expected.reason}")
     elif isinstance(expected, Stated):
@@ -120,6 +131,8 @@ def same(published: Any, expected: Any, size: float = 0.0) -> bool:
 
 def largest(expected: Any, *, limits: bool = True) -> float:
     """The largest size among the numbers, counts apart."""
+    if isinstance(expected, Beside):
+        return largest(expected.value, limits=limits)
     if isinstance(expected, float):
         return abs(expected) if math.isfinite(expected) else 0.0
     if isinstance(expected, Mapping):

@@ -1,6 +1,7 @@
 """Every published number of the explainers, made again from the audit's folder alone: a function for each method.
 
-What is shared with measuring: the seeds of draws (``digest``), and which rows of a file are whose. All else, intervals,
+What is shared with measuring: the seeds of draws (``digest``), how a condition is read (``predicate``), and which rows of
+a file are whose. All else, intervals,
 orders, tests and rules, is written again here, through other functions where there are some.
 """
 

@@ -8,25 +8,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xai_audit import digest
 from xai_audit.verify.explained.agreement import Open
 from xai_audit.verify.explained.kept import ContradictionError, LackingError
 from xai_audit.verify.explained.piece import Piece, shaped
+from xai_audit.verify.explained.populations import Population, draw, populations_of
 
 Floats = NDArray[np.float64]
-ASKED = {
-    "sparse_probing": ("predicates", "sites", "k", "method", "rows", "permutations", "inputs", "random_units"),
-    "neuron_search": (
-        "predicates", "triggers", "sites", "top", "rows", "permutations", "inputs", "random_units", "planted",
-    ),
-}  # fmt: skip
-"""The parameters of each method, which seed its draws."""
 TEST = "permutation of rows, maximum over units, predicates and sites"
 MANY = "the ranks of all units were too many to keep; p is not made again"
 TIE = 1e-5
 """Maxima that differ by less, relatively, are equal: the run had them in single precision."""
 PIECE = 256
 """Permutations in one product."""
+
+
+def doubled(activations: NDArray[Any]) -> NDArray[np.int64]:
+    """(units, rows): twice the rank of each row by each unit, counted from 0, of (rows, units); ties share their mean."""
+    from scipy.stats import rankdata
+
+    return np.asarray((2 * rankdata(activations, axis=0).T - 2).round(), dtype=np.int64)
 
 
 class Family:
@@ -38,12 +38,18 @@ class Family:
         """(predicate, site): its population, its row there, and the site's first unit."""
         self.z: list[Floats] = []
         self.widths: dict[str, int] = {}
-        spec = {key: piece.params[key] for key in ASKED[piece.evidence.method]}
-        self._seeds = (piece.seed, piece.evidence.method, digest.of_value(spec))
-        self._permutations = int(spec["permutations"])
+        self.ranks: list[NDArray[np.int64]] = []
+        """By population (units, rows that find): twice each rank, counted from 0."""
+        self._permutations = int(piece.params["permutations"])
         maxima = np.zeros(self._permutations)
-        while piece.has(f"ranks_{len(self.z)}"):
-            maxima = np.maximum(maxima, self._population(piece, len(self.z)))
+        kept = populations_of(piece)
+        if kept:
+            if all(one.activations is None and not piece.has(f"ranks_{one.number}") for one in kept):
+                raise LackingError(MANY)
+            for one in kept:
+                maxima = np.maximum(maxima, self._population(piece, one.number, one))
+        while not kept and piece.has(f"ranks_{len(self.z)}"):
+            maxima = np.maximum(maxima, self._population(piece, len(self.z), None))
         if not self.z:
             raise LackingError(MANY)
         shaped("null", self.null, self._permutations)
@@ -53,9 +59,16 @@ class Family:
                 f"array null says {self.null[place]:.12g} of permutation {place}; made again it is {maxima[place]:.12g}"
             )
 
-    def _population(self, piece: Piece, number: int) -> Floats:
-        ranks = piece.whole(f"ranks_{number}", 2)
-        told = piece.array(f"told_{number}", 2).astype(bool)
+    def _population(self, piece: Piece, number: int, kept: Population | None) -> Floats:
+        if kept is not None and kept.activations is not None:
+            ranks = doubled(kept.activations[kept.finds])
+        else:
+            ranks = piece.whole(f"ranks_{number}", 2)
+        self.ranks.append(ranks)
+        if kept is None:
+            told = piece.array(f"told_{number}", 2).astype(bool)
+        else:
+            told = np.stack([label[kept.finds] for label in kept.labels.values()])
         names, sites = piece.words(f"names_{number}"), piece.words(f"sites_{number}")
         widths = piece.whole(f"widths_{number}", 1)
         if len(names) != len(told) or told.shape[1] != ranks.shape[1] or widths.sum() != len(ranks):
@@ -65,7 +78,7 @@ class Family:
             for start, site in zip(starts.tolist(), sites, strict=True):
                 self.places[name, site] = (number, row, start)
         self.widths |= dict(zip(sites, widths.tolist(), strict=True))
-        draw = np.random.default_rng(digest.seed(*self._seeds, "permutations", str(number)))
+        shuffling = draw(piece, "permutations", str(number))
         rows = ranks.shape[1]
         centred = ranks / 2 - (rows - 1) / 2
         if (centred.sum(axis=1) != 0).any():
@@ -78,7 +91,7 @@ class Family:
         self.z.append(told.astype(float) @ centred.T * scale)
         found = []
         for first in range(0, self._permutations, PIECE):
-            orders = [draw.permutation(rows) for _ in range(min(PIECE, self._permutations - first))]
+            orders = [shuffling.permutation(rows) for _ in range(min(PIECE, self._permutations - first))]
             most = np.zeros(len(orders))
             for row, label in enumerate(told):
                 moved = np.stack([label[order] for order in orders]).astype(float)

@@ -1,12 +1,11 @@
 """Probes and searches for units made again: areas from scores, effects from answers, the test from every unit's ranks.
 
-The rows are permuted again by the run's own seeds. Scores of probes, and what the network answers with units held, are
-as the run kept them.
+Units are chosen, probes fitted and rows permuted again by the run's own seeds, from what every unit said in every row. What
+the network answers with units held is as the run kept it.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -17,11 +16,15 @@ from numpy.typing import NDArray
 from xai_audit.evidence import encoded
 from xai_audit.verify import limits_roc
 from xai_audit.verify.explained import spread, triggers
-from xai_audit.verify.explained.agreement import Open, Stated
+from xai_audit.verify.explained.agreement import Beside, Open, Stated
 from xai_audit.verify.explained.asked import site_of
+from xai_audit.verify.explained.held import Held
 from xai_audit.verify.explained.kept import ContradictionError, LackingError
-from xai_audit.verify.explained.permuted import MANY, Family, family_of, inference
+from xai_audit.verify.explained.permuted import MANY, Family, doubled, family_of, inference
 from xai_audit.verify.explained.piece import Made, Piece, shaped
+from xai_audit.verify.explained.populations import HOLDS, OLD, Population, population_of
+from xai_audit.verify.explained.probes import MANY as MANY_ACTIVATIONS
+from xai_audit.verify.explained.probes import Probes
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -66,73 +69,20 @@ def _predicate(piece: Piece, name: str) -> dict[str, Any]:
 def _of_rows(piece: Piece, name: str) -> Made:
     """Which rows a predicate was asked of, and what ``sampling`` says of them."""
     asked = _predicate(piece, name)
+    told: Any = name
     if asked.get("where") is not None:
-        return {"sampling": piece.sampled()[1], "params": {"rows_from": "test rows"}}
-    source = f"{asked.get('positive')} against {asked.get('negative')}"
-    return {"sampling": None, "params": {"rows_from": source}}
+        sampling, source = piece.sampled()[1], "test rows"
+        population = population_of(piece, name)
+        if population is not None and name not in population.seen:
+            told = Beside(name, Stated(HOLDS))
+    else:
+        sampling, source = None, f"{asked.get('positive')} against {asked.get('negative')}"
+    if population_of(piece, name) is None:
+        told = Beside(name, Open(OLD))
+    return {"sampling": sampling, "params": {"predicate": told, "rows_from": source}}
 
 
-# ------------------------------------------------------------------------------------------------ effects
-class Held:
-    """What holding units did to the rows that judge, beside sets of random units."""
-
-    def __init__(self, piece: Piece, changes: Floats) -> None:
-        self.holds = piece.array("edited_holds", 1).astype(bool)
-        self.changes = shaped("changes", changes, len(self.holds))
-        self.plain = shaped("plain", piece.numbers("plain", 1), len(self.holds))
-        self.random = piece.numbers("random_effects", 1)
-        if len(self.random) != piece.params["random_units"]:
-            raise ContradictionError("array random_effects is not of so many sets of random units")
-        self.levels = piece.levels
-        self.value, self.limits = self.of(self.changes)
-        square = spread.centre(self.random**2)
-        self.reach = spread.student(0.95, len(self.random)) * math.sqrt(square)
-
-    def of(self, changes: Floats) -> tuple[float, list[spread.Pair]]:
-        """The mean over rows for which the predicate holds less that over the others."""
-        return spread.apart(changes[self.holds], changes[~self.holds], self.levels)
-
-    def controls(self) -> list[dict[str, Any]]:
-        """Beyond random sets, and the random sets."""
-        n, centre = len(self.random), spread.centre(self.random)
-        beyond = [self._beyond(*pair) for pair in self.limits]
-        error = float(np.std(self.random, ddof=1)) * math.sqrt(1 + 1 / n)
-        around = spread.around(centre, error, n - 1, self.levels)
-        return [
-            spread.control(
-                "effect of holding the units beyond that of random units",
-                "positive",
-                spread.estimate(abs(self.value) - self.reach, beyond, len(self.changes)),
-                edit=True,
-            ),
-            spread.control(
-                "as many random units held", "null", spread.estimate(centre, around, n), edit=True
-            ),
-        ]
-
-    def _beyond(self, low: float | None, high: float | None) -> spread.Pair:
-        if math.copysign(1.0, self.value) < 0:
-            low, high = (None if one is None else -one for one in (high, low))
-        return tuple(None if one is None else one - self.reach for one in (low, high))  # type: ignore[return-value]
-
-    def told(self, piece: Piece) -> dict[str, Any]:
-        """What ``params`` say of it."""
-        probable = piece.about.get("probabilities") and piece.about["task"] == "classification"
-        found: dict[str, Any] = {
-            "output": "probability" if probable else "score",
-            "gap": self.of(self.plain)[0],
-            "effect": {**spread.estimate(self.value, self.limits[:1], len(self.changes)), "limits": None},
-            "random_reach": self.reach,
-        }
-        if piece.about["task"] == "regression":
-            found["class"] = "the output"
-        elif piece.binary:
-            found["class"] = piece.classes[int(piece.about["positive"])]
-        else:
-            found["class"] = Stated("the class that the rows differ in most", piece.classes.__contains__)
-        return found
-
-
+# ------------------------------------------------------------------------------------------------ areas
 def area(holds: Floats, others: Floats, levels: Sequence[float]) -> tuple[float, list[spread.Pair]]:
     """The area under the curve with its limits."""
     if not len(holds) or not len(others) or not (np.isfinite(holds).all() and np.isfinite(others).all()):
@@ -154,7 +104,7 @@ def _claim(piece: Piece, name: str, site: str) -> Made:
     higher = shaped("higher", piece.array("higher", 1).astype(bool), len(units)).tolist()
     value, limits = area(holds, others, piece.levels)
     n = len(holds) + len(others)
-    held = Held(piece, piece.numbers("changes", 1))
+    held = Held(piece, name, piece.numbers("changes", 1), (len(holds), len(others)))
     rows = _of_rows(piece, name)
     first = piece.params["k"][0]
     if len(units) != first and not (
@@ -164,6 +114,21 @@ def _claim(piece: Piece, name: str, site: str) -> Made:
     # A single unit's weight has the sign of its ranks; of several, one may correct another.
     if family is not None and len(units) == 1 and higher != [family.units(name, site)[units[0]] > 0]:
         raise ContradictionError("array higher is not on the side of the unit's ranks")
+    robustness = _variants(piece, held, len(holds))
+    random: Any = spread.centre(piece.numbers("random_areas", 1))
+    probes = _probes(piece, name, site)
+    if probes is not None:
+        chosen = np.asarray(units, dtype=np.int64)
+        weights = probes.fitted(probes.of(chosen), holds, others)
+        if (weights > 0).tolist() != higher:
+            raise ContradictionError("array higher is not of the signs of the probe's weights")
+        if probes.every is None:
+            random = Beside(random, Open(MANY_ACTIVATIONS))
+            _as_ranked(family, name, site, units, piece.numbers("values", 2), population_of(piece, name))
+        else:
+            probes.chosen(chosen)
+            probes.random(len(units), piece.numbers("random_areas", 1))
+            probes.variants(len(units), piece.numbers("variant_scores", 2))
     return {
         "observation": {
             "shape": "scalar",
@@ -175,19 +140,41 @@ def _claim(piece: Piece, name: str, site: str) -> Made:
             *held.controls(),
         ],
         "inference": inference(family, name, site, units),
-        "robustness": _variants(piece, held, len(holds)),
+        "robustness": robustness,
         "sampling": rows["sampling"],
         "params": {
-            "predicate": name,
             "site": site,
             "units": units,
             "higher": higher,
             "claimed_k": len(units),
-            "random_area": spread.centre(piece.numbers("random_areas", 1)),
+            "random_area": random,
             **rows["params"],
             **held.told(piece),
         },
     }
+
+
+def _probes(piece: Piece, name: str, site: str) -> Probes | None:
+    population = population_of(piece, name)
+    return None if population is None else Probes(piece, population, name, site)
+
+
+def _as_ranked(
+    family: Family | None,
+    name: str,
+    site: str,
+    units: list[int],
+    values: Floats,
+    population: Population | None,
+) -> None:
+    """ContradictionError where what units said on the rows that find has other ranks than those kept of them."""
+    if family is None:
+        return
+    number, _, start = family.places[name, site]
+    own = doubled(values.T if population is None else values[:, population.finds].T)
+    for place, unit in enumerate(units):
+        if not np.array_equal(family.ranks[number][start + unit], own[place]):
+            raise ContradictionError(f"array values of {site}:{unit} has other ranks than those kept of it")
 
 
 def _varying(family: Family, name: str, site: str) -> int:
@@ -222,6 +209,7 @@ def _not_probed(piece: Piece) -> Made:
 
 def _curve(piece: Piece, name: str, site: str) -> Made:
     own, random, k = [], [], sorted(piece.params["k"])
+    probes = _probes(piece, name, site)
     for one in k:
         if f"holds_{one}" not in piece.evidence.arrays:
             break
@@ -229,6 +217,11 @@ def _curve(piece: Piece, name: str, site: str) -> Made:
         value, limits = area(holds, others, piece.levels)
         own.append({"x": one, "estimate": spread.estimate(value, limits, len(holds) + len(others))})
         areas = piece.numbers(f"random_areas_{one}", 1)
+        if probes is not None and probes.every is not None:
+            units = shaped(f"units_{one}", piece.whole(f"units_{one}", 1), one)
+            probes.chosen(units)
+            probes.fitted(probes.of(units), holds, others)
+            probes.random(one, areas, ordered=True)
         ends = [(float(areas.min()), float(areas.max()))] * len(piece.levels)
         random.append({"x": one, "estimate": spread.estimate(spread.centre(areas), ends, len(areas))})
     if not own:
@@ -239,8 +232,15 @@ def _curve(piece: Piece, name: str, site: str) -> Made:
     ]
     return {
         "observation": {"shape": "curve", "x": "units", "y": "area under the curve", "series": series},
-        "params": {"predicate": name, "site": site},
+        "params": {"predicate": _untied(probes, name), "site": site},
     }
+
+
+def _untied(probes: Probes | None, value: Any) -> Any:
+    """The value, with what of its probes is not made again."""
+    if probes is None:
+        return Beside(value, Open(OLD))
+    return Beside(value, Open(MANY_ACTIVATIONS)) if probes.every is None else value
 
 
 def _table(piece: Piece) -> Made:
@@ -281,6 +281,7 @@ def _ranking(piece: Piece) -> Made:
     shaped("values", values, len(units), len(label))
     if len(sites) != len(units) or len(changes) != len(units) or len(finds) != len(label):
         raise ContradictionError("array values is not of the units beside it")
+    _as_kept(piece, name, sites, units, values, (label, finds))
     chosen = _chosen(piece, family, name, sites, units, values[:, finds])
     judged = values[:, ~finds], label[~finds]
     strict = 1 - (1 - piece.levels[0]) / len(units)
@@ -290,7 +291,8 @@ def _ranking(piece: Piece) -> Made:
         found.append(area(side * row[judged[1]], side * row[~judged[1]], [*piece.levels, strict]))
     if any(one[0] < two[0] for one, two in pairwise(found)):
         raise ContradictionError("array values does not stand in the order of the areas")
-    n, held = int((~finds).sum()), Held(piece, changes[0])
+    n, sides = int((~finds).sum()), (int(judged[1].sum()), int((~judged[1]).sum()))
+    held = Held(piece, name, changes[0], sides)
     items = []
     for place, (value, limits) in enumerate(found):
         low, high = limits[-1]
@@ -321,7 +323,6 @@ def _ranking(piece: Piece) -> Made:
         "inference": inference(family, name, sites[0], units[:1]),
         "sampling": rows["sampling"],
         "params": {
-            "predicate": name,
             "site": sites[0],
             "units": units[:1],
             "higher": [bool(chosen[0] >= 0)],
@@ -349,9 +350,26 @@ def _chosen(
     # Ties at the edge may be any of those that are equal.
     if len(units) != wanted or not np.allclose(np.sort(np.abs(z))[::-1], every[:wanted], rtol=1e-9, atol=0):
         raise ContradictionError("the units shown are not those that tell the predicate best")
-    own = piece.whole(f"ranks_{number}", 2)
     for place, (site, unit) in enumerate(zip(sites, units, strict=True)):
-        start = family.places[name, site][2]
-        if not np.array_equal(own[start + unit], 2 * (ranks[place] - 1)):
-            raise ContradictionError(f"array values of {site}:{unit} has other ranks than those kept of it")
+        _as_ranked(family, name, site, [unit], finding[place : place + 1], None)
     return z
+
+
+def _as_kept(
+    piece: Piece, name: str, sites: list[str], units: list[int], values: Floats, rows: tuple[Flags, Flags]
+) -> None:
+    """ContradictionError where rows, labels or what units said is not what the whole search keeps of them."""
+    population = population_of(piece, name)
+    if population is None:
+        return
+    for array, own, other in zip(
+        ("label", "finds"), rows, (population.labels[name], population.finds), strict=True
+    ):
+        if not np.array_equal(own, other):
+            raise ContradictionError(f"array {array} is not that of the search")
+    for site, unit, said in zip(sites, units, values, strict=True):
+        every = population.at(site)
+        if every is not None and not np.array_equal(every[:, unit], said):
+            raise ContradictionError(
+                f"array values of {site}:{unit} is not among the activations of the search"
+            )

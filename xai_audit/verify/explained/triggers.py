@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from xai_audit.evidence import encoded
 from xai_audit.verify import limits, paired
-from xai_audit.verify.explained import spread
+from xai_audit.verify.explained import spread, triggered
+from xai_audit.verify.explained.agreement import Beside
 from xai_audit.verify.explained.kept import ContradictionError, LackingError
 from xai_audit.verify.explained.piece import Made, Piece, shaped
 
@@ -50,6 +51,8 @@ def _claim(piece: Piece, name: str) -> Made:
     units, effects = piece.whole("units", 1), piece.numbers("unit_effects", 1)
     if not np.array_equal(units, np.argsort(-effects, kind="stable")[: len(units)]):
         raise ContradictionError("array units is not of those with the largest effect")
+    left = triggered.tied(piece, before, base, clean[0])
+    best: Any = 0.5 + float(np.abs(piece.numbers("areas", 1) - 0.5).max())
     n, m, hits, others = len(before), len(base), int(before.sum()), int(base.sum())
     lowered, around = paired.share(after, before, piece.levels)
     above = [limits.difference(hits, n, others, m, level) for level in piece.levels]
@@ -106,7 +109,7 @@ def _claim(piece: Piece, name: str) -> Made:
             "clean_after": float(clean[1].mean()),
             "cost": cost,
             "random_reach": reach,
-            "best_area": 0.5 + float(np.abs(piece.numbers("areas", 1) - 0.5).max()),
+            "best_area": best if left is None else Beside(best, left),
             "success_without_telling_units": float(
                 shaped("telling", _flags(piece, "telling"), len(before)).mean()
             ),
