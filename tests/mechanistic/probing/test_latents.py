@@ -142,3 +142,20 @@ def test_a_store_gives_its_dictionaries_back_and_knows_when_they_changed(bed, tm
     store.about["sites"][1]["dictionary"] = "../elsewhere"
     with pytest.raises(UnavailableError, match="outside of the store"):
         store.dictionaries()
+
+
+@pytest.mark.parametrize("way", ["vectors", "missing", "each"])
+def test_a_dictionary_goes_to_the_device_of_what_it_reads(bed, way):
+    """Torch's device of shapes alone stands for another one: it refuses to meet tensors of this one."""
+    own = bed[2]
+    value = torch.empty(4, 7, 6, device="meta")
+    with pytest.raises(RuntimeError, match="device"):
+        own.dictionary.encode(value)
+    if way == "vectors":
+        found = own.vectors(value)
+    elif way == "missing":
+        found = own.missing(value, value, torch.zeros(10))
+    else:
+        found = own.each([1, 2], [0.5, 0.1], 2).value(value)
+    assert found.device.type == "meta"
+    assert found.shape == (value.shape if way == "each" else (4, 10))

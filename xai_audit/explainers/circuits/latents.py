@@ -82,9 +82,8 @@ class Latents:
             coded = [self._coded(network, one.site, one) for one in self.own]
         else:
             coded = self.own = [self._coded(network, site, None) for site in self.sites]
-        return FeatureGraph(
-            network.module, tuple(Coded(one.site, one.dictionary, one.dictionary.m) for one in coded)
-        )
+        there = (Coded(one.site, one.dictionary.to(network.device), one.dictionary.m) for one in coded)
+        return FeatureGraph(network.module, tuple(there))
 
     def _coded(self, network: Network, site: Site, own: Coding | None) -> Coding:
         """The dictionary of a site of the audited network, or of a twin beside the ``own`` one."""

@@ -35,6 +35,7 @@ def direct(
     """(rows, m): the direct effect of every latent on every row, by one backward pass a batch."""
     import torch
 
+    dictionary = dictionary.to(network.device)
     found = np.zeros((len(frame), dictionary.m))
     for place, batch in network.batches(frame):
         ran = network.run(batch, capture=[site], grad_of=output)
@@ -69,6 +70,7 @@ def ablated(
     """Take a latent out of rows, and take as much out along each of some unit directions (k, n)."""
     import torch
 
+    dictionary = dictionary.to(network.device)
     rows = dictionary.w_dec[latent]
     length = float(rows.norm())
     ways = [rows, *(torch.from_numpy(way * length).to(rows) for way in directions)]

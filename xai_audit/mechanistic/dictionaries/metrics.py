@@ -204,7 +204,7 @@ def recovered(
     """
     edits: Sequence[tuple[Edit, ...]] = (
         (),
-        (dictionary.spliced(site),),
+        (dictionary.to(network.device).spliced(site),),
         (Edit(site, "splice", _constant(mean)),),
         (Edit(site, "replace", 0.0),),
     )

@@ -36,9 +36,10 @@ class Latents:
 
         with torch.no_grad():
             parts = []
+            dictionary = self.dictionary.to(value.device)
             moved, weights = _by_position(value), _weights(value, mask)
             for start, stop in self._pieces(moved):
-                f = self.dictionary.encode(moved[start:stop])
+                f = dictionary.encode(moved[start:stop])
                 own = weights[start:stop].to(f.device, f.dtype)[..., None]
                 parts.append((f * own).sum(dim=1) / own.sum(dim=1).clamp(min=1))
         return torch.cat(parts)
@@ -55,10 +56,11 @@ class Latents:
 
         with torch.no_grad():
             parts = []
+            dictionary = self.dictionary.to(value.device)
             moved, slopes, weights = _by_position(value), _by_position(gradient), _weights(value, mask)
             for start, stop in self._pieces(moved):
-                f = self.dictionary.encode(moved[start:stop]).double()
-                rising = slopes[start:stop].double() @ self.dictionary.w_dec.double().T
+                f = dictionary.encode(moved[start:stop]).double()
+                rising = slopes[start:stop].double() @ dictionary.w_dec.double().T
                 own = weights[start:stop].to(f.device, f.dtype)[..., None]
                 parts.append((rising * (levels.to(f.device) - f) * own).sum(dim=1))
         return torch.cat(parts)
@@ -71,16 +73,15 @@ class Latents:
         def move(value: torch.Tensor) -> torch.Tensor:
             import torch
 
+            dictionary = self.dictionary.to(value.device)
             # Nothing before the site differs between the copies.
             moved, weights = _by_position(value[:rows]), _weights(value[:rows], mask)
             index = torch.as_tensor(list(chosen), device=moved.device)
-            own = [
-                self.dictionary.encode(moved[start:stop])[..., index] for start, stop in self._pieces(moved)
-            ]
+            own = [dictionary.encode(moved[start:stop])[..., index] for start, stop in self._pieces(moved)]
             f = torch.cat(own)
             left = (torch.as_tensor(list(levels)).to(f) - f) * weights.to(f)[..., None]
             written = [
-                left[..., place, None] * self.dictionary.w_dec[latent] for place, latent in enumerate(chosen)
+                left[..., place, None] * dictionary.w_dec[latent] for place, latent in enumerate(chosen)
             ]
             axis = feature_axis(value)
             shape = value.movedim(axis, -1).shape
