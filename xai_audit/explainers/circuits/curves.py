@@ -48,7 +48,7 @@ def growth(context: Context, found: Sequence[Found], level: str) -> Measured:
 
 
 def multiverse(context: Context, variants: Variants, prompts: Prompts, found: Sequence[Found]) -> Measured:
-    """For each ablation, metric, threshold and template: size, likeness with that ablation's first circuit, and its claim."""
+    """For each ablation, metric, threshold and template: size, likeness with that ablation's first circuit, the claim."""
     first: dict[str, int] = {one.ablation: place for place, one in enumerate(found)}
     templates = variants.templates
     used = templates is not None and len(templates.used) > 0

@@ -43,6 +43,8 @@ def robustness(piece: Piece, members: Bools) -> tuple[dict[str, Any], dict[str, 
 def multiverse(piece: Piece, claims: Mapping[str, Piece]) -> Made:
     """The table of specifications; ``claims`` by the ablation of each."""
     circuits, held = _variants(piece, 2)
+    if len(held) != len(claims):
+        raise ContradictionError(f"array variant_held is of {len(held)} claims; there are {len(claims)}")
     for place, (name, claim) in enumerate(claims.items()):
         own = _variants(claim, 1)
         if not (np.array_equal(own[0], circuits) and np.array_equal(own[1], held[place])):
@@ -86,6 +88,19 @@ def multiverse(piece: Piece, claims: Mapping[str, Piece]) -> Made:
             "specifications": told, "claim": f"{_CLAIM}; {_TRANSFER}" if templates else _CLAIM, **about
         },
     }  # fmt: skip
+
+
+def _variants(piece: Piece, axes: int) -> tuple[Bools, Bools]:
+    circuits = piece.array("variant_circuits", 2).astype(bool)
+    held = piece.array("variant_held", axes).astype(bool)
+    if held.shape[-1] != len(circuits):
+        raise ContradictionError("arrays variant_circuits and variant_held are of other specifications")
+    return circuits, held
+
+
+def _jaccard(one: Bools, other: Bools) -> float:
+    either = int(np.logical_or(one, other).sum())
+    return int(np.logical_and(one, other).sum()) / either if either else 1.0
 
 
 def _templates(piece: Piece, claims: Mapping[str, Piece]) -> tuple[list[str], dict[str, Any]]:
