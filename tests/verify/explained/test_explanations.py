@@ -28,6 +28,7 @@ STATED = {
     "the cells of the rows shown", "the bin or level of each cell", "the pictures shown", "the examples shown",
     "what the model says of the examples shown", "the class that the rows differ in most", "the contexts in which latents fire",
     "names of elements", "what was trained",
+    "names of templates",
 }  # fmt: skip
 """What stands as the run gave it: no results, but what is shown beside them."""
 AS_GIVEN = {
