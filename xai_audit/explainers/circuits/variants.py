@@ -75,7 +75,7 @@ def variants(
                 draws = context.rng("variants", name, one.ablation, str(metric))
                 finds = half(graph, prompts.only(named.codes == place), one.ablation, metric, finds=True)
                 judges = half(graph, prompts.only(named.codes != place), one.ablation, metric, finds=False)
-                transfer = _Transfer(judges, one.moved, draws, min(params.multiverse.thresholds))
+                transfer = _Transfer(_Once(judges), one.moved, draws, min(params.multiverse.thresholds))
                 for seed, threshold, circuit in _searched(finds, params, draws):
                     told = _named(seed, quoted(name), one.ablation, metric, threshold)
                     made.append((told, circuit, [transfer.holds(circuit, seed)] * len(found)))
@@ -111,11 +111,11 @@ def _searched(
 ) -> Iterator[tuple[int, float, NDArray[np.bool_]]]:
     """For each resample of the prompts, and each threshold, the circuit."""
     assert params.multiverse is not None
-    effects = scores(finds, params.method, params.steps)
+    effects, runs = scores(finds, params.method, params.steps), _Once(finds)
     for seed in range(params.multiverse.resamples):
         rows = rng.integers(0, finds.rows, finds.rows)
         order = ordered(finds, effects[rows], params.method)
-        grown = _grown(finds, order, rows)
+        grown = _grown(runs, order, rows)
         for threshold in params.multiverse.thresholds:
             yield seed, threshold, _cut(order, grown, threshold)
 
@@ -151,38 +151,52 @@ def _claims(judged: _Runs, rows: NDArray[np.int64], least: float) -> list[bool]:
 
 
 @dataclass(eq=False)
+class _Once:
+    """A task whose circuits are run once: those of resamples of the same prompts are mostly alike."""
+
+    task: Task
+    _kept: dict[bytes, NDArray[np.float64]] = field(default_factory=dict)
+
+    def of(self, circuits: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """(circuits, rows): the metric of each circuit alone."""
+        names = [one.tobytes() for one in circuits]
+        new = {name: place for place, name in enumerate(names) if name not in self._kept}
+        if new:
+            self._kept.update(zip(new, self.task.measured(~circuits[list(new.values())]), strict=True))
+        return np.asarray([self._kept[name] for name in names])
+
+
+@dataclass(eq=False)
 class _Transfer:
     """Whether circuits that were found on one template carry the behaviour on prompts of any other wording."""
 
-    task: Task
+    judges: _Once
     moved: NDArray[np.bool_]
     """(elements,): those among which random circuits are drawn."""
     rng: np.random.Generator
     least: float
-    _own: dict[bytes, NDArray[np.float64]] = field(default_factory=dict)
-    _random: dict[int, NDArray[np.float64]] = field(default_factory=dict)
+    _random: dict[int, NDArray[np.bool_]] = field(default_factory=dict)
     _rows: dict[int, NDArray[np.int64]] = field(default_factory=dict)
 
     def holds(self, circuit: NDArray[np.bool_], seed: int) -> bool:
-        """As it is asked of the primary circuits, on the resample of a seed; a circuit, and a size, is run once."""
-        size, name = int(circuit.sum()), circuit.tobytes()
+        """As it is asked of the primary circuits, on the resample of a seed; random circuits are one draw a size."""
+        task, size = self.judges.task, int(circuit.sum())
         if seed not in self._rows:
-            self._rows[seed] = self.rng.integers(0, self.task.rows, self.task.rows)
-        if name not in self._own:
-            self._own[name] = self.task.measured(~circuit[None])
+            self._rows[seed] = self.rng.integers(0, task.rows, task.rows)
         if size not in self._random:
             drawn = faithfulness.random_circuits(len(circuit), size, BEATEN, self.rng, self.moved)
-            self._random[size] = self.task.measured(~drawn)
-        runs = [np.vstack([self._own[name], self._random[size]])]
-        return _claims(_Runs(runs, self.task.full(), self.task.empty()), self._rows[seed], self.least)[0]
+            self._random[size] = drawn
+        runs = self.judges.of(np.vstack([circuit, self._random[size]]))
+        return _claims(_Runs([runs], task.full(), task.empty()), self._rows[seed], self.least)[0]
 
 
 def _grown(
-    task: Task, order: NDArray[np.float64], rows: NDArray[np.int64]
+    finds: _Once, order: NDArray[np.float64], rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Sizes, and the faithfulness of the best elements on resampled prompts."""
+    task = finds.task
     sizes = np.asarray(faithfulness.grid(task.size), dtype=np.int64)
-    runs = task.measured(~faithfulness.best(order, sizes))[:, rows].mean(axis=1)
+    runs = finds.of(faithfulness.best(order, sizes))[:, rows].mean(axis=1)
     full, empty = float(task.full()[rows].mean()), float(task.empty()[rows].mean())
     gap = full - empty
     return sizes, (runs - empty) / gap if abs(gap) > 1e-9 else np.zeros(len(sizes))
