@@ -2,7 +2,7 @@
 
 "ann and bob went home . bob gave a ring to": ann. The name that stands once is right (indirect object identification, Wang
 et al. 2022). In the corrupted sentence the other name is the one that stands twice. Audited pairs of names were in no
-training sentence. Half a minute.
+training sentence. Each pair names its template: whether the two names stand in a sentence of their own. Half a minute.
 """
 
 from __future__ import annotations

@@ -139,6 +139,23 @@ class TestTemplates:
             "data.sets.p.template: no column named 'frame' in p.csv"
         )
 
+    def test_of_a_table_a_clean_side_counts_once_whatever_stands_beside_it(self, desk):
+        frame = pd.DataFrame({"a": np.arange(4.0), "y": [0, 1, 0, 1], "p": [0, 1, 0, 1]})
+        desk.csv("t.csv", frame)
+        prompts = pd.DataFrame(
+            {"clean_a": [1.0, 1.0, 2.0, 2.0], "off_a": [5.0, 6.0, 7.0, 8.0], "template": list("uuvw")}
+        )
+        desk.csv("p.csv", prompts)
+        named = {"path": "p.csv", "clean": "clean", "corrupted": "off"}
+        model = {"format": "predictions", "prediction": "p"}
+        found = desk.load(model, test="t.csv", target="y", features=["a"], sets={"p": named}).sets["p"].pairs
+        assert found.templates == {"u": 1, "v": 1, "w": 1}
+        named["clean"] = "cleen"
+        told = desk.refused(
+            model, test="t.csv", target="y", features=["a"], sets={"p": named}, explainers=self.use(["u"])
+        )
+        assert any("no column named 'cleen_a'" in one.what for one in told.mistakes)
+
 
 class TestTables:
     @pytest.fixture

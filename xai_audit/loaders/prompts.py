@@ -94,10 +94,13 @@ def _templates(
         return None, {}
     found = words(column.take(order))
     names = sorted({word for word in found if word is not None})
-    codes = np.asarray([-1 if word is None else names.index(word) for word in found], dtype=np.int64)
+    places = {name: place for place, name in enumerate(names)}
+    codes = np.asarray([places.get(word, -1) for word in found], dtype=np.int64)
     read = {one: typed for one, typed in columns.items() if one.startswith(f"{named.clean}_")}
-    sides = (digests(read) if cells.medium is None else cells.medium.digests)[order]
-    return codes, {name: len(np.unique(sides[codes == place])) for place, name in enumerate(names)}
+    sides = (digests(read or columns) if cells.medium is None else cells.medium.digests)[order]
+    each = np.unique(np.stack([codes, np.unique(sides, return_inverse=True)[1]]), axis=1)[0]
+    counts = np.bincount(each[each >= 0], minlength=len(names)).tolist()
+    return codes, dict(zip(names, counts, strict=True))
 
 
 def templates_asked(
