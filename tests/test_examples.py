@@ -255,6 +255,10 @@ def test_circuit(tmp_path: Path) -> None:
     assert edges.params["circuit_size"] < 0.3 * edges.params["elements"]
     assert claims["circuit_discovery/zero"].params["circuit_size"] > 2 * edges.params["circuit_size"]
     assert "random circuits of equal size" in words(out / "report.html")
+    for name in ("circuit_discovery", "circuit_discovery_nodes", "circuit_of_latents"):
+        used = made.get(f"{name}/multiverse").params["templates"]
+        assert [one["name"] for one in used] == ["one sentence", "two sentences"]
+    assert "“two sentences”" in words(out / "report.html")
 
 
 @pytest.mark.proof

@@ -228,6 +228,8 @@ class NamedSet(Frozen):
     """Prompts: the column of the class that is right for the clean side; null: ``answer``, where there is one."""
     foil: str | None = None
     """Prompts: the column of the class that it is held against; null: ``foil``, where there is one."""
+    template: str | None = None
+    """Prompts: the column of each one's template, or group of wordings; null: ``template``, where there is one."""
     sha256: Digest | None = None
     """Checked before the file is read; of a folder, the digest over its files."""
 

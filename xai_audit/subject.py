@@ -85,6 +85,10 @@ class Pairs:
     answer: NDArray[np.int64] | None = None
     """Class index of each row; None where the file names none."""
     foil: NDArray[np.int64] | None = None
+    template: NDArray[np.int64] | None = None
+    """Which of ``templates`` each row has, -1 for none; None where the file names none."""
+    templates: Mapping[str, int] = field(default_factory=dict)
+    """Names in order, and how many distinct clean sides have each."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,7 @@
 
 "ann and bob went home . bob gave a ring to": ann. The name that stands once is right (indirect object identification, Wang
 et al. 2022). In the corrupted sentence the other name is the one that stands twice. Audited pairs of names were in no
-training sentence. Half a minute.
+training sentence. Each pair names its template: whether the two names stand in a sentence of their own. Half a minute.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 
 HERE = Path(__file__).parent
-SENTENCES = (
-    "{x} and {y} went home . {s} gave a ring to",
-    "then {x} met {y} . today {s} sent the book to",
-    "{x} saw {y} at noon so {s} passed the salt to",
-    "after lunch with {x} , {y} and {s} bought a hat for",
-)
+SENTENCES = {
+    "{x} and {y} went home . {s} gave a ring to": "two sentences",
+    "then {x} met {y} . today {s} sent the book to": "two sentences",
+    "{x} saw {y} at noon so {s} passed the salt to": "one sentence",
+    "after lunch with {x} , {y} and {s} bought a hat for": "one sentence",
+}
+"""Each with its template: whether the names stand in a sentence of their own."""
 STEPS, ROWS = 1800, 128
 
 Row = tuple[str, str, str]
@@ -98,13 +99,13 @@ def main() -> None:
             accuracy = float((network(ids, mask).argmax(dim=1) == right).double().mean())
         print(f"{name}: {len(rows)} sentences, accuracy {accuracy:.3f}")
     prompts = [
-        [*(sentence(frame, *pair, one)[0] for one in twice), twice[1], twice[0]]
-        for frame in SENTENCES
+        [*(sentence(frame, *pair, one)[0] for one in twice), twice[1], twice[0], template]
+        for frame, template in SENTENCES.items()
         for names in audited
         for pair in (names, names[::-1])
         for twice in (names, names[::-1])
     ]
-    table(HERE / "ioi.csv", ["clean", "corrupted", "answer", "foil"], prompts)
+    table(HERE / "ioi.csv", ["clean", "corrupted", "answer", "foil", "template"], prompts)
     save_file(
         {name: value.contiguous() for name, value in network.state_dict().items()},
         HERE / "weights.safetensors",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -154,3 +155,38 @@ def test_mistakes_in_pictures_and_sets_are_told_before_anything_runs(
         "audit.yaml:8:19: t.csv holds a table, and data.test holds pictures; a set is of the same kind",
         "audit.yaml:7:34: no column named 'species' in images/; there are 'file', 'class'",
     ]
+
+
+PROMPTS = """\
+version: 1
+system: {name: Triage}
+model: {path: weights.safetensors, entry: "net.py:build", trust: true, sha256: DIGEST, classes: [a, b]}
+data:
+  test: {path: t.csv, text: text}
+  target: y
+  sets: {ioi: {path: p.csv, clean: clean, corrupted: corrupted}}
+explainers:
+  - circuit_discovery: {prompts: ioi, multiverse: {templates: [short, lnog]}}
+metrics: [accuracy]
+policies: [eu-ai-act]
+"""
+
+
+def test_a_template_that_no_prompt_has_is_told_where_it_stands(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    digest = hashlib.sha256(2 * hashlib.sha256(b"").digest()).hexdigest()
+    spec = PROMPTS.replace("DIGEST", digest)
+    (folder / "audit.yaml").write_text(spec)
+    for name in ("weights.safetensors", "net.py"):
+        (folder / name).write_text("")
+    (folder / "t.csv").write_text("text,y\n" + "".join(f"a {row},a\nb {row},b\n" for row in range(20)))
+    rows = "".join(f"a {row},b {row},short\na {row} c,b {row} c,long\n" for row in range(20))
+    (folder / "p.csv").write_text(f"clean,corrupted,template\n{rows}")
+    assert entry(["check", "audit.yaml"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "audit.yaml:9:71: multiverse.templates: no prompt of ioi has the template 'lnog'; did you mean 'long'?"
+    ]
+    (folder / "audit.yaml").write_text(spec.replace("lnog", "long"))
+    entry(["check", "audit.yaml"])
+    assert "template" not in capsys.readouterr().err

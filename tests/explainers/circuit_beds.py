@@ -65,6 +65,23 @@ def subject(net=None, rows=80, seed=0, flip=(0, 1)):
     )
 
 
+def templated(paths=(("left", (0,), 60), ("right", (1,), 60)), seed=0):
+    """The stack with prompts of several templates: (name, which of x0 and x1 the behaviour goes through, prompts) of each."""
+    made = subject(seed=seed)
+    clean, corrupted, codes = [], [], []
+    for place, (_, flip, rows) in enumerate(paths):
+        one, other = prompts(rows, seed + 10 * place, flip)
+        for still in {0, 1} - set(flip):
+            one[f"x{still}"] = other[f"x{still}"] = 0.05
+        clean.append(one)
+        corrupted.append(other)
+        codes += [place] * rows
+    own = pairs(pd.concat(clean, ignore_index=True), pd.concat(corrupted, ignore_index=True))
+    sizes = {name: rows for name, _, rows in paths}
+    told = replace(own.pairs, template=np.asarray(codes, dtype=np.int64), templates=sizes)
+    return replace(made, sets={"ioi": replace(own, pairs=told)})
+
+
 def decoder(seed=0, norm=True) -> Network:
     """A decoder with drawn weights, of numbers in a table that stand for tokens."""
     module = Decoder(

@@ -262,6 +262,122 @@ class TestMultiverse:
         assert reached(found["resample"]) == "robust"
 
 
+ONE = {"resamples": 2, "metrics": ["logit_difference"], "thresholds": [0.85]}
+
+
+@functools.cache
+def templated(paths, min_cell=10, rows=200, **more):
+    asked = {**QUICK, "multiverse": {**ONE, **more}, "rows": rows}
+    made = beds.templated(paths)
+    return observe(METHOD, made, min_cell=min_cell, level="edge", ablation=("resample",), **asked)
+
+
+class TestTemplates:
+    APART = (("left", (0,), 60), ("right", (1,), 60))
+    ALIKE = (("left", (0, 1), 60), ("right", (0, 1), 60))
+
+    def test_two_templates_that_take_different_paths_are_told_apart(self):
+        found = templated(self.APART)
+        claim, table = found["resample"], found["multiverse"]
+        assert claim.params["circuit_size"] == 4
+        assert table.observation.row_title == "ablation, metric, threshold, template"
+        assert table.observation.rows == tuple(
+            f"resample, logit difference, 85%, {one}" for one in ("all prompts", "“left”", "“right”")
+        )
+        # (2 resamples each): each path alone, not the other; it does not carry the behaviour of the other wording.
+        circuits = claim.arrays["variant_circuits"]
+        assert circuits.sum(axis=1).tolist() == [4, 4, 2, 2, 2, 2]
+        assert not (circuits[2] & circuits[4]).any()
+        assert (circuits[2] | circuits[4]).tolist() == claim.arrays["members"].tolist()
+        assert claim.arrays["variant_held"].tolist() == [True, True, False, False, False, False]
+        assert claim.params["claim_share"] == pytest.approx(1 / 3)
+        # Of 15 pairs: three are of the same specification, eight of one path and both, four of two paths.
+        assert claim.params["jaccard"] == pytest.approx((3 + 8 * 0.5) / 15)
+        assert claim.robustness.agreeing == 2
+        assert reached(claim) == "intervened"
+
+    def test_two_templates_with_one_circuit_agree(self):
+        claim = templated(self.ALIKE)["resample"]
+        assert claim.robustness.specifications == 6
+        assert claim.params["jaccard"] == claim.params["claim_share"] == claim.robustness.share == 1
+        assert reached(claim) == "robust"
+
+    def test_each_template_is_searched_on_its_own_half_and_judged_on_the_others(self):
+        found = templated((("left", (0, 1), 50), ("right", (0, 1), 70)))
+        assert found["multiverse"].params["templates"] == [
+            {"name": "left", "prompts_that_find": 25, "others_that_judge": 35},
+            {"name": "right", "prompts_that_find": 35, "others_that_judge": 25},
+        ]
+        assert found["multiverse"].params["templates_not_used"] == []
+        assert found["multiverse"].limits == ()
+
+    def test_the_card_names_the_axis(self):
+        card = unpacked(templated(self.APART)["resample"].arrays["stability_card_json"])
+        assert card["battery"]["axes"] == ["ablation", "metric", "threshold", "template", "resample"]
+        assert "resample, logit_difference, 85%, “right”, seed 1" in {one["variant"] for one in card["runs"]}
+
+    def test_a_template_of_too_few_prompts_is_named_as_not_used_and_a_rarer_one_only_counted(self):
+        paths = (
+            ("left", (0, 1), 60),
+            ("right", (0, 1), 60),
+            ("short", (0, 1), 30),
+            ("mine alone", (0, 1), 9),
+        )
+        found = templated(paths)
+        told = found["multiverse"]
+        assert [one["name"] for one in told.params["templates"]] == ["left", "right"]
+        assert told.params["templates_not_used"] == ["short"]
+        assert told.params["templates_withheld"] == 1
+        assert told.limits == (
+            "no specification of its own, with fewer than 20 prompts of it or of other wording in a half: template “short”",
+            "1 template is neither used nor named, with fewer than 10 prompts",
+        )
+        published = repr([(one.params, one.limits, one.observation, one.title) for one in found.values()])
+        assert "short" in published
+        assert "mine alone" not in published
+        assert "mine alone" not in repr(unpacked(found["resample"].arrays["stability_card_json"]))
+        assert "right" not in repr(templated(self.APART, min_cell=61)["multiverse"])
+
+    def test_one_template_alone_has_nothing_to_be_judged_on(self):
+        found = templated((("left", (0, 1), 100), ("short", (0, 1), 20)))
+        assert found["multiverse"].params["templates"] == []
+        assert found["multiverse"].params["templates_not_used"] == ["left", "short"]
+        assert found["multiverse"].observation.row_title == "specification"
+        assert found["resample"].robustness.specifications == 2
+
+    def test_a_list_names_those_that_are_searched_and_false_none(self):
+        found = templated(self.ALIKE, templates=("right",))
+        assert [one["name"] for one in found["multiverse"].params["templates"]] == ["right"]
+        assert found["resample"].robustness.specifications == 4
+        found = templated(self.ALIKE, templates=False)
+        assert "templates" not in found["multiverse"].params
+        assert found["resample"].robustness.specifications == 2
+
+    def test_what_all_prompts_find_is_the_same_beside_templates(self):
+        one, other = (templated(self.APART, templates=asked)["multiverse"] for asked in (("left",), True))
+        for found in (one, other):
+            assert found.observation.values[0] == pytest.approx((4, 1, 1))
+
+    def test_templates_of_the_mean_are_those_of_their_own_wording(self):
+        made = beds.templated(self.ALIKE)
+        asked = {**QUICK, "multiverse": ONE}
+        found = observe(METHOD, made, level="edge", ablation=("mean", "zero"), method="exact", **asked)
+        assert found["mean"].arrays["variant_circuits"].shape == (12, 64)
+        assert found["mean"].params["jaccard"] == found["zero"].params["jaccard"]
+
+    @pytest.mark.parametrize(
+        ("asked", "what"),
+        [
+            ({"prompts": None, "multiverse": {"templates": True}}, "templates are those of prompts"),
+            ({"prompts": "ioi", "multiverse": {"templates": ()}}, "name a template, or false"),
+            ({"prompts": "ioi", "multiverse": {"templates": ("a", "a")}}, "each is named once"),
+        ],
+    )
+    def test_what_cannot_be_asked(self, asked, what):
+        with pytest.raises(ValueError, match=what):
+            METHOD.params(**asked)
+
+
 class TestDecoders:
     def test_edges_of_a_known_structure(self):
         found = observe(METHOD, beds.decoded(), level="edge", ablation=("resample",), **QUICK)

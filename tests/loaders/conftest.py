@@ -22,11 +22,14 @@ class Desk:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def spec(self, model: dict[str, Any], **data: Any) -> Spec:
+    def spec(self, model: dict[str, Any], explainers: Any = (), report: Any = None, **data: Any) -> Spec:
         for key in ("train", "test"):
             if isinstance(data.get(key), str):
                 data[key] = {"path": data[key]}
-        return Spec(system={"name": "case"}, model=model, data=data, file=str(self.folder / "audit.yaml"))
+        return Spec(
+            system={"name": "case"}, model=model, data=data, file=str(self.folder / "audit.yaml"),
+            explainers=explainers, report=report or {},
+        )  # fmt: skip
 
     def load(self, model: dict[str, Any], **data: Any) -> Subject:
         return load(self.spec(model, **data))

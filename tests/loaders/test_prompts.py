@@ -78,6 +78,85 @@ class TestTexts:
         assert "holds one text a line; prompts are two columns of a table" in told.mistakes[0].what
 
 
+class TestTemplates:
+    @pytest.fixture
+    def data(self, desk) -> dict:
+        desk.csv("t.csv", pd.DataFrame({"text": ["a b", "b a", "7", "c"], "p": ["x", "y", "x", "y"]}))
+        frame = pd.DataFrame({"clean": [f"a {one}" for one in range(31)], "corrupted": "b 1"})
+        frame["template"] = ["short"] * 12 + ["long"] * 15 + ["rare"] * 3 + [None]
+        desk.csv("p.csv", pd.concat([frame, frame.iloc[27:28]]))  # one of the three stands twice
+        return {"test": {"path": "t.csv", "text": "text"}, "sets": {"p": {"path": "p.csv", **SIDES}}}
+
+    def use(self, templates, **more):
+        params = {"prompts": "p", "multiverse": {"templates": templates}, **more}
+        return [{"method": "circuit_discovery", "name": "circuit_discovery", "params": params}]
+
+    def told(self, desk, data, templates, **more):
+        found = desk.refused(DECIDED, **data, explainers=self.use(templates), **more)
+        return [one.what for one in found.mistakes]
+
+    def test_each_prompt_has_its_own_or_none(self, desk, data):
+        pairs = desk.load(DECIDED, **data).sets["p"].pairs
+        assert pairs.templates == {"long": 15, "rare": 3, "short": 12}
+        assert np.bincount(pairs.template + 1).tolist() == [1, 15, 4, 12]
+
+    def test_another_column_may_hold_them_and_none_must(self, desk, data):
+        desk.csv("p.csv", pd.read_csv(desk.folder / "p.csv").rename(columns={"template": "frame"}))
+        assert desk.load(DECIDED, **data).sets["p"].pairs.template is None
+        data["sets"]["p"]["template"] = "frame"
+        assert list(desk.load(DECIDED, **data).sets["p"].pairs.templates) == ["long", "rare", "short"]
+
+    def test_those_that_are_asked_for_must_be_there(self, desk, data):
+        assert (
+            desk.load(DECIDED, **data, explainers=self.use(["short", "long"])).sets["p"].pairs.template
+            is not None
+        )
+        key = "explainers.0.circuit_discovery.multiverse.templates"
+        assert self.told(desk, data, ["long", "shrot"]) == [
+            f"{key}.1: multiverse.templates: no prompt of p has the template 'shrot'; did you mean 'short'?"
+        ]
+        # A rare one is not listed among what is there.
+        assert "rare" not in self.told(desk, data, ["x"])[0]
+
+    def test_a_rare_one_cannot_be_named(self, desk, data):
+        assert self.told(desk, data, ["rare"])[0].endswith(
+            "the template 'rare' is of 3 prompts of p; report.min_cell is 10"
+        )
+        assert desk.load(DECIDED, **data, explainers=self.use(["rare"]), report={"min_cell": 3})
+
+    def test_a_condition_takes_prompts_away(self, desk, data):
+        data["sets"]["p"]["where"] = "template == 'long'"
+        assert "no prompt of p has the template 'short'" in self.told(desk, data, ["short"])[0]
+
+    def test_prompts_without_any(self, desk, data):
+        desk.csv("p.csv", pd.read_csv(desk.folder / "p.csv").drop(columns="template"))
+        for asked in (True, ["short"]):
+            assert self.told(desk, data, asked)[0].endswith(
+                "the prompts of p name none; 'template' is no column of p.csv"
+            )
+        data["sets"]["p"]["template"] = "frame"
+        assert self.told(desk, data, True)[0].startswith(
+            "data.sets.p.template: no column named 'frame' in p.csv"
+        )
+
+    def test_of_a_table_a_clean_side_counts_once_whatever_stands_beside_it(self, desk):
+        frame = pd.DataFrame({"a": np.arange(4.0), "y": [0, 1, 0, 1], "p": [0, 1, 0, 1]})
+        desk.csv("t.csv", frame)
+        prompts = pd.DataFrame(
+            {"clean_a": [1.0, 1.0, 2.0, 2.0], "off_a": [5.0, 6.0, 7.0, 8.0], "template": list("uuvw")}
+        )
+        desk.csv("p.csv", prompts)
+        named = {"path": "p.csv", "clean": "clean", "corrupted": "off"}
+        model = {"format": "predictions", "prediction": "p"}
+        found = desk.load(model, test="t.csv", target="y", features=["a"], sets={"p": named}).sets["p"].pairs
+        assert found.templates == {"u": 1, "v": 1, "w": 1}
+        named["clean"] = "cleen"
+        told = desk.refused(
+            model, test="t.csv", target="y", features=["a"], sets={"p": named}, explainers=self.use(["u"])
+        )
+        assert any("no column named 'cleen_a'" in one.what for one in told.mistakes)
+
+
 class TestTables:
     @pytest.fixture
     def model(self, desk) -> dict:

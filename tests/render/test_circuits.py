@@ -66,6 +66,36 @@ def test_ablations_stand_side_by_side_and_each_circuit_is_drawn():
             assert one.table.rows
 
 
+def test_specifications_stand_by_their_axes():
+    made, _ = runs.templates()
+    own = [piece for piece in made.evidence if piece.method == "circuit_discovery"]
+    table = circuits.exhibits(made, own)[-1].table
+    heads = [column.head for column in table.columns]
+    assert heads[:4] == ["Ablation", "Metric", "Threshold", "Template"]
+    first = [
+        [cell.text for cell in line.cells[:4]] for line in table.rows if line.cells[0].text == "resample"
+    ]
+    assert first == [
+        ["resample", "logit difference", cut, one]
+        for one in ("all prompts", "“left”", "“right”") for cut in ("85\u00a0%", "95\u00a0%")
+    ]  # fmt: skip
+    assert [line.begins for line in table.rows] == [place == 6 for place in range(12)]
+    assert any("template “short”" in said for said in table.limits)
+    assert any("1 template is neither used nor named" in said for said in table.limits)
+    plain = circuits.exhibits(*pieces())[-1].table
+    assert [column.head for column in plain.columns][:3] == ["Ablation", "Metric", "Threshold"]
+    assert {len(line.cells) for line in plain.rows} == {6}
+
+
+def test_a_template_is_shown_as_what_it_is():
+    made, _ = runs.templates()
+    piece = made.get("circuit_discovery/multiverse")
+    rows = [row.replace("“left”", "“a, b <i>\u202e”") for row in piece.observation.rows]
+    evil = changed(piece, observation={**piece.observation.model_dump(mode="json"), "rows": rows})
+    table = circuits.exhibits(made, [evil])[-1].table
+    assert table.rows[2].cells[3].text == "“a, b <i>\\u202e”"
+
+
 def test_no_plain_mark_up_from_names():
     made, _ = pieces()
     claim = made.get("circuit_discovery/resample")

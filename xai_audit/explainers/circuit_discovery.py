@@ -50,7 +50,7 @@ def run(subject: Subject, params: CircuitParams, context: Context) -> Iterator[M
                 )
             except MethodError as error:
                 refused[ablation] = str(error)
-        others = variants(graph, asked, params, seen, metrics[1:], context.rng("variants")) if seen else None
+        others = variants(graph, asked, params, seen, metrics[1:], context) if seen else None
     metric = metrics[0] or "output"
     label = _labels(subject)
     if latents is not None:
@@ -61,7 +61,7 @@ def run(subject: Subject, params: CircuitParams, context: Context) -> Iterator[M
         yield claims.table(seen)
         yield curves.growth(context, seen, params.level)
         if others is not None:
-            yield curves.multiverse(others, seen)
+            yield curves.multiverse(context, others, asked, seen)
     for place, one in enumerate(seen):
         yield claims.claim(one, place, len(seen))
         if one.size == len(graph.elements):

@@ -76,6 +76,7 @@ def chosen(
         where = mistakes.spec.data.sets[name].where
         if where is not None:
             rows = _where(where, f"data.sets.{name}.where", columns, cells, mistakes)
+        prompts.templates_asked(mistakes, name, cells, columns, rows)
         found[name] = columns, rows
     return found
 

@@ -89,7 +89,7 @@ def _pairs(node: Node, where: str) -> Iterator[Mistake]:
                 f"{where}.{own}: prompts are pairs; {other} names the other side and is missing"
             )
     if sides[0] is None and sides[1] is None and node.kind == "mapping":
-        for key in ("answer", "foil"):
+        for key in ("answer", "foil", "template"):
             named = node.get(key)
             if named is not None:
                 yield named.place.mistake(

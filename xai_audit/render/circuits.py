@@ -51,10 +51,11 @@ def exhibits(audit: Audit, pieces: Sequence[Evidence]) -> list[Exhibit]:
             made.append(_drawn(audit, piece, piece.observation))
         elif isinstance(piece.observation, Ranking) and piece.observation.items:
             made.append(_ranked(audit, piece, piece.observation))
-    rest = [
-        piece for piece in pieces if isinstance(piece.observation, Matrix) and piece not in _whole(pieces)
-    ]
-    return [*made, *general(audit, rest)]
+    for piece in pieces:
+        if isinstance(piece.observation, Matrix) and piece not in _whole(pieces):
+            table = _specifications(piece, piece.observation)
+            made.append(Exhibit(table=table, margin=margin(audit, [piece])))
+    return made
 
 
 def _whole(pieces: Sequence[Evidence]) -> list[Evidence]:
@@ -135,8 +136,8 @@ def _elements(piece: Evidence) -> str:
     return {"edge": "edges", "feature": "latents and error nodes"}.get(str(level), "nodes")
 
 
-def _plain(value: Any) -> str:
-    return numbers.plain(float(value), 2) if isinstance(value, int | float) else "no number"
+def _plain(value: Any, places: int = 2) -> str:
+    return numbers.plain(float(value), places) if isinstance(value, int | float) else "no number"
 
 
 def _measures(pieces: Sequence[Evidence]) -> Table:
@@ -161,6 +162,38 @@ def _measures(pieces: Sequence[Evidence]) -> Table:
         rows=tuple(rows),
         full=True,
         notes=(FORMULAS,),
+    )
+
+
+def _specifications(piece: Evidence, seen: Matrix) -> Table:
+    """What each specification found, by the axes in which they part."""
+    title = seen.row_title or ""
+    axes = title.split(", ") if ", " in title else ["ablation", "metric", "threshold"]
+    rows: list[Line] = []
+    before = ""
+    for row, (elements, like, share) in zip(seen.rows, seen.values, strict=True):
+        # A template's name, which may hold anything, stands last.
+        fields = row.split(", ", len(axes) - 1)
+        search = ", ".join(fields[:2])
+        numbers_ = (_plain(elements, 1), _plain(like), "–" if share is None else numbers.percent(share))
+        # As percentages stand everywhere else.
+        fields[2] = fields[2].replace("%", "\u00a0%")
+        cells = (*(Cell(text=name(one, 60)) for one in fields), *(Cell(text=one) for one in numbers_))
+        rows.append(Line(cells=cells, begins=bool(before) and search != before))
+        before = search
+    said = piece.params.get("claim")
+    return Table(
+        caption=name(piece.title, 120),
+        columns=(
+            *(Column(head=name(axis, 20).capitalize()) for axis in axes),
+            Column(head="Elements", numeric=True),
+            Column(head="Jaccard with the first", numeric=True),
+            Column(head="Claim holds", numeric=True),
+        ),
+        rows=tuple(rows),
+        full=True,
+        notes=(f"The claim: {name(said, 300)}.",) if isinstance(said, str) else (),
+        limits=limits([piece]),
     )
 
 

@@ -133,6 +133,7 @@ RUNS = {
     "a dictionary": lambda: dictionary(),  # noqa: PLW0108
     "circuits": lambda: circuits(),  # noqa: PLW0108
     "latents": lambda: latents(),  # noqa: PLW0108
+    "templates": lambda: templates(),  # noqa: PLW0108
 }
 """Audits that every test here looks at, by name."""
 PARTLY = {
@@ -270,6 +271,19 @@ def circuits() -> tuple[Audit, Path]:
         ),
     ]
     return audited(beds.subject(), uses, seed=6)
+
+
+@functools.cache
+def templates() -> tuple[Audit, Path]:
+    """Two templates of different paths, one of too few prompts and one that is not named."""
+    from tests.explainers import circuit_beds as beds
+
+    paths = (("left", (0,), 50), ("right", (1,), 50), ("short", (0, 1), 30), ("mine alone", (0, 1), 9))
+    asked = {
+        "prompts": "ioi", "random_circuits": 79, "twins": 3, "level": "edge", "ablation": ["resample", "mean"],
+        "multiverse": {"resamples": 2, "metrics": ["logit_difference"], "thresholds": [0.85, 0.95]},
+    }  # fmt: skip
+    return audited(beds.templated(paths), [("circuit_discovery", asked)], seed=6)
 
 
 @functools.cache

@@ -26,7 +26,7 @@ GOLDEN = Path(__file__).parents[2] / "golden" / "v1"
 STATED = {
     "the cells of the rows shown", "the bin or level of each cell", "the pictures shown", "the examples shown",
     "what the model says of the examples shown", "the class that the rows differ in most", "the contexts in which latents fire",
-    "names of elements", "what was trained", "the rows for which a predicate holds",
+    "names of elements", "names of templates", "what was trained", "the rows for which a predicate holds",
 }  # fmt: skip
 """What stands as the run gave it: no results, but what is shown beside them."""
 AS_GIVEN = {

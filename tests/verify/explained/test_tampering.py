@@ -210,6 +210,58 @@ def test_other_parameters_seeds_and_names_are_found():
     }
 
 
+@pytest.mark.parametrize(
+    ("part", "path", "other"),
+    [
+        ("resample", ("params", "claim_share"), 1.0),
+        ("resample", ("params", "jaccard"), 0.97),
+        ("resample", ("robustness",), {"specifications": 12, "agreeing": 12, "share": 1.0}),
+        ("resample", ("robustness",), {"specifications": 4, "agreeing": 4, "share": 1.0}),
+        ("multiverse", ("observation", "values", 2, 2), 1.0),
+        ("multiverse", ("observation", "rows", 2), "resample, logit difference, 85%, all prompts"),
+        ("multiverse", ("observation", "row_title"), "specification"),
+        ("multiverse", ("params", "claim"), "the first circuit keeps the least threshold"),
+        (
+            "multiverse",
+            ("params", "specifications", 4),
+            "resample, logit_difference, 85%, all prompts, seed 0",
+        ),
+        ("multiverse", ("params", "templates", 1, "others_that_judge"), 21),
+        ("multiverse", ("params", "templates"), []),
+        ("multiverse", ("params", "templates_not_used"), []),
+        ("multiverse", ("params", "templates_not_used"), ["left"]),
+        ("multiverse", ("params", "templates_withheld"), 0),
+        ("multiverse", ("params", "multiverse", "templates"), ["left"]),
+    ],
+)
+def test_a_forged_claim_of_templates_is_found(part, path, other):
+    made, folder = runs.RUNS["templates"]()
+    name = f"circuit_discovery/{part}"
+    forged = runs.replaced(made, name, lambda one: runs.with_at(one, path, other))
+    assert wrong(forged, folder, name)
+
+
+def test_templates_and_specifications_of_forged_arrays_are_found(tmp_path):
+    made, folder = runs.RUNS["templates"]()
+    rare = made.get("circuit_discovery/multiverse").arrays["template"]
+
+    def more(arrays):  # the template of too few prompts has enough
+        codes = arrays["template"].copy()
+        codes[np.flatnonzero(codes == 3)] = 2
+        codes[np.flatnonzero(codes == 1)[:20]] = 2
+        return {**arrays, "template": codes}
+
+    found = broken(*runs.forged(made, folder, tmp_path, rare, more))
+    assert "prompts for what is told of it" in found["circuit_discovery/multiverse"]
+    held = made.get("circuit_discovery/resample").arrays["variant_held"]
+
+    def holds(arrays):  # whatever else of the claim was made to fit
+        return {**arrays, "variant_held": np.ones_like(arrays["variant_held"])}
+
+    found = broken(*runs.forged(made, folder, tmp_path / "held", held, holds))
+    assert "claim of resample ablation keeps other specifications" in found["circuit_discovery/multiverse"]
+
+
 def test_another_row_or_text_as_the_single_row_that_is_shown_is_found():
     made, folder = runs.RUNS["texts"]()
     token = ("observation", "cases", 0, "tokens", 0, "text")
@@ -280,6 +332,10 @@ MATTER = {
             "clean_sha256",
         ),
         "neuron_search/stamp%40site%40edits": ("attacked", "kept", "random_direction", "random_units"),
+    },
+    "templates": {
+        "circuit_discovery/mean": ("variant_circuits", "variant_held", "members"),
+        "circuit_discovery/multiverse": ("variant_circuits", "variant_held"),
     },
     "a dictionary": {
         "sparse_autoencoder": (

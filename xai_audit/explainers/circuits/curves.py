@@ -15,12 +15,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from xai_audit.explainers.circuits.found import Found
+    from xai_audit.explainers.circuits.prompts import Prompts
     from xai_audit.explainers.circuits.variants import Variants
     from xai_audit.method import Context
 
 
 WORDS = {"node": "nodes", "edge": "edges", "feature": "latents and error nodes"}
 """Elements of each level."""
+
+CLAIM = "the first circuit keeps the least threshold, and more than each of 19 random circuits of its size"
+TRANSFER = "of a template, the circuit found on it does so on held-out prompts of any other wording"
 
 
 def growth(context: Context, found: Sequence[Found], level: str) -> Measured:
@@ -43,14 +47,15 @@ def growth(context: Context, found: Sequence[Found], level: str) -> Measured:
     )
 
 
-def multiverse(variants: Variants, found: Sequence[Found]) -> Measured:
-    """For each ablation, metric and threshold: size, likeness with the first circuit of that ablation, and its claim."""
+def multiverse(context: Context, variants: Variants, prompts: Prompts, found: Sequence[Found]) -> Measured:
+    """For each ablation, metric, threshold and template: size, likeness with that ablation's first circuit, the claim."""
     first: dict[str, int] = {one.ablation: place for place, one in enumerate(found)}
+    templates = variants.templates
+    used = templates is not None and len(templates.used) > 0
     groups: dict[str, list[int]] = {}
     for place, one in enumerate(variants.specifications):
-        groups.setdefault(f"{one.ablation}, {one.metric.replace('_', ' ')}, {one.threshold:.0%}", []).append(
-            place
-        )
+        name = f"{one.ablation}, {one.metric.replace('_', ' ')}, {one.threshold:.0%}"
+        groups.setdefault(f"{name}, {one.template}" if used else name, []).append(place)
     values = []
     for places in groups.values():
         own = first[variants.specifications[places[0]].ablation]
@@ -68,11 +73,17 @@ def multiverse(variants: Variants, found: Sequence[Found]) -> Measured:
             rows=tuple(groups),
             columns=("elements", "Jaccard with the first circuit", "claim holds, share"),
             values=tuple(values),
-            row_title="specification",
+            row_title="ablation, metric, threshold, template" if used else "specification",
         ),
-        arrays={"variant_circuits": variants.circuits, "variant_held": variants.held},
+        arrays={
+            "variant_circuits": variants.circuits,
+            "variant_held": variants.held,
+            **({} if templates is None else {"template": templates.codes}),
+        },
         params={
             "specifications": [str(one) for one in variants.specifications],
-            "claim": "the first circuit keeps the least threshold, and more than each of 19 random circuits of its size",
+            "claim": f"{CLAIM}; {TRANSFER}" if used else CLAIM,
+            **({} if templates is None else templates.told(prompts.finds)),
         },
+        limits=() if templates is None else templates.limits(context.min_cell),
     )

@@ -9,6 +9,7 @@ import numpy as np
 
 from xai_audit.errors import MethodError
 from xai_audit.explainers.circuits.passed import Passed, passed
+from xai_audit.explainers.circuits.prompts import part
 from xai_audit.mechanistic.circuits import attribution, faithfulness, patching, task
 from xai_audit.mechanistic.circuits.acdc import swept
 from xai_audit.mechanistic.circuits.faithfulness import Kept
@@ -43,32 +44,24 @@ class Halves:
 def halves(graph: Graph, prompts: Prompts, ablation: Ablation, metric: Metric | None) -> Halves:
     """The task under one ablation; what ablated elements carry on average is that of the prompts that find."""
     return Halves(
-        *(_task(graph, prompts, ablation, metric, where) for where in (prompts.finds, ~prompts.finds))
+        half(graph, prompts, ablation, metric, finds=True),
+        half(graph, prompts, ablation, metric, finds=False),
     )
 
 
-def _task(
-    graph: Graph, prompts: Prompts, ablation: Ablation, metric: Metric | None, where: NDArray[np.bool_]
-) -> Task:
-    own = _part(prompts.clean, where)
+def half(graph: Graph, prompts: Prompts, ablation: Ablation, metric: Metric | None, *, finds: bool) -> Task:
+    """The task on the prompts that find, or on those that judge."""
+    where = prompts.finds == finds
+    own = part(prompts.clean, where)
     if ablation == "resample":
-        other = graph.values(_part(prompts.corrupted, where))
+        other = graph.values(part(prompts.corrupted, where))
     else:
         counted = prompts.counted
-        finds = _part(prompts.clean, prompts.finds)
+        means = part(prompts.clean, prompts.finds)
         other = task.others(
-            graph, finds, finds, ablation, None if counted is None else _part(counted, prompts.finds)
+            graph, means, means, ablation, None if counted is None else part(counted, prompts.finds)
         )
     return task.Task(graph, own, other, _metric(graph, prompts, own, metric, where), MOST)
-
-
-def _part(batch: Any, where: NDArray[np.bool_]) -> Any:
-    import torch
-
-    index = torch.from_numpy(np.flatnonzero(where))
-    if isinstance(batch, dict):
-        return {name: value[index.to(value.device)] for name, value in batch.items()}
-    return batch[index.to(batch.device)]
 
 
 def _metric(
@@ -215,7 +208,7 @@ def _corrupted(graph: Graph, prompts: Prompts, judges: Task) -> NDArray[np.float
     import torch
 
     with torch.no_grad():
-        outputs = graph.forward(_part(prompts.corrupted, ~prompts.finds))
+        outputs = graph.forward(part(prompts.corrupted, ~prompts.finds))
         where = torch.arange(judges.rows, device=outputs.device)
         return np.asarray(judges.metric(outputs, where).double().cpu().numpy())
 

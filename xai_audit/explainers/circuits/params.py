@@ -63,6 +63,16 @@ class Multiverse(Frozen):
     """How the behaviour is measured; of a regression, the output alone."""
     thresholds: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field((0.85, 0.95), min_length=1)
     """The faithfulness at which a circuit is cut."""
+    templates: bool | tuple[str, ...] | None = None
+    """The circuit is searched again on the prompts of each template alone, and judged on those of all others; true or a
+    list: these must be there; null: those that the prompts name, if any; false: all prompts together only."""
+
+    @field_validator("templates")
+    @classmethod
+    def _templates(cls, value: bool | tuple[str, ...] | None) -> bool | tuple[str, ...] | None:
+        if value == ():
+            raise ValueError("name a template, or false for none")
+        return _distinct(value) if isinstance(value, tuple) else value
 
     @field_validator("metrics", "thresholds")
     @classmethod
@@ -164,6 +174,8 @@ class CircuitParams(Frozen):
             raise ValueError("dictionaries are of level feature")
         if self.dictionaries is not None:
             _settled(self.dictionaries, self.sites)
+        if self.prompts is None and self.multiverse is not None and self.multiverse.templates:
+            raise ValueError("multiverse.templates are those of prompts; name a set of data.sets as prompts")
         return self
 
     @field_validator("ablation")

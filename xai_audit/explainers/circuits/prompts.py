@@ -6,7 +6,7 @@ position of one has its counterpart in the other.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +20,8 @@ from xai_audit.mechanistic.flows import mask_of
 from xai_audit.mechanistic.readers import TextReader
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
     import torch
     from numpy.typing import NDArray
@@ -45,12 +47,35 @@ class Prompts:
     answered: str
     """Where answers and foils come from."""
     sampling: Sampling
+    template: NDArray[np.int64] | None = None
+    """(rows,): which of ``templates`` each has, -1 for none; None where none is named."""
+    templates: Mapping[str, int] = field(default_factory=dict)
+    """Names in order, and how many distinct prompts of the whole set have each."""
+
+    def only(self, where: NDArray[np.bool_]) -> Prompts:
+        """Some of them, each in the half in which it is."""
+        sides = {"clean": part(self.clean, where), "corrupted": part(self.corrupted, where)}
+        template = None if self.template is None else self.template[where]
+        return replace(
+            self, **sides, answers=self.answers[where], foils=self.foils[where], finds=self.finds[where],
+            template=template,
+        )  # fmt: skip
 
     @property
     def counted(self) -> torch.Tensor | None:
         """(rows, positions): which positions of the clean side are tokens; None where all are."""
         mask = mask_of(self.clean)
         return mask if mask is not None and mask.ndim == 2 else None
+
+
+def part(batch: Any, where: NDArray[np.bool_]) -> Any:
+    """The rows of a batch for which something holds."""
+    import torch
+
+    index = torch.from_numpy(np.flatnonzero(where))
+    if isinstance(batch, dict):
+        return {name: value[index.to(value.device)] for name, value in batch.items()}
+    return batch[index.to(batch.device)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +88,8 @@ class _Pairs:
     foils: NDArray[np.int64] | None
     sampling: Sampling
     source: str
+    template: NDArray[np.int64] | None = None
+    templates: Mapping[str, int] = field(default_factory=dict)
 
 
 def prompts(
@@ -76,13 +103,16 @@ def prompts(
     )
     if len(found.clean) < 2 * FEWEST:
         return f"{len(found.clean)} prompts are left ({found.sampling.how}); {2 * FEWEST} are needed"
-    finds = _finds(found.groups, context.rng("halves"))
+    finds = _finds(found.groups, context.rng("halves"), found.template)
     if min(finds.sum(), (~finds).sum()) < FEWEST:
         return f"so many prompts are equal that one half has fewer than {FEWEST}"
     answers, foils, answered = _classes(subject, network, found)
     assert network.reader is not None
     sides = [network.moved(network.reader.batch(frame)) for frame in (found.clean, found.corrupted)]
-    return Prompts(sides[0], sides[1], answers, foils, finds, found.source, answered, found.sampling)
+    return Prompts(
+        sides[0], sides[1], answers, foils, finds, found.source, answered, found.sampling, found.template,
+        found.templates,
+    )  # fmt: skip
 
 
 def _of_set(subject: Subject, network: Network, name: str, most: int, context: Context) -> _Pairs:
@@ -96,7 +126,7 @@ def _of_set(subject: Subject, network: Network, name: str, most: int, context: C
     order = smallest_first(rows, context.seed, "prompts")
     index = np.sort(order[equal[order]][:most])
     told = _told(int((~equal).sum()), len(index) < int(equal.sum()), context.seed)
-    chosen = [None if part is None else part[index] for part in (pairs.answer, pairs.foil)]
+    chosen = [None if one is None else one[index] for one in (pairs.answer, pairs.foil, pairs.template)]
     return _Pairs(
         rows.frame.iloc[index].reset_index(drop=True),
         pairs.corrupted.iloc[index].reset_index(drop=True),
@@ -105,6 +135,8 @@ def _of_set(subject: Subject, network: Network, name: str, most: int, context: C
         chosen[1],
         Sampling(available=rows.n, used=len(index), how=told),
         f"prompts of the set {name}",
+        chosen[2],
+        pairs.templates,
     )
 
 
@@ -161,10 +193,17 @@ def _groups(rows: Rows, index: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.asarray(np.unique(values, return_inverse=True)[1], dtype=np.int64)
 
 
-def _finds(groups: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.bool_]:
-    known, place = np.unique(groups, return_inverse=True)
+def _finds(
+    groups: NDArray[np.int64], rng: np.random.Generator, template: NDArray[np.int64] | None
+) -> NDArray[np.bool_]:
+    """Half of the groups, and of each template."""
+    known, first, place = np.unique(groups, return_index=True, return_inverse=True)
     side = np.zeros(len(known), dtype=bool)
-    side[rng.permutation(len(known))[: len(known) // 2]] = True
+    order = rng.permutation(len(known))
+    if template is None:
+        side[order[: len(known) // 2]] = True
+    else:
+        side[order[np.argsort(template[first][order], kind="stable")][1::2]] = True
     return side[place]
 
 

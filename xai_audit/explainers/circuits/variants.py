@@ -1,18 +1,19 @@
-"""The declared multiverse: the search again under every ablation, metric, threshold and resample of the prompts."""
+"""The declared multiverse: the search again under every ablation, metric, threshold and resample, and on every template."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xai_audit.explainers.circuits.found import halves, ordered, scores
+from xai_audit.explainers.circuits.found import half, halves, ordered, scores
+from xai_audit.explainers.circuits.templates import Templates, quoted, templates
 from xai_audit.mechanistic.circuits import faithfulness
-from xai_audit.mechanistic.circuits.multiverse import Specification, Universe
+from xai_audit.mechanistic.circuits.multiverse import ALL, Specification, Universe
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from xai_audit.explainers.circuits.prompts import Prompts
     from xai_audit.mechanistic.circuits.graphs import Graph
     from xai_audit.mechanistic.circuits.task import Ablation, Task
+    from xai_audit.method import Context
 
 BEATEN = 19
 """Random circuits that a claim must keep more than, each time: 5 %."""
@@ -34,7 +36,9 @@ class Variants:
     circuits: NDArray[np.bool_]
     """(specifications, elements)."""
     held: NDArray[np.bool_]
-    """(primary circuits, specifications): whether it keeps the least threshold there and more than each random circuit."""
+    """(primary circuits, specifications): whether it keeps the least threshold there and more than each random circuit; of
+    a template whether the circuit found on it does, on prompts of any other wording."""
+    templates: Templates | None = None
 
     def universes(self, primary: int) -> list[Universe]:
         """As `multiverse.stability` takes them, for one of the primary circuits."""
@@ -50,39 +54,77 @@ def variants(
     params: CircuitParams,
     found: Sequence[Found],
     metrics: Sequence[Metric | None],
-    rng: np.random.Generator,
+    context: Context,
 ) -> Variants | None:
-    """Each ablation with each metric: one search, its prompts resampled; None where none was declared."""
-    asked = params.multiverse
-    if asked is None:
+    """Each ablation with each metric: one search, its prompts resampled; then the same on each template.
+
+    None where no multiverse was declared.
+    """
+    if params.multiverse is None:
         return None
+    named = templates(prompts, params, context.min_cell)
+    rng = context.rng("variants")
     random = [faithfulness.random_circuits(len(one.order), one.size, BEATEN, rng, one.moved) for one in found]
-    specifications: list[Specification] = []
-    circuits: list[NDArray[np.bool_]] = []
-    held: list[list[bool]] = []
-    for ablation in (one.ablation for one in found):
+    first = [np.vstack([one.circuit, more]) for one, more in zip(found, random, strict=True)]
+    made: list[_Made] = []
+    for one in found:
         for metric in metrics:
-            both = halves(graph, prompts, ablation, metric)
-            effects = scores(both.finds, params.method, params.steps)
-            judged = _judged(
-                both.judges, [np.vstack([one.circuit, more]) for one, more in zip(found, random, strict=True)]
-            )
-            for seed in range(asked.resamples):
-                rows = rng.integers(0, both.finds.rows, both.finds.rows)
-                order = ordered(both.finds, effects[rows], params.method)
-                grown = _grown(both.finds, order, rows)
-                others = rng.integers(0, both.judges.rows, both.judges.rows)
-                claims = _claims(judged, others, min(asked.thresholds))
-                for threshold in asked.thresholds:
-                    specifications.append(_named(seed, ablation, metric, threshold))
-                    circuits.append(_cut(order, grown, threshold))
-                    held.append(claims)
-    return Variants(tuple(specifications), np.asarray(circuits), np.asarray(held).T)
+            made += _of_all(graph, prompts, params, (one.ablation, metric), first, rng)
+            for place, name in enumerate(() if named is None else named.used):
+                assert named is not None
+                draws = context.rng("variants", name, one.ablation, str(metric))
+                finds = half(graph, prompts.only(named.codes == place), one.ablation, metric, finds=True)
+                judges = half(graph, prompts.only(named.codes != place), one.ablation, metric, finds=False)
+                transfer = _Transfer(_Once(judges), one.moved, draws, min(params.multiverse.thresholds))
+                for seed, threshold, circuit in _searched(finds, params, draws):
+                    told = _named(seed, quoted(name), one.ablation, metric, threshold)
+                    made.append((told, circuit, [transfer.holds(circuit, seed)] * len(found)))
+    specifications, circuits, held = zip(*made, strict=True)
+    return Variants(specifications, np.asarray(circuits), np.asarray(held).T, named)
 
 
-def _named(seed: int, ablation: Ablation, metric: Metric | None, threshold: float) -> Specification:
+_Made = tuple[Specification, "NDArray[np.bool_]", list[bool]]
+
+
+def _of_all(
+    graph: Graph,
+    prompts: Prompts,
+    params: CircuitParams,
+    how: tuple[Ablation, Metric | None],
+    first: Sequence[NDArray[np.bool_]],
+    rng: np.random.Generator,
+) -> Iterator[_Made]:
+    """Of all prompts, whatever their template: the claims are those of the primary circuits."""
+    assert params.multiverse is not None
+    both = halves(graph, prompts, *how)
+    judged = _Runs([both.judges.measured(~one) for one in first], both.judges.full(), both.judges.empty())
+    last, claims = -1, [False]
+    for seed, threshold, circuit in _searched(both.finds, params, rng):
+        if seed != last:
+            rows = rng.integers(0, both.judges.rows, both.judges.rows)
+            last, claims = seed, _claims(judged, rows, min(params.multiverse.thresholds))
+        yield _named(seed, ALL, *how, threshold), circuit, claims
+
+
+def _searched(
+    finds: Task, params: CircuitParams, rng: np.random.Generator
+) -> Iterator[tuple[int, float, NDArray[np.bool_]]]:
+    """For each resample of the prompts, and each threshold, the circuit."""
+    assert params.multiverse is not None
+    effects, runs = scores(finds, params.method, params.steps), _Once(finds)
+    for seed in range(params.multiverse.resamples):
+        rows = rng.integers(0, finds.rows, finds.rows)
+        order = ordered(finds, effects[rows], params.method)
+        grown = _grown(runs, order, rows)
+        for threshold in params.multiverse.thresholds:
+            yield seed, threshold, _cut(order, grown, threshold)
+
+
+def _named(
+    seed: int, template: str, ablation: Ablation, metric: Metric | None, threshold: float
+) -> Specification:
     return Specification(
-        seed=seed, template="all prompts", ablation=ablation, metric=metric or "output", threshold=threshold
+        seed=seed, template=template, ablation=ablation, metric=metric or "output", threshold=threshold
     )
 
 
@@ -93,10 +135,6 @@ class _Runs:
     circuits: list[NDArray[np.float64]]
     full: NDArray[np.float64]
     empty: NDArray[np.float64]
-
-
-def _judged(task: Task, circuits: Sequence[NDArray[np.bool_]]) -> _Runs:
-    return _Runs([task.measured(~one) for one in circuits], task.full(), task.empty())
 
 
 def _claims(judged: _Runs, rows: NDArray[np.int64], least: float) -> list[bool]:
@@ -112,12 +150,53 @@ def _claims(judged: _Runs, rows: NDArray[np.int64], least: float) -> list[bool]:
     return out
 
 
+@dataclass(eq=False)
+class _Once:
+    """A task whose circuits are run once: those of resamples of the same prompts are mostly alike."""
+
+    task: Task
+    _kept: dict[bytes, NDArray[np.float64]] = field(default_factory=dict)
+
+    def of(self, circuits: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """(circuits, rows): the metric of each circuit alone."""
+        names = [one.tobytes() for one in circuits]
+        new = {name: place for place, name in enumerate(names) if name not in self._kept}
+        if new:
+            self._kept.update(zip(new, self.task.measured(~circuits[list(new.values())]), strict=True))
+        return np.asarray([self._kept[name] for name in names])
+
+
+@dataclass(eq=False)
+class _Transfer:
+    """Whether circuits that were found on one template carry the behaviour on prompts of any other wording."""
+
+    judges: _Once
+    moved: NDArray[np.bool_]
+    """(elements,): those among which random circuits are drawn."""
+    rng: np.random.Generator
+    least: float
+    _random: dict[int, NDArray[np.bool_]] = field(default_factory=dict)
+    _rows: dict[int, NDArray[np.int64]] = field(default_factory=dict)
+
+    def holds(self, circuit: NDArray[np.bool_], seed: int) -> bool:
+        """As it is asked of the primary circuits, on the resample of a seed; random circuits are one draw a size."""
+        task, size = self.judges.task, int(circuit.sum())
+        if seed not in self._rows:
+            self._rows[seed] = self.rng.integers(0, task.rows, task.rows)
+        if size not in self._random:
+            drawn = faithfulness.random_circuits(len(circuit), size, BEATEN, self.rng, self.moved)
+            self._random[size] = drawn
+        runs = self.judges.of(np.vstack([circuit, self._random[size]]))
+        return _claims(_Runs([runs], task.full(), task.empty()), self._rows[seed], self.least)[0]
+
+
 def _grown(
-    task: Task, order: NDArray[np.float64], rows: NDArray[np.int64]
+    finds: _Once, order: NDArray[np.float64], rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Sizes, and the faithfulness of the best elements on resampled prompts."""
+    task = finds.task
     sizes = np.asarray(faithfulness.grid(task.size), dtype=np.int64)
-    runs = task.measured(~faithfulness.best(order, sizes))[:, rows].mean(axis=1)
+    runs = finds.of(faithfulness.best(order, sizes))[:, rows].mean(axis=1)
     full, empty = float(task.full()[rows].mean()), float(task.empty()[rows].mean())
     gap = full - empty
     return sizes, (runs - empty) / gap if abs(gap) > 1e-9 else np.zeros(len(sizes))

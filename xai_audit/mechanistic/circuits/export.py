@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, assert_never
 
 import numpy as np
 
-from xai_audit.mechanistic.circuits.multiverse import LIKE, jaccard
+from xai_audit.mechanistic.circuits.multiverse import LIKE, axes, jaccard
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -194,7 +194,7 @@ def stability_card(
             "base_size": int(primary.sum()), "universe_size": len(elements),
         },
         "battery": {
-            "axes": ["ablation", "metric", "threshold", "resample"], "n_runs_total": len(universes), "seed": seed,
+            "axes": axes(universes), "n_runs_total": len(universes), "seed": seed,
             "base_config": {}, "claim_equiv_used": False, "components_embedded": embed,
         },
         "metrics": {"pooled": pooled},

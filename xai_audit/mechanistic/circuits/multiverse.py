@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+ALL = "all prompts"
+"""The template of a specification that keeps to none."""
 LIKE = 0.8
 """The Jaccard index from which two sets of elements count as the same circuit."""
 
@@ -24,7 +26,7 @@ class Specification:
     seed: int
     """Which resample of the inputs."""
     template: str
-    """Which inputs: all, or those of one template."""
+    """Which inputs: `ALL`, or those of one template."""
     ablation: str
     metric: str
     threshold: float
@@ -45,6 +47,12 @@ class Universe:
     def like(self, circuit: NDArray[np.bool_]) -> float:
         """The Jaccard index with another circuit."""
         return jaccard(self.circuit, circuit)
+
+
+def axes(universes: Sequence[Universe]) -> list[str]:
+    """In what specifications may part; templates only where there are several."""
+    several = len({one.specification.template for one in universes}) > 1
+    return ["ablation", "metric", "threshold", *(["template"] if several else []), "resample"]
 
 
 def jaccard(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:

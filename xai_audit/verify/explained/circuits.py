@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 import math
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xai_audit.evidence import Ranking
-from xai_audit.verify.explained import spread
+from xai_audit.verify.explained import specifications, spread
 from xai_audit.verify.explained.agreement import Stated
 from xai_audit.verify.explained.coded import coding
 from xai_audit.verify.explained.kept import ContradictionError, LackingError
@@ -48,7 +47,8 @@ def circuit_discovery(piece: Piece) -> Made:
     if piece.part == "growth":
         return _growth(piece)
     if piece.part == "multiverse":
-        return _multiverse(piece)
+        each = {name: _sibling(piece, name) for name in piece.params["ablation"]}
+        return specifications.multiverse(piece, {name: one for name, one in each.items() if one is not None})
     ablation, _, what = piece.part.partition("-")
     if ablation not in piece.params["ablation"] or what not in ("", "elements", "graph"):
         raise ContradictionError(f"circuit_discovery has no part {piece.part!r}")
@@ -165,18 +165,8 @@ def _claim(piece: Piece, ablation: str) -> Made:
         "params": {"ablated_by": ablation, **_told(piece, runs)},
     }  # fmt: skip
     if piece.params.get("multiverse") is not None:
-        circuits, held = _variants(piece, 1)
-        like = np.asarray([_jaccard(one, runs.members) for one in circuits])
-        agreeing = int((held & (like >= 0.8)).sum())
-        made["robustness"] = {
-            "specifications": len(circuits), "agreeing": agreeing, "share": agreeing / len(circuits)
-        }  # fmt: skip
-        pairs = [_jaccard(one, other) for one, other in combinations(circuits, 2)]
-        made["params"] |= {
-            "jaccard": float(np.mean(pairs)) if pairs else 1.0,
-            "jaccard_with_this": float(like.mean()),
-            "claim_share": float(held.mean()),
-        }
+        made["robustness"], agreement = specifications.robustness(piece, runs.members)
+        made["params"] |= agreement
     return made
 
 
@@ -382,52 +372,4 @@ def _growth(piece: Piece) -> Made:
         "observation": {
             "shape": "curve", "x": "elements in the circuit", "y": "share of the behaviour", "series": series
         }
-    }  # fmt: skip
-
-
-def _variants(piece: Piece, axes: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    circuits = piece.array("variant_circuits", 2).astype(bool)
-    held = piece.array("variant_held", axes).astype(bool)
-    if held.shape[-1] != len(circuits):
-        raise ContradictionError("arrays variant_circuits and variant_held are of other specifications")
-    return circuits, held
-
-
-def _jaccard(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
-    either = int(np.logical_or(one, other).sum())
-    return int(np.logical_and(one, other).sum()) / either if either else 1.0
-
-
-def _multiverse(piece: Piece) -> Made:
-    circuits, held = _variants(piece, 2)
-    claims, asked = _claims(piece), piece.params["multiverse"]
-    metrics = ["output"] if piece.about["task"] == "regression" else list(asked["metrics"])
-    thresholds, resamples = list(asked["thresholds"]), int(asked["resamples"])
-    names, values, told = [], [], []
-    for place, (ablation, runs) in enumerate(claims.items()):
-        for metric_place, metric in enumerate(metrics):
-            start = (place * len(metrics) + metric_place) * resamples * len(thresholds)
-            for at, threshold in enumerate(thresholds):
-                own = [start + seed * len(thresholds) + at for seed in range(resamples)]
-                names.append(f"{ablation}, {metric.replace('_', ' ')}, {100 * threshold:.0f}%")
-                values.append(
-                    [
-                        float(circuits[own].sum(axis=1).mean()),
-                        float(np.mean([_jaccard(circuits[one], runs.members) for one in own])),
-                        float(held[place][own].mean()),
-                    ]
-                )
-            told += [
-                f"{ablation}, {metric}, {100 * threshold:.0f}%, all prompts, seed {seed}"
-                for seed in range(resamples)
-                for threshold in thresholds
-            ]
-    if len(told) != len(circuits):
-        raise ContradictionError(f"{len(circuits)} specifications were kept; {len(told)} were declared")
-    return {
-        "observation": {
-            "shape": "matrix", "rows": names, "values": values, "row_title": "specification", "column_title": None,
-            "columns": ["elements", "Jaccard with the first circuit", "claim holds, share"],
-        },
-        "params": {"specifications": told},
     }  # fmt: skip
