@@ -84,20 +84,23 @@ def templated(paths=(("left", (0,), 60), ("right", (1,), 60)), seed=0):
 
 def decoder(seed=0, norm=True) -> Network:
     """A decoder with drawn weights, of numbers in a table that stand for tokens."""
-    module = Decoder(
-        Shape(
-            vocabulary=8,
-            positions=4,
-            width=16,
-            layers=1,
-            heads=2,
-            head_width=4,
-            mlp=16,
-            norm=norm,
-            last=True,
-            outputs=3,
+    with torch.random.fork_rng():
+        # What is not drawn below, such as biases, comes from torch's own stream.
+        torch.manual_seed(seed + 60)
+        module = Decoder(
+            Shape(
+                vocabulary=8,
+                positions=4,
+                width=16,
+                layers=1,
+                heads=2,
+                head_width=4,
+                mlp=16,
+                norm=norm,
+                last=True,
+                outputs=3,
+            )
         )
-    )
     generator = torch.Generator().manual_seed(seed + 50)
     with torch.no_grad():
         for parameter in module.parameters():
