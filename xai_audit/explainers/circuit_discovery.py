@@ -61,7 +61,7 @@ def run(subject: Subject, params: CircuitParams, context: Context) -> Iterator[M
         yield claims.table(seen)
         yield curves.growth(context, seen, params.level)
         if others is not None:
-            yield curves.multiverse(context, others, asked, seen)
+            yield curves.multiverse(context, others, asked, seen, params.level)
     for place, one in enumerate(seen):
         yield claims.claim(one, place, len(seen))
         if one.size == len(graph.elements):

@@ -47,7 +47,9 @@ def growth(context: Context, found: Sequence[Found], level: str) -> Measured:
     )
 
 
-def multiverse(context: Context, variants: Variants, prompts: Prompts, found: Sequence[Found]) -> Measured:
+def multiverse(
+    context: Context, variants: Variants, prompts: Prompts, found: Sequence[Found], level: str
+) -> Measured:
     """For each ablation, metric, threshold and template: size, likeness with that ablation's first circuit, the claim."""
     first: dict[str, int] = {one.ablation: place for place, one in enumerate(found)}
     templates = variants.templates
@@ -68,7 +70,7 @@ def multiverse(context: Context, variants: Variants, prompts: Prompts, found: Se
         )
     return Measured(
         name="multiverse",
-        title="Circuits of the declared specifications, means over resamples of the prompts",
+        title=f"Circuits of {WORDS[level]} under the declared specifications, means over resamples of the prompts",
         observation=Matrix(
             rows=tuple(groups),
             columns=("elements", "Jaccard with the first circuit", "claim holds, share"),
