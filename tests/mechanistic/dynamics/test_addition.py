@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from xai_audit.mechanistic.dynamics import addition
+from xai_audit.mechanistic.dynamics import addition, by_hand
 
 
 def test_the_task_knows_its_answers() -> None:
@@ -52,3 +52,26 @@ def test_training_memorises_and_is_the_same_twice() -> None:
     assert torch.equal(*runs)
     right = (runs[0].argmax(1).numpy() == task.results)[task.train.ravel()]
     assert right.mean() > 0.9
+
+
+@pytest.mark.parametrize("scale", [1.0, 4.0])
+@pytest.mark.parametrize("heads", [1, 4])
+def test_gradients_written_out_are_those_of_autograd(heads, scale):
+    """In float64 beside autograd's; a large scale makes the network sure, so that its loss is nearly 0 on some rows."""
+    module = addition.transformer(
+        7, width=8, heads=heads, hidden=16, generator=torch.Generator().manual_seed(3)
+    )
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.mul_(scale)
+    pairs = torch.from_numpy(np.random.default_rng(4).integers(0, 7, (30, 2)))
+    results = pairs.sum(1) % 7
+    loss = by_hand.Batch(module, pairs, results).step()
+    own = {name: one.grad.clone() for name, one in module.named_parameters()}
+    module.double().zero_grad()
+    expected = torch.nn.functional.cross_entropy(module(pairs), results)
+    expected.backward()
+    assert loss == pytest.approx(expected.item(), rel=1e-5)
+    assert own.keys() == {name for name, one in module.named_parameters()}
+    for name, one in module.named_parameters():
+        assert (own[name] - one.grad).abs().max() <= 2e-5 * max(float(one.grad.abs().max()), 1e-6), name

@@ -145,23 +145,22 @@ def train(
     rate: float = 3e-3,
     decay: float = 1.0,
 ) -> Trained:
-    """Full-batch training on the task's training pairs; ``after(step, module)`` is called after every step.
+    """Full-batch training of a `transformer` on the task's training pairs; ``after(step, module)`` follows every step.
 
     It stops early where ``after`` returns True. Step 0 is the network before training.
     """
     import torch
 
+    from xai_audit.mechanistic.dynamics.by_hand import Batch
+
     keep = torch.from_numpy(task.train.ravel())
-    pairs, results = torch.from_numpy(task.pairs)[keep], torch.from_numpy(task.results)[keep]
+    batch = Batch(module, torch.from_numpy(task.pairs)[keep], torch.from_numpy(task.results)[keep])
     made, warm = optimiser(module, rate, decay)
     if after is not None:
         after(0, module)
     with _flushed():
         for step in range(1, steps + 1):
-            # In float64: else the loss of a network that is sure is 0, and its gradient is rounding.
-            loss = torch.nn.functional.cross_entropy(module(pairs).double(), results)
-            made.zero_grad(set_to_none=True)
-            loss.backward()
+            batch.step()
             made.step()
             warm.step()
             if after is not None and after(step, module):
