@@ -100,13 +100,14 @@ def test_the_path_of_the_lasso_is_that_of_a_library():
         x = (x - x.mean(axis=0)) / x.std(axis=0)
         y = (x[:, 0] + rng.normal(size=90) > 0) - 0.5
         y = y - y.mean()
-        for steps in (1, 3, 8, 20):
+        # At the fortieth step of seed 47 a column has left and come back on the other side.
+        for steps in (1, 3, 8, 20, 40):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 _, active, _ = lars_path(x, y, max_iter=steps, method="lasso")
             left += len(active) < steps
             agreed += [int(one) for one in active] == entered(x, y, steps)[0]
-    assert agreed == 240
+    assert agreed == 300
     assert left > 20, "no column ever left the lasso: that case was not tried"
 
 

@@ -111,13 +111,15 @@ def entered(x: Floats, y: Floats, steps: int) -> tuple[list[int], bool]:
         own = x[:, active]
         way = np.linalg.lstsq(own.T @ own, np.asarray(signs), rcond=None)[0]
         slope = x.T @ (own @ way)
-        # All in it lose correlation alike; the step ends where another has as much, or a coefficient reaches 0.
-        others = free.copy()
-        others[gone] = False
+        # All in it lose correlation alike; the step ends where another has as much, or a coefficient reaches 0. What has
+        # just gone has as much now: it may come back on the other side alone.
+        above, below = free.copy(), free.copy()
+        for one in gone:
+            (above if left[one] > 0 else below)[one] = False
         with np.errstate(divide="ignore", invalid="ignore"):
-            meets = np.concatenate([(level - left) / (1 - slope), (level + left) / (1 + slope)])[
-                np.tile(others, 2)
-            ]
+            meets = np.concatenate(
+                [((level - left) / (1 - slope))[above], ((level + left) / (1 + slope))[below]]
+            )
             crosses = -coefficients[active] / way
         step = min([level, *meets[meets > 1e-14 * level].tolist()])
         ends = crosses[crosses > 0]
