@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from xai_audit import intervals as iv
 from xai_audit.metrics.conditional import pooled
@@ -86,6 +88,21 @@ def test_the_widest_gap_of_several_groups(groups: int) -> None:
         ):
             for level, expected in zip(LEVELS, theirs, strict=True):
                 same(mine(counts, level), expected, (counts, level))
+
+
+@given(
+    st.lists(
+        st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))),
+        min_size=2,
+        max_size=4,
+    )
+)
+@example([(0, 242), (257, 257)])  # the likeliest rate lies beside its end
+@settings(max_examples=25, deadline=None)
+def test_the_widest_gap_of_any_groups(counts: list[tuple[int, int]]) -> None:
+    xs, ns = [float(x) for x, _ in counts], [float(n) for _, n in counts]
+    for level, expected in zip(LEVELS, iv.largest_difference(xs, ns, LEVELS), strict=True):
+        same(limits.widest(list(zip(xs, ns, strict=True)), level), expected, (counts, level))
 
 
 def test_a_table_without_any_success_says_nothing_of_a_ratio() -> None:

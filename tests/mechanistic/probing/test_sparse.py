@@ -45,6 +45,20 @@ def test_two_units_that_tell_only_together_need_the_exact_set():
     assert set(sparse.select(values, label, 2, "mean_difference").tolist()) != {5, 17}
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_of_units_that_fire_for_one_row_alone_the_first_is_on_the_path(seed):
+    """Standardised they are one column; a library's path goes astray on such."""
+    rng = np.random.default_rng([seed, 21])
+    label = rng.random(120) < 0.5
+    values = np.maximum(rng.normal(size=(120, 12)) + 0.6 * label[:, None] * (np.arange(12) < 3), 0)
+    values = np.concatenate([values, np.zeros((120, 6))], axis=1).astype(np.float32)
+    row = int(np.flatnonzero(label)[0])
+    values[row, 12:] = rng.uniform(1, 9, 6)
+    for k in (3, 8, 13):
+        units = sparse.select(values, label, k, "l1")
+        assert units.tolist() == sparse.select(values[:, :13], label, k, "l1").tolist()
+
+
 @pytest.mark.parametrize("selector", ["mean_difference", "l1", "exact"])
 def test_planted_units_are_chosen_and_told_on_other_rows(selector):
     bed = planted(5, rows=2000, units=300, predicates=2, each=3)

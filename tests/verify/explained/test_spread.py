@@ -7,12 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xai_audit import intervals, intervals_rows
+from xai_audit import intervals_rows
 from xai_audit.explainers.attributions.attributed import mean_over_both
 from xai_audit.verify.explained import spread
 
 LEVELS = spread.levels_of(0.95)
-COUNTS = st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 FEW = settings(max_examples=60, deadline=None)
 
 
@@ -57,21 +56,6 @@ def test_means_over_rows_and_draws(rows, draws, seed):
     theirs, ours = mean_over_both(values, Context, -1.0, 1.0), spread.mean_of_both(values, LEVELS, -1.0, 1.0)
     assert ours["value"] == pytest.approx(theirs["value"], rel=1e-12)
     close(list(ours["limits"].values()), list(theirs["limits"].values()))
-
-
-@given(COUNTS, st.floats(0.05, 1))
-@FEW
-def test_rates_of_whole_and_of_effective_counts(count, share):
-    x, n = count
-    close(spread.wilson(x, n, LEVELS), intervals.rate(x, n, LEVELS))
-    close(spread.wilson(x * share, n * share, LEVELS), intervals.rate(x * share, n * share, LEVELS))
-
-
-@given(st.lists(COUNTS, min_size=2, max_size=4))
-@settings(max_examples=25, deadline=None)
-def test_the_largest_difference_of_rates(counts):
-    xs, ns = [float(x) for x, _ in counts], [float(n) for _, n in counts]
-    close(spread.widest(xs, ns, LEVELS), intervals.largest_difference(xs, ns, LEVELS))
 
 
 @given(

@@ -7,6 +7,7 @@ that of the linear discriminant.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -125,16 +126,28 @@ class _Moments:
 def _lasso(
     activations: NDArray[Any], label: NDArray[np.bool_], moments: _Moments, k: int
 ) -> NDArray[np.int64]:
-    """The first k units on the lasso's path, in the order in which they enter; those that leave again do not count."""
+    """The first k units on the lasso's path, in the order in which they enter; those that leave again do not count.
+
+    Of units that say the same but for scale and sign, as those do that are not 0 in one row alone, the first is taken.
+    """
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import lars_path
 
     # The path enters units of large correlation first: a few hundred hold the first k.
     places = np.sort(largest(np.abs(moments.correlations), min(max(64 * k, 512), len(moments.live))))
     standard = moments.standardised(activations, places)
+    # Given equal columns, the library may take in neither and follow a path that is none.
+    equal = np.triu(np.abs(standard.T @ standard) > (1 - ALIKE) * len(standard), 1).any(axis=0)
+    firsts = np.flatnonzero(~equal)
     steps, entered = k, np.zeros(0, dtype=np.int64)
     while len(entered) < k:
-        _, active, _ = lars_path(standard, label - label.mean(), max_iter=steps, method="lasso")
-        entered = np.asarray(active, dtype=np.int64)
+        with warnings.catch_warnings():
+            # It warns of units that are sums of others, which it leaves out, and of an early end, after which we fill.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            _, active, _ = lars_path(
+                standard[:, firsts], label - label.mean(), max_iter=steps, method="lasso"
+            )
+        entered = firsts[np.asarray(active, dtype=np.int64)]
         if steps > 4 * k + 64:
             # Nothing enters any more: the rest is filled by correlation.
             beside = largest(np.abs(moments.correlations[places]), len(places))

@@ -59,13 +59,16 @@ def _first(told: Floats, count: int) -> Units:
 
 
 def _as_lasso(standard: Floats, label: Flags, told: Floats, own: Units, live: Units) -> None:
-    """The first k on the lasso's path, of those of largest correlation."""
+    """The first k on the lasso's path, of those of largest correlation; of equal ones the first is on it."""
     k = len(own)
     places = _first(told, max(64 * k, 512))
+    equal = np.abs(np.atleast_2d(np.corrcoef(standard[:, places], rowvar=False))) > 1 - ALIKE
+    firsts = np.flatnonzero(equal.argmax(axis=0) == np.arange(len(places)))
     found: list[int] = []
     clear = True
     for steps in range(k, 5 * k + 65, k):
-        found, clear = entered(standard[:, places], label - label.mean(), steps)
+        entering, clear = entered(standard[:, places[firsts]], label - label.mean(), steps)
+        found = firsts[entering].tolist()
         if len(found) >= k:
             break
     else:
@@ -137,15 +140,22 @@ def entered(x: Floats, y: Floats, steps: int) -> tuple[list[int], bool]:
 
 
 def _enters(x: Floats, left: Floats, free: Flags, active: list[int]) -> tuple[int | None, float]:
-    """The free column of largest correlation that is no sum of those in it, and the least of what such sums leave."""
+    """The free column of largest correlation that is no sum of those in it, and the least of what such sums leave.
+
+    That is 0 where another has as much correlation.
+    """
     least = math.inf
     while free.any():
-        new = int(np.argmax(np.where(free, np.abs(left), -1.0)))
+        sizes = np.where(free, np.abs(left), -1.0)
+        new = int(np.argmax(sizes))
+        if (np.delete(sizes, new) > sizes[new] * (1 - ALIKE)).any():
+            least = 0.0
         rest = x[:, new]
         if active:
             rest = rest - x[:, active] @ np.linalg.lstsq(x[:, active], rest, rcond=None)[0]
-        least = min(least, float((rest**2).sum()))
-        if least >= 1e-14:
+        own = float((rest**2).sum())
+        least = min(least, own)
+        if own >= 1e-14:
             return new, least
         free[new] = False
     return None, 0.0

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai_audit.evidence import encoded
+from xai_audit.verify import limits
 from xai_audit.verify.explained import concept_sets, spread
 from xai_audit.verify.explained.agreement import Among
 from xai_audit.verify.explained.kept import ContradictionError, LackingError
@@ -97,7 +98,7 @@ def _claim(piece: Piece) -> Made:
     t, p, over = tested[concept, key]
     controls = _controls(piece, value, error, degrees, n, random, min(len(own), len(pool) // 2))
     # Standard errors of an effect that is found with probability 0.8 at a two-sided 0.05.
-    found_from = (spread.normal(0.95) + spread.normal(0.6)) * error
+    found_from = (limits.z(0.95) + limits.z(0.6)) * error
     concepts = len(concept_sets.spec_of(piece)["concepts"])
     words = f"{concepts} concept{'' if concepts == 1 else 's'}"
     random_slot = {name: controls[2]["estimate"][name] for name in ("value", "low", "high", "n")}
@@ -153,7 +154,7 @@ def _controls(
     )
     above = [
         (None if low is None else low - null, None if high is None else high - null)
-        for low, high in spread.wilson(accuracy * sets_of, sets_of, piece.levels)
+        for low, high in spread.rate(accuracy * sets_of, sets_of, piece.levels)
     ]
     square = math.sqrt(float(np.mean(random**2)))
     far = [spread.student(level, len(random)) * square for level in piece.levels]
@@ -214,7 +215,7 @@ def _slots(piece: Piece, sets_of: int) -> dict[str, Any]:
         raise ContradictionError("array sign_by_set has another mean than rising_by_input")
     cosine = spread.mean(cosines, piece.levels[:1], -1.0, 1.0)
     accuracy = spread.centre(by_set["accuracy_by_set"])
-    low, high = spread.wilson(accuracy * sets_of, sets_of, piece.levels[:1])[0]
+    low, high = spread.rate(accuracy * sets_of, sets_of, piece.levels[:1])[0]
     return {
         "sign_score": _slot(sign),
         "sign_score_over_sets": list(_middle(by_set["sign_by_set"])),
@@ -294,7 +295,7 @@ def _refused(piece: Piece) -> Made:
             null = float(shaped("null_accuracy", table.numbers("null_accuracy", 2), *shape)[row, number])
             own, pool = (concept_sets.by_concept(table, name, len(names))[number] for name in ("own", "pool"))
             n = min(len(own), len(pool) // 2)
-            low, high = spread.wilson(accuracy * n, n, piece.levels[:1])[0]
+            low, high = spread.rate(accuracy * n, n, piece.levels[:1])[0]
             assert low is not None
             assert high is not None
             if low > null:

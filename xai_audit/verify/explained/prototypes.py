@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xai_audit.verify import withheld
+from xai_audit.verify import limits, withheld
 from xai_audit.verify.explained import prototype_cases, spread, supported
 from xai_audit.verify.explained.asked import by
 from xai_audit.verify.explained.kept import ContradictionError, LackingError
@@ -122,7 +122,7 @@ def _purity(piece: Piece, rows: NDArray[np.int64]) -> Made:
         mine = same[classes == one]
         whose = np.repeat(np.arange(len(mine)), mine.shape[1]).tolist()
         x, n = spread.effective(mine.ravel().astype(float), None, whose)
-        pairs = spread.wilson(x, n, piece.levels[:1])
+        pairs = spread.rate(x, n, piece.levels[:1])
         points.append({"x": piece.classes[one], "estimate": spread.estimate(x / n, pairs, mine.size)})
     series = [{"name": "purity", "points": points}]
     return {"observation": {"shape": "curve", "x": "class", "y": "share", "series": series}}
@@ -229,7 +229,7 @@ def _suspects(piece: Piece, rows: NDArray[np.int64]) -> Made:
     how = "all rows with a class" if n == available else "the smallest sha256 of seed and row content"
     return {
         "observation": supported.scalar(
-            spread.estimate(count / n, spread.wilson(count, n, piece.levels), n), "share of examples"
+            spread.estimate(count / n, spread.rate(count, n, piece.levels), n), "share of examples"
         ),
         "params": {"suspects": count, "suspects_by_class": by_class},
         "sampling": {"available": available, "used": n, "how": how},
@@ -261,7 +261,7 @@ def _covered_by(piece: Piece, rows: NDArray[np.int64]) -> Made:
         inside = codes == place
         x, n = spread.effective(covered[inside].astype(float), *supported.beside(piece, rows[inside]))
         enough = sizes[place] >= piece.min_n
-        estimate = spread.estimate(x / n, spread.wilson(x, n, piece.levels[:1]), sizes[place])
+        estimate = spread.estimate(x / n, spread.rate(x, n, piece.levels[:1]), sizes[place])
         groups.append(
             {
                 **group,
@@ -274,7 +274,7 @@ def _covered_by(piece: Piece, rows: NDArray[np.int64]) -> Made:
         if enough and not missing:
             able[label] = (x, n)
     x, n = spread.effective(covered.astype(float), *supported.beside(piece, rows))
-    overall = spread.estimate(x / n, spread.wilson(x, n, piece.levels[:1]), len(rows))
+    overall = spread.estimate(x / n, spread.rate(x, n, piece.levels[:1]), len(rows))
     told = {"shape": "groups", "by": [column], "groups": groups, "overall": overall}
     return {
         "observation": {**told, "summary": _widest(piece, able, len(rows))},
@@ -302,7 +302,7 @@ def _widest(piece: Piece, able: dict[str, tuple[float, float]], rows: int) -> di
     rates = [x / n for x, n in able.values()]
     low = min(range(len(names)), key=lambda i: (rates[i], i))
     high = min((i for i in range(len(names)) if i != low), key=lambda i: (-rates[i], i))
-    pairs = spread.widest([x for x, _ in able.values()], [n for _, n in able.values()], piece.levels)
+    pairs = [limits.widest(list(able.values()), level) for level in piece.levels]
     return {
         "difference": spread.estimate(rates[high] - rates[low], pairs, rows),
         "ratio": None,

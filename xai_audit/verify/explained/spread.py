@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xai_audit.evidence import LEVELS
+from xai_audit.verify import limits
 
 Pair = tuple[float | None, float | None]
 Floats = NDArray[np.float64]
@@ -36,10 +36,10 @@ def levels_of(confidence: float) -> tuple[float, ...]:
 def estimate(value: float, pairs: Sequence[Pair], n: int) -> dict[str, Any]:
     """An estimate as audit.json holds it, from limits at the shown level and, where there are more, at LEVELS."""
     low, high = pairs[0]
-    limits = (
+    wider = (
         {name: list(pair) for name, pair in zip(LEVELS, pairs[1:], strict=True)} if len(pairs) > 1 else None
     )
-    return {"value": value, "low": low, "high": high, "n": n, "limits": limits}
+    return {"value": value, "low": low, "high": high, "n": n, "limits": wider}
 
 
 def exact(value: float, n: int) -> dict[str, Any]:
@@ -147,31 +147,9 @@ def mean_of_both(
 
 
 # ------------------------------------------------------------------------------------------------ shares
-def normal(level: float) -> float:
-    """Half-width of a two-sided normal interval in standard errors."""
-    return -float(_special().ndtri((1 - level) / 2))
-
-
-def wilson(x: float, n: float, levels: Sequence[float]) -> list[Pair]:
-    """Wilson's score limits of a rate; beyond 95 % they hold Clopper and Pearson's too."""
-    found: list[Pair] = []
-    for level in levels:
-        z = normal(level)
-        half = z * math.sqrt(z * z / 4 + x * (n - x) / n)
-        low, high = ((x + z * z / 2 + side * half) / (n + z * z) for side in (-1, 1))
-        if level > 0.95:
-            exact_low, exact_high = clopper(x, n, level)
-            low, high = min(low, exact_low), max(high, exact_high)
-        found.append((0.0 if x <= 0 else min(low, x / n), 1.0 if x >= n else max(high, x / n)))
-    return found
-
-
-def clopper(x: float, n: float, level: float) -> tuple[float, float]:
-    """Clopper and Pearson's limits of a rate."""
-    tail = (1 - level) / 2
-    low = float(_stats().beta.ppf(tail, x, n - x + 1)) if x > 0 else 0.0
-    high = float(_stats().beta.isf(tail, x + 1, n - x)) if x < n else 1.0
-    return low, high
+def rate(x: float, n: float, levels: Sequence[float]) -> list[Pair]:
+    """Limits of a rate at each level."""
+    return [limits.rate(x, n, level) for level in levels]
 
 
 def effective(
@@ -191,7 +169,7 @@ def effective(
     if 0 < share < 1:
         variance = _jackknife(sums, sizes)
         design = share * (1 - share) / variance if variance > 0 else n
-    n = max(min(n, design * (normal(0.99) / student(0.99, len(sizes) - 1)) ** 2), min(n, 1.0))
+    n = max(min(n, design * (limits.z(0.99) / student(0.99, len(sizes) - 1)) ** 2), min(n, 1.0))
     return share * n, float(n)
 
 
@@ -224,69 +202,3 @@ def _by_cluster(residuals: Floats, w: Floats, clusters: Any) -> tuple[Floats, Fl
 def _jackknife(sums: Floats, sizes: Floats) -> float:
     g = len(sizes)
     return float((g - 1) / g * ((sums / (sizes.sum() - sizes)) ** 2).sum())
-
-
-# ------------------------------------------------------------------------------------------------ several shares
-def widest(xs: Sequence[float], ns: Sequence[float], levels: Sequence[float]) -> list[Pair]:
-    """The largest difference of several rates, simultaneous over all pairs by Bonferroni (Miettinen and Nurminen)."""
-    pairs = list(combinations(range(len(xs)), 2))
-    found: list[Pair] = []
-    for level in levels:
-        shared = 1 - (1 - level) / len(pairs)
-        ends = [_difference(xs[i], ns[i], xs[j], ns[j], shared) for i, j in pairs]
-        low = max(0.0, *(max(a, -b) for a, b in ends))
-        found.append((low, max(max(b, -a) for a, b in ends)))
-    return found
-
-
-def _difference(x1: float, n1: float, x2: float, n2: float, level: float) -> tuple[float, float]:
-    low, high = _score_low(x1, n1, x2, n2, level), -_score_low(x2, n2, x1, n1, level)
-    if level > 0.95:
-        (l1, u1), (l2, u2) = clopper(x1, n1, level), clopper(x2, n2, level)
-        p1, p2 = x1 / n1, x2 / n2
-        low = min(low, p1 - p2 - math.hypot(p1 - l1, u2 - p2))
-        high = max(high, p1 - p2 + math.hypot(u1 - p1, p2 - l2))
-    return low, high
-
-
-def _score_low(x1: float, n1: float, x2: float, n2: float, level: float) -> float:
-    """The lowest difference that the score test does not refuse, with the rates that are likeliest under it."""
-    from scipy.optimize import brentq
-
-    total = n1 + n2
-    if total <= 1 or (x1 <= 0 and x2 >= n2):
-        return -1.0
-    seen = x1 / n1 - x2 / n2
-    target = normal(level) * math.sqrt(total / (total - 1))
-
-    def excess(d: float) -> float:
-        p2 = _constrained(x1, n1, x2, n2, d)
-        p1 = min(max(p2 + d, 0.0), 1.0)
-        variance = p1 * (1 - p1) / n1 + p2 * (1 - p2) / n2
-        if variance <= 0:
-            return math.inf if seen > d else -target
-        return (seen - d) / math.sqrt(variance) - target
-
-    start = -1 + 1e-12
-    if excess(start) < 0:
-        return -1.0
-    return float(brentq(excess, start, seen, xtol=1e-15, rtol=1e-14))
-
-
-def _constrained(x1: float, n1: float, x2: float, n2: float, d: float) -> float:
-    """The second rate of the likeliest pair with this difference; the likelihood is concave in it."""
-    from scipy.optimize import brentq
-
-    low, high = max(0.0, -d), min(1.0, 1.0 - d)
-    edge = 1e-14 * (high - low)
-
-    def slope(p2: float) -> float:
-        # The likelihood's derivative times its denominators, which are positive inside.
-        p1 = p2 + d
-        return (x1 - n1 * p1) * p2 * (1 - p2) + (x2 - n2 * p2) * p1 * (1 - p1)
-
-    if slope(low + edge) <= 0:
-        return low
-    if slope(high - edge) >= 0:
-        return high
-    return float(brentq(slope, low + edge, high - edge, xtol=1e-16, rtol=1e-14))

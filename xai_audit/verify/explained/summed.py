@@ -42,4 +42,4 @@ def curve(x: str, y: str, series: list[tuple[str, list[Any]]]) -> dict[str, Any]
 
 def share(piece: Piece, count: int, of: int) -> dict[str, Any]:
     """A share of latents with Wilson's interval."""
-    return spread.estimate(count / of, spread.wilson(count, of, piece.levels), of)
+    return spread.estimate(count / of, spread.rate(count, of, piece.levels), of)

@@ -84,7 +84,7 @@ def share(piece: Piece, event: Flags, rows: NDArray[np.int64], among: Flags | No
     """A share of some rows with its interval; weights and clusters count."""
     inside = np.ones(len(event), dtype=bool) if among is None else among
     x, n = spread.effective(event[inside].astype(float), *beside(piece, rows[inside]))
-    return spread.estimate(x / n, spread.wilson(x, n, piece.levels), int(inside.sum()))
+    return spread.estimate(x / n, spread.rate(x, n, piece.levels), int(inside.sum()))
 
 
 def point(

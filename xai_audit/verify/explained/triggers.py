@@ -182,7 +182,7 @@ def _inference(piece: Piece, hits: int, n: int, others: int, m: int) -> dict[str
 
 
 def _slot(piece: Piece, hits: int, n: int) -> dict[str, Any]:
-    return {**spread.estimate(hits / n, spread.wilson(hits, n, piece.levels[:1]), n), "limits": None}
+    return {**spread.estimate(hits / n, spread.rate(hits, n, piece.levels[:1]), n), "limits": None}
 
 
 # ------------------------------------------------------------------------------------------------ planted networks
