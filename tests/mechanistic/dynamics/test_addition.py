@@ -39,6 +39,19 @@ def test_the_table_of_keys_and_values_gives_what_attention_over_three_tokens_giv
         addition.transformer(7, width=9, heads=2)
 
 
+def test_weights_begin_as_in_the_paper_s_code() -> None:
+    """Normal, by the width of the stream, also of the wide layer's output; the last ones by the number of tokens."""
+    module = addition.transformer(97, width=32, hidden=512, generator=torch.Generator().manual_seed(2))
+    for name, one in module.named_parameters():
+        if one.ndim < 2:
+            assert not one.any()
+        else:
+            expected = 98 if name == "unembed.weight" else 32
+            assert float(one.detach().var()) * expected == pytest.approx(
+                1, abs=5 * (2 / one.numel()) ** 0.5
+            ), name
+
+
 def test_training_memorises_and_is_the_same_twice() -> None:
     task = addition.Modular.split(7, 0.5, np.random.default_rng(1))
     runs = []

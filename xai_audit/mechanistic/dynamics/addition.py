@@ -91,7 +91,8 @@ def transformer(
             self.read, self.act, self.write = nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, width)
             self.unembed = nn.Linear(width, modulus, bias=False)
             for name, one in self.named_parameters():
-                size = width if "write" not in name else hidden
+                # As in the authors' code; the wider layer's output too is drawn by the width of the stream.
+                size = modulus + 1 if name.startswith("unembed") else width
                 with torch.no_grad():
                     if one.ndim < 2:
                         one.zero_()
