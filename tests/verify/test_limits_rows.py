@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from xai_audit import intervals_roc, intervals_rows
 from xai_audit.verify import limits_roc, limits_rows
@@ -67,6 +69,25 @@ def test_clusters_of_one_share_count_as_the_measured_number_does(pattern: tuple[
     events, clusters = np.tile(np.array(pattern, dtype=float), 20), np.repeat(np.arange(20), len(pattern))
     mine = limits_rows.effective(events, None, clusters)
     assert mine == pytest.approx(intervals_rows.effective(events, None, clusters), rel=1e-12)
+
+
+@given(
+    st.integers(2, 60), st.sampled_from([0.0, 0.1, 0.5, 1.0]), st.integers(0, 20), st.integers(0, 2**32 - 1)
+)
+@settings(max_examples=60, deadline=None)
+def test_weights_and_clusters(rows: int, share: float, groups: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    events = (rng.random(rows) < share).astype(float)
+    weights = None if seed % 2 else rng.choice([0.0, 1.0, 2.5], rows, p=[0.1, 0.5, 0.4])
+    if weights is not None and not weights.any():
+        return
+    clusters = rng.integers(0, groups, rows) if groups else None
+    mine = limits_rows.effective(events, weights, clusters)
+    assert mine == pytest.approx(intervals_rows.effective(events, weights, clusters), rel=1e-9)
+    same(
+        limits_rows.mean_at(events, weights, clusters),
+        intervals_rows.clustered_mean(events, weights, clusters, LEVELS),
+    )
 
 
 @pytest.mark.parametrize("n", [2, 3, 30, 400])

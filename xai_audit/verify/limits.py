@@ -182,10 +182,10 @@ def _at_ratio(x1: float, n1: float, x2: float, n2: float, r: float) -> Both:
     total = n1 + n2
     if x1 == n1:
         p1 = min(1.0, r * (n1 + x2) / total)
-        return p1, p1 / r
+        return p1, min(p1 / r, 1.0)
     if x2 == n2:
         p1 = min(r, (x1 + n2) / total)
-        return p1, p1 / r
+        return p1, min(p1 / r, 1.0)
     b, c = n1 * r + x1 + n2 + x2 * r, x1 + x2
     p2 = 2 * c / (b + math.sqrt(max(b * b - 4 * total * r * c, 0.0)))
     return r * p2, p2

@@ -56,23 +56,3 @@ def test_means_over_rows_and_draws(rows, draws, seed):
     theirs, ours = mean_over_both(values, Context, -1.0, 1.0), spread.mean_of_both(values, LEVELS, -1.0, 1.0)
     assert ours["value"] == pytest.approx(theirs["value"], rel=1e-12)
     close(list(ours["limits"].values()), list(theirs["limits"].values()))
-
-
-@given(
-    st.integers(2, 60), st.sampled_from([0.0, 0.1, 0.5, 1.0]), st.integers(0, 20), st.integers(0, 2**32 - 1)
-)
-@FEW
-def test_weights_and_clusters(rows, share, clusters, seed):
-    rng = np.random.default_rng(seed)
-    y = (rng.random(rows) < share).astype(float)
-    weights = None if seed % 2 else rng.choice([0.0, 1.0, 2.5], rows, p=[0.1, 0.5, 0.4])
-    if weights is not None and not weights.any():
-        return
-    groups = None if not clusters else rng.integers(0, clusters, rows).tolist()
-    assert spread.effective(y, weights, groups) == pytest.approx(
-        intervals_rows.effective(y, weights, groups), rel=1e-9
-    )
-    value, pairs = intervals_rows.clustered_mean(y, weights, groups, LEVELS)
-    ours, limits = spread.clustered(y, weights, groups, LEVELS)
-    assert ours == pytest.approx(value, rel=1e-12)
-    close(limits, pairs)

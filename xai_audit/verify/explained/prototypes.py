@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xai_audit.verify import limits, withheld
+from xai_audit.verify import limits, limits_rows, withheld
 from xai_audit.verify.explained import prototype_cases, spread, supported
 from xai_audit.verify.explained.asked import by
 from xai_audit.verify.explained.kept import ContradictionError, LackingError
@@ -120,8 +120,8 @@ def _purity(piece: Piece, rows: NDArray[np.int64]) -> Made:
     points = []
     for one in np.unique(classes):
         mine = same[classes == one]
-        whose = np.repeat(np.arange(len(mine)), mine.shape[1]).tolist()
-        x, n = spread.effective(mine.ravel().astype(float), None, whose)
+        whose = np.repeat(np.arange(len(mine)), mine.shape[1])
+        x, n = limits_rows.effective(mine.ravel().astype(float), None, whose)
         pairs = spread.rate(x, n, piece.levels[:1])
         points.append({"x": piece.classes[one], "estimate": spread.estimate(x / n, pairs, mine.size)})
     series = [{"name": "purity", "points": points}]
@@ -259,7 +259,7 @@ def _covered_by(piece: Piece, rows: NDArray[np.int64]) -> Made:
             groups.append({**group, "status": "suppressed", "reason": reasons[place]})
             continue
         inside = codes == place
-        x, n = spread.effective(covered[inside].astype(float), *supported.beside(piece, rows[inside]))
+        x, n = limits_rows.effective(covered[inside].astype(float), *supported.beside(piece, rows[inside]))
         enough = sizes[place] >= piece.min_n
         estimate = spread.estimate(x / n, spread.rate(x, n, piece.levels[:1]), sizes[place])
         groups.append(
@@ -273,7 +273,7 @@ def _covered_by(piece: Piece, rows: NDArray[np.int64]) -> Made:
         )
         if enough and not missing:
             able[label] = (x, n)
-    x, n = spread.effective(covered.astype(float), *supported.beside(piece, rows))
+    x, n = limits_rows.effective(covered.astype(float), *supported.beside(piece, rows))
     overall = spread.estimate(x / n, spread.rate(x, n, piece.levels[:1]), len(rows))
     told = {"shape": "groups", "by": [column], "groups": groups, "overall": overall}
     return {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -150,55 +150,3 @@ def mean_of_both(
 def rate(x: float, n: float, levels: Sequence[float]) -> list[Pair]:
     """Limits of a rate at each level."""
     return [limits.rate(x, n, level) for level in levels]
-
-
-def effective(
-    values: Any, weights: Sequence[float] | None, clusters: Sequence[Hashable] | None
-) -> tuple[float, float]:
-    """Successes and rows of the simple sample that says as much as these 0/1 values: Kish, Korn and Graubard."""
-    y = np.asarray(values, dtype=np.float64)
-    w = np.ones(len(y)) if weights is None else np.asarray(weights, dtype=np.float64)
-    share = _weighted(y, w)
-    n = min(w.sum() ** 2 / (w**2).sum(), float((w > 0).sum()))
-    if clusters is None:
-        return share * n, float(n)
-    sums, sizes = _by_cluster(w * (y - share), w, clusters)
-    if len(sizes) < 2:
-        return share, 1.0
-    design = sizes.sum() ** 2 / (sizes**2).sum()
-    if 0 < share < 1:
-        variance = _jackknife(sums, sizes)
-        design = share * (1 - share) / variance if variance > 0 else n
-    n = max(min(n, design * (limits.z(0.99) / student(0.99, len(sizes) - 1)) ** 2), min(n, 1.0))
-    return share * n, float(n)
-
-
-def clustered(
-    values: Floats,
-    weights: Sequence[float] | None,
-    clusters: Sequence[Hashable] | None,
-    levels: Sequence[float],
-) -> tuple[float, list[Pair]]:
-    """A weighted mean of rows in clusters, jackknifed over them; each row is one where there are none."""
-    w = np.ones(len(values)) if weights is None else np.asarray(weights, dtype=np.float64)
-    share = _weighted(values, w)
-    sums, sizes = _by_cluster(w * (values - share), w, range(len(values)) if clusters is None else clusters)
-    error = math.sqrt(_jackknife(sums, sizes)) if len(sizes) > 1 else math.inf
-    return share, around(share, error, len(sizes) - 1, levels)
-
-
-def _weighted(y: Floats, w: Floats) -> float:
-    return math.fsum((w * y).tolist()) / math.fsum(w.tolist())
-
-
-def _by_cluster(residuals: Floats, w: Floats, clusters: Any) -> tuple[Floats, Floats]:
-    known: dict[Hashable, int] = {}
-    place = [known.setdefault(one, len(known)) for one in clusters]
-    used = np.unique(np.asarray(place)[w > 0])
-    sums, sizes = (np.bincount(place, weights=part, minlength=len(known))[used] for part in (residuals, w))
-    return sums, sizes
-
-
-def _jackknife(sums: Floats, sizes: Floats) -> float:
-    g = len(sizes)
-    return float((g - 1) / g * ((sums / (sizes.sum() - sizes)) ** 2).sum())

@@ -8,11 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai_audit import digest
+from xai_audit.verify import limits_rows
 from xai_audit.verify.explained import spread
 from xai_audit.verify.explained.kept import ContradictionError
 from xai_audit.verify.explained.piece import Piece, shaped
 
 Flags = NDArray[np.bool_]
+Floats = NDArray[np.float64]
 
 
 # ------------------------------------------------------------------------------------------------ rows and rules
@@ -75,15 +77,19 @@ def support(piece: Piece) -> NDArray[np.int64]:
 
 
 # ------------------------------------------------------------------------------------------------ shares
-def beside(piece: Piece, rows: NDArray[np.int64]) -> tuple[Any, Any]:
-    """Weights and clusters of some rows."""
-    return piece.rows.beside("weight", rows), piece.rows.beside("cluster", rows)
+def beside(piece: Piece, rows: NDArray[np.int64]) -> tuple[Floats | None, NDArray[np.int64] | None]:
+    """Weights and clusters of some rows; None where the data have none."""
+    weights, clusters = (piece.rows.beside(name, rows) for name in ("weight", "cluster"))
+    return (
+        None if weights is None else np.asarray(weights, dtype=np.float64),
+        None if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1],
+    )
 
 
 def share(piece: Piece, event: Flags, rows: NDArray[np.int64], among: Flags | None = None) -> dict[str, Any]:
     """A share of some rows with its interval; weights and clusters count."""
     inside = np.ones(len(event), dtype=bool) if among is None else among
-    x, n = spread.effective(event[inside].astype(float), *beside(piece, rows[inside]))
+    x, n = limits_rows.effective(event[inside].astype(float), *beside(piece, rows[inside]))
     return spread.estimate(x / n, spread.rate(x, n, piece.levels), int(inside.sum()))
 
 
@@ -97,8 +103,8 @@ def point(
 def beyond(piece: Piece, name: str, event: Flags, null: Flags, rows: NDArray[np.int64]) -> dict[str, Any]:
     """A control: a share less another one over the same rows, paired."""
     gap = event.astype(float) - null.astype(float)
-    value, pairs = spread.clustered(gap, *beside(piece, rows), piece.levels[:1])
-    estimate = spread.estimate(value, pairs, len(event))
+    value, at = limits_rows.mean_at(gap, *beside(piece, rows))
+    estimate = spread.estimate(value, [at(piece.levels[0])], len(event))
     passed = estimate["low"] is not None and estimate["low"] > 0
     return {"name": name, "expectation": "positive", "estimate": estimate, "passed": passed, "edit": False}
 
