@@ -14,6 +14,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 from benchmarks import compare as bench
 from xai_audit import intervals as iv
 from xai_audit import intervals_paired as paired
+from xai_audit import intervals_roc as roc
 from xai_audit.intervals import normal_quantile
 
 LEVELS = (0.9, 0.95, 0.99, 0.999)
@@ -175,6 +176,16 @@ def test_scores_that_order_rows_alike_leave_an_auc_where_it_was() -> None:
     assert value == 0
     assert low <= 0 <= high
     assert high - low < 0.05
+
+
+def test_a_class_of_one_row_does_not_tell_how_two_aucs_go_together() -> None:
+    rng = np.random.default_rng(6)
+    pos, neg = np.array([0.3]), rng.normal(size=33)
+    sides = (pos, neg), (pos + 0.01, neg + 0.02 * rng.normal(size=33))
+    value, found = paired.auc_change(*sides, LEVELS)
+    apart = paired.unpaired(*(roc.auc(*one, LEVELS) for one in sides))
+    assert value == apart[0]
+    assert found == [(max(low, -1.0), min(high, 1.0)) for low, high in apart[1]]
 
 
 @pytest.mark.parametrize("of", paired.TABLED)

@@ -128,7 +128,9 @@ def auc_change(old: Rows2, new: Rows2, levels: Sequence[float]) -> Measured:
     )
     own = [_covariance(w, w) / m + _covariance(s, s) / n for w, s in ((wins_a, losses_a), (wins_b, losses_b))]
     both = _covariance(wins_a, wins_b) / m + _covariance(losses_a, losses_b) / n
-    r = min(max(both / math.sqrt(own[0] * own[1]), -1.0), 1.0) if own[0] > 0 and own[1] > 0 else 0.0
+    # Of a class of one row nothing tells how both go together.
+    told = min(m, n) > 1 and own[0] > 0 and own[1] > 0
+    r = min(max(both / math.sqrt(own[0] * own[1]), -1.0), 1.0) if told else 0.0
     limits: list[Interval] = []
     for i, level in enumerate(levels):
         (low_a, high_a), (low_b, high_b) = at_a[i], at_b[i]

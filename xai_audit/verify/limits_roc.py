@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xai_audit.verify.limits import Both, Found, root, z
+from xai_audit.verify.limits import Both, root, z
 from xai_audit.verify.limits_rows import Floats, t
 
 Sides = tuple[Floats, Floats]
@@ -20,7 +20,7 @@ CELLS = 256
 """A curve is drawn anew in at most so many pieces."""
 
 
-def auc(sides: Sides) -> Found:
+def auc(sides: Sides) -> tuple[float, Callable[[float], Both]]:
     """The share of pairs of a positive and a negative that scores put in order, ties half.
 
     Limits are Newcombe's, and beyond them DeLong's on the logit with the t of the smaller class.

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xai_audit.verify import limits_roc
+
 Limits = list[tuple[float | None, float | None]]
 Found = tuple[float, Limits]
 Floats = NDArray[np.float64]
@@ -185,6 +187,7 @@ def apart(old: Found, new: Found) -> Found:
 
 def auc(true: NDArray[Any], old: Floats, new: Floats, levels: Sequence[float]) -> Found:
     """Change of an AUC: the wider of DeLong's interval and of MOVER on each AUC's own, correlated as DeLong says."""
+    ends = [limits_roc.auc((scores[true], scores[~true]))[1] for scores in (old, new)]
     sides = [_placed(true, scores) for scores in (old, new)]
     (wins_a, losses_a), (wins_b, losses_b) = sides
     a, b = float(wins_a.mean()), float(wins_b.mean())
@@ -201,9 +204,7 @@ def auc(true: NDArray[Any], old: Floats, new: Floats, levels: Sequence[float]) -
     spread = joint((wins_b - wins_a, losses_b - losses_a), (wins_b - wins_a, losses_b - losses_a))
     limits: Limits = []
     for level in levels:
-        (low_a, high_a), (low_b, high_b) = (
-            _auc_ends(x, v, m, n, level) for x, v in ((a, own[0]), (b, own[1]))
-        )
+        (low_a, high_a), (low_b, high_b) = (at(level) for at in ends)
         below, above = _arm(b - low_b, high_a - a, r), _arm(high_b - b, a - low_a, r)
         if min(m, n) > 1:
             reach = _t(level, min(m, n) - 1) * math.sqrt(max(spread, 0.0))
@@ -219,31 +220,6 @@ def _placed(true: NDArray[Any], scores: Floats) -> tuple[Floats, Floats]:
     every, m, n = rankdata(scores), int(true.sum()), int((~true).sum())
     wins = (every[true] - rankdata(scores[true])) / n
     return wins, 1 - (every[~true] - rankdata(scores[~true])) / m
-
-
-def _auc_ends(value: float, variance: float, m: int, n: int, level: float) -> tuple[float, float]:
-    low, high = _newcombe(value, m, n, level), 1 - _newcombe(1 - value, m, n, level)
-    if variance > 1e-18 and 0 < value < 1:
-        logit, reach = (
-            math.log(value / (1 - value)),
-            _t(level, min(m, n) - 1) * math.sqrt(variance) / (value * (1 - value)),
-        )
-        low, high = min(low, 1 / (1 + math.exp(reach - logit))), max(high, 1 / (1 + math.exp(-reach - logit)))
-    return low, high
-
-
-def _newcombe(value: float, m: int, n: int, level: float) -> float:
-    """Lower limit by Hanley and McNeil's variance at the limit, both classes of their mean size."""
-    if value <= 0:
-        return 0.0
-    z, half = _z(level), (m + n) / 2 - 1
-
-    def over(at: float) -> float:
-        return (value - at) - z * math.sqrt(
-            max(at * (1 - at) * (1 + half * ((1 - at) / (2 - at) + at / (1 + at))) / (m * n), 0.0)
-        )
-
-    return _root(over, 1e-15, value if value < 1 else 1 - 1e-12) if over(1e-15) > 0 else 0.0
 
 
 def logged(old: Floats, new: Floats, power: float, levels: Sequence[float]) -> Found:
