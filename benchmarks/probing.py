@@ -26,6 +26,8 @@ from xai_audit.mechanistic.probing import scan as scans  # noqa: E402
 from xai_audit.mechanistic.probing import sparse  # noqa: E402
 
 MISSED: list[str] = []
+CORES = min(os.cpu_count() or 1, 2)
+"""What a bar in seconds is of; ratios are of one."""
 SAMPLE = 1000
 """Cells that the scikit-learn loop is timed on."""
 
@@ -38,6 +40,7 @@ def told(what: str, figure: str, bar: str, *, holds: bool) -> None:
 
 def speed(*, quick: bool) -> None:
     from sklearn.metrics import roc_auc_score
+    from threadpoolctl import threadpool_limits
 
     rows, units, predicates, permutations = (2000, 512, 20, 50) if quick else (10_000, 4096, 100, 200)
     made = bed(2026, rows=rows, units=units, predicates=predicates, shift=0.5)
@@ -52,16 +55,20 @@ def speed(*, quick: bool) -> None:
     ranks = scans.centred_ranks(made.activations)
     areas = scans.aurocs(ranks, made.labels)
     own = time.process_time() - started
-    started, wall = time.process_time(), time.perf_counter()
+    started = time.process_time()
     found = scans.scan(made.activations, made.labels, permutations, np.random.default_rng(1))
-    whole, wall = time.process_time() - started, time.perf_counter() - wall
+    whole = time.process_time() - started
+    with threadpool_limits(CORES):
+        wall = time.perf_counter()
+        scans.scan(made.activations, made.labels, permutations, np.random.default_rng(1))
+        wall = time.perf_counter() - wall
     error = float(np.abs(areas[sample % predicates, sample // predicates] - looped).max())
     size = f"{rows:,} rows x {units:,} units x {predicates} predicates"
     told(
         f"{size}, {permutations} permutations of all",
-        f"{whole:.1f} s of one processor, {wall:.1f} s by the clock",
+        f"{wall:.1f} s by the clock on {CORES} cores, {whole:.1f} s of one processor",
         "< 15 s",
-        holds=whole < 15,
+        holds=wall < 15,
     )
     told(
         "areas alone, beside a scikit-learn loop",
