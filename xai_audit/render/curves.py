@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from xai_audit.render import axes
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from markupsafe import Markup
 
-    from xai_audit.evidence import Curve
+    from xai_audit.evidence import Curve, Series
 
 SMALL = 215
 """Units of a picture that stands beside another in the text's width."""
@@ -23,6 +24,12 @@ ROWS = 3
 """Rows that a name may take."""
 SERIES = 7
 """Lines in one picture; the table says how many more there are."""
+DASHES = ("", "", "5 3", "2 2", "8 3 2 3", "1 3", "10 3")
+"""Of each line; the first is told by its ink."""
+ROW, GAP, SAMPLE = 12, 3, 18
+"""Units that a row of a name takes, that lie between two names, and that a piece of a line takes before its name."""
+MOVED = 9
+"""Units that a name may stand from its line's end and still be told by its place."""
 
 
 def curve(observation: Curve, title: str, *, diagonal: bool = False) -> Drawing:
@@ -65,12 +72,14 @@ def _curve(  # noqa: C901, PLR0912  # one picture, top to bottom
     labels = (
         [wrapped(name(series.name, 60), LABEL) for series in lines] if len(lines) > 1 and not span else []
     )
-    right = width - 12 - (max((_long(row) for label in labels for row in label), default=0.0) + 8)
     ys = span or reach([observation])
     xs = [p.x for s in lines for p in s.points]
     numeric = all(isinstance(x, (int, float)) for x in xs)
     order = list(dict.fromkeys(str(x) for x in xs))
     y_axis = axes.linear(ys, height, 8 if span else 24, unit=diagonal, pitch=32)
+    names = _names(lines, labels, y_axis, height) if labels else []
+    sampled = SAMPLE if any(one.moved for one in names) else 0
+    right = width - 12 - (max((_long(row) for label in labels for row in label), default=0.0) + 8 + sampled)
     if numeric:
         x_axis = axes.linear([float(x) for x in xs], 44, right, unit=diagonal)
     else:
@@ -97,10 +106,9 @@ def _curve(  # noqa: C901, PLR0912  # one picture, top to bottom
         marks.append(
             line(x_axis.at(0), y_axis.at(0), x_axis.at(1), y_axis.at(1), ink="ink", width=1, dash="4 3")
         )
-    ends: list[float] = []
     for index, series in enumerate(lines):
         ink = "accent" if index == 0 else "context"
-        dash = ("", "", "5 3", "2 2", "8 3 2 3", "1 3", "10 3")[index]
+        dash = DASHES[index]
         points = [(place(p.x), y_axis.at(p.estimate.value)) for p in series.points]
         for point, (x, _) in zip(series.points, points, strict=True):
             if (
@@ -117,21 +125,82 @@ def _curve(  # noqa: C901, PLR0912  # one picture, top to bottom
             marks.append(path(points, ink=ink, width=1.8 if index == 0 else 1.3, dash=dash))
         if len(points) <= 24:
             marks += [dot(x, y, ink=ink, radius=2 if span else 3) for x, y in points]
-        if labels and points:
-            y = points[-1][1]
-            rows = labels[index]
-            # Lines that end at the bottom are named upwards, away from the axis.
-            away = -3 if y > height - 24 else 3
-            while any(abs(y + 12 * k - other) < 15 for k in range(len(rows)) for other in ends):
-                y += away
-            ends += [y + 12 * k for k in range(len(rows))]
-            ink = "accent" if index == 0 else "secondary"
-            marks += [words(right + 8, y + 4 + 12 * k, row, ink=ink) for k, row in enumerate(rows)]
+    for one in names:
+        index = one.index
+        if sampled:
+            y = one.top + (GAP + ROW) / 2
+            ink = "accent" if index == 0 else "context"
+            if numeric and not diagonal:
+                wide = 1.8 if index == 0 else 1.3
+                marks.append(line(right + 6, y, right + 22, y, ink=ink, width=wide, dash=DASHES[index]))
+            else:
+                marks.append(dot(right + 14, y, ink=ink, radius=3))
+        ink = "accent" if index == 0 else "secondary"
+        marks += [
+            words(right + 8 + sampled, one.baseline(row), text, ink=ink)
+            for row, text in enumerate(labels[index])
+        ]
     if span:
         return drawing(width, height + 22 + deep, title, marks)
     marks.append(words(0, 12, name(observation.y or "", 60), ink="secondary"))
     marks.append(words(right, height + 32 + deep, name(observation.x, 60), ink="secondary", anchor="end"))
-    return drawing(width, max([height + 38 + deep, *(y + 12 for y in ends)]), title, marks)
+    lowest = max((one.baseline(one.rows - 1) + 8 for one in names), default=0.0)
+    return drawing(width, max(height + 38 + deep, lowest), title, marks)
+
+
+@dataclass(frozen=True)
+class _Name:
+    """Where the name of a line stands."""
+
+    index: int
+    rows: int
+    top: float
+    moved: bool
+    """Whether it stands so far from the end of its line that its place does not tell it."""
+
+    def baseline(self, row: int) -> float:
+        """Of a row of it."""
+        return self.top + GAP / 2 + ROW * row + 10
+
+
+def _names(
+    lines: Sequence[Series], labels: Sequence[Sequence[str]], axis: axes.Axis, height: float
+) -> list[_Name]:
+    """Names in the order in which lines end, each as near to its end as others and the axis below leave it."""
+    ends = [
+        (axis.at(series.points[-1].estimate.value), index)
+        for index, series in enumerate(lines)
+        if series.points
+    ]
+    ends.sort()
+    sizes = [ROW * len(labels[index]) + GAP for _, index in ends]
+    # Names that would stand in each other's way stand one below the other, around the mean of where they should.
+    stacks: list[tuple[float, list[int]]] = []
+    for place in range(len(ends)):
+        top, members = _stack([place], ends, sizes, height)
+        while stacks and stacks[-1][0] + sum(sizes[one] for one in stacks[-1][1]) > top:
+            top, members = _stack([*stacks.pop()[1], *members], ends, sizes, height)
+        stacks.append((top, members))
+    found = []
+    for start, members in stacks:
+        top = start
+        for one in members:
+            y, index = ends[one]
+            moved = not top - MOVED <= y <= top + sizes[one] + MOVED
+            found.append(_Name(index, len(labels[index]), top, moved or len(members) > 1))
+            top += sizes[one]
+    return found
+
+
+def _stack(
+    members: list[int], ends: Sequence[tuple[float, int]], sizes: Sequence[int], height: float
+) -> tuple[float, list[int]]:
+    above, wanted = 0, []
+    for one in members:
+        wanted.append(ends[one][0] - sizes[one] / 2 - above)
+        above += sizes[one]
+    # The names of ticks stand below the axis.
+    return max(min(sum(wanted) / len(wanted), height + 6.5 - above), 8.0), members
 
 
 def wrapped(text: str, room: float) -> tuple[str, ...]:
