@@ -194,7 +194,8 @@ def curve(observation: Curve, caption: str) -> Table:
     if step > 1:
         notes.append(f"One point in {step} is printed; audit.json holds all {len(xs):,}.")
     if len(observation.series) > AT_ONCE:
-        notes.append(f"{len(observation.series) - AT_ONCE} more series stand in audit.json.")
+        more = len(observation.series) - AT_ONCE
+        notes.append(f"{more} more series {'stands' if more == 1 else 'stand'} in audit.json.")
     if not alone:
         notes.append(
             "; ".join(
