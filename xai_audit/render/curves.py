@@ -58,7 +58,7 @@ def reach(curves: Sequence[Curve]) -> tuple[float, ...]:
     )
 
 
-def _curve(  # noqa: C901, PLR0912  # one picture, top to bottom
+def _curve(
     observation: Curve,
     title: str,
     width: float,
@@ -69,17 +69,15 @@ def _curve(  # noqa: C901, PLR0912  # one picture, top to bottom
 ) -> Markup:
     """``span``: the numbers a shared scale must hold; then the names of lines and axes are left to the grid."""
     lines = observation.series[:SERIES]
-    labels = (
-        [wrapped(name(series.name, 60), LABEL) for series in lines] if len(lines) > 1 and not span else []
-    )
     ys = span or reach([observation])
     xs = [p.x for s in lines for p in s.points]
     numeric = all(isinstance(x, (int, float)) for x in xs)
     order = list(dict.fromkeys(str(x) for x in xs))
     y_axis = axes.linear(ys, height, 8 if span else 24, unit=diagonal, pitch=32)
-    names = _names(lines, labels, y_axis, height) if labels else []
-    sampled = SAMPLE if any(one.moved for one in names) else 0
-    right = width - 12 - (max((_long(row) for label in labels for row in label), default=0.0) + 8 + sampled)
+    names = _names(lines, y_axis, height) if len(lines) > 1 and not span else []
+    sampled = any(one.moved for one in names)
+    longest = max((_long(row) for one in names for row in one.rows), default=0.0)
+    right = width - 20 - longest - SAMPLE * sampled
     if numeric:
         x_axis = axes.linear([float(x) for x in xs], 44, right, unit=diagonal)
     else:
@@ -107,8 +105,7 @@ def _curve(  # noqa: C901, PLR0912  # one picture, top to bottom
             line(x_axis.at(0), y_axis.at(0), x_axis.at(1), y_axis.at(1), ink="ink", width=1, dash="4 3")
         )
     for index, series in enumerate(lines):
-        ink = "accent" if index == 0 else "context"
-        dash = DASHES[index]
+        ink = _ink(index)
         points = [(place(p.x), y_axis.at(p.estimate.value)) for p in series.points]
         for point, (x, _) in zip(series.points, points, strict=True):
             if (
@@ -122,29 +119,16 @@ def _curve(  # noqa: C901, PLR0912  # one picture, top to bottom
                     )
                 )
         if numeric and not diagonal:
-            marks.append(path(points, ink=ink, width=1.8 if index == 0 else 1.3, dash=dash))
+            marks.append(path(points, ink=ink, width=_width(index), dash=DASHES[index]))
         if len(points) <= 24:
             marks += [dot(x, y, ink=ink, radius=2 if span else 3) for x, y in points]
     for one in names:
-        index = one.index
-        if sampled:
-            y = one.top + (GAP + ROW) / 2
-            ink = "accent" if index == 0 else "context"
-            if numeric and not diagonal:
-                wide = 1.8 if index == 0 else 1.3
-                marks.append(line(right + 6, y, right + 22, y, ink=ink, width=wide, dash=DASHES[index]))
-            else:
-                marks.append(dot(right + 14, y, ink=ink, radius=3))
-        ink = "accent" if index == 0 else "secondary"
-        marks += [
-            words(right + 8 + sampled, one.baseline(row), text, ink=ink)
-            for row, text in enumerate(labels[index])
-        ]
+        marks += _written(one, right, sampled=sampled, joined=numeric and not diagonal)
     if span:
         return drawing(width, height + 22 + deep, title, marks)
     marks.append(words(0, 12, name(observation.y or "", 60), ink="secondary"))
     marks.append(words(right, height + 32 + deep, name(observation.x, 60), ink="secondary", anchor="end"))
-    lowest = max((one.baseline(one.rows - 1) + 8 for one in names), default=0.0)
+    lowest = max((one.baseline(len(one.rows) - 1) + 8 for one in names), default=0.0)
     return drawing(width, max(height + 38 + deep, lowest), title, marks)
 
 
@@ -153,7 +137,7 @@ class _Name:
     """Where the name of a line stands."""
 
     index: int
-    rows: int
+    rows: tuple[str, ...]
     top: float
     moved: bool
     """Whether it stands so far from the end of its line that its place does not tell it."""
@@ -163,9 +147,29 @@ class _Name:
         return self.top + GAP / 2 + ROW * row + 10
 
 
-def _names(
-    lines: Sequence[Series], labels: Sequence[Sequence[str]], axis: axes.Axis, height: float
-) -> list[_Name]:
+def _ink(index: int) -> str:
+    return "accent" if index == 0 else "context"
+
+
+def _width(index: int) -> float:
+    return 1.8 if index == 0 else 1.3
+
+
+def _written(one: _Name, right: float, *, sampled: bool, joined: bool) -> list[Markup]:
+    """A name beside the picture, after a piece of its line where it is ``sampled``: a dot where points are not joined."""
+    ink = "accent" if one.index == 0 else "secondary"
+    x = right + 8 + SAMPLE * sampled
+    marks = [words(x, one.baseline(row), text, ink=ink) for row, text in enumerate(one.rows)]
+    y = one.top + (GAP + ROW) / 2
+    if sampled and joined:
+        ink, width = _ink(one.index), _width(one.index)
+        marks.append(line(right + 6, y, right + 22, y, ink=ink, width=width, dash=DASHES[one.index]))
+    elif sampled:
+        marks.append(dot(right + 14, y, ink=_ink(one.index), radius=3))
+    return marks
+
+
+def _names(lines: Sequence[Series], axis: axes.Axis, height: float) -> list[_Name]:
     """Names in the order in which lines end, each as near to its end as others and the axis below leave it."""
     ends = [
         (axis.at(series.points[-1].estimate.value), index)
@@ -173,7 +177,8 @@ def _names(
         if series.points
     ]
     ends.sort()
-    sizes = [ROW * len(labels[index]) + GAP for _, index in ends]
+    rows = [wrapped(name(lines[index].name, 60), LABEL) for _, index in ends]
+    sizes = [ROW * len(one) + GAP for one in rows]
     # Names that would stand in each other's way stand one below the other, around the mean of where they should.
     stacks: list[tuple[float, list[int]]] = []
     for place in range(len(ends)):
@@ -187,7 +192,7 @@ def _names(
         for one in members:
             y, index = ends[one]
             moved = not top - MOVED <= y <= top + sizes[one] + MOVED
-            found.append(_Name(index, len(labels[index]), top, moved or len(members) > 1))
+            found.append(_Name(index, rows[one], top, moved or len(members) > 1))
             top += sizes[one]
     return found
 
@@ -195,6 +200,7 @@ def _names(
 def _stack(
     members: list[int], ends: Sequence[tuple[float, int]], sizes: Sequence[int], height: float
 ) -> tuple[float, list[int]]:
+    """Where names that stand one below the other begin: nearest to where each should, and clear of the axis."""
     above, wanted = 0, []
     for one in members:
         wanted.append(ends[one][0] - sizes[one] / 2 - above)

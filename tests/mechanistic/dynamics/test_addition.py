@@ -88,3 +88,12 @@ def test_gradients_written_out_are_those_of_autograd(heads, scale):
     assert own.keys() == {name for name, one in module.named_parameters()}
     for name, one in module.named_parameters():
         assert (own[name] - one.grad).abs().max() <= 2e-5 * max(float(one.grad.abs().max()), 1e-6), name
+
+
+def test_no_other_network_is_trained_with_gradients_that_are_not_its_own() -> None:
+    task = addition.Modular.split(7, 0.5, np.random.default_rng(1))
+    frozen = addition.transformer(7, width=8, heads=2, hidden=16)
+    frozen.embed.weight.requires_grad_(False)
+    for module in (torch.nn.Linear(2, 7), frozen):
+        with pytest.raises(TypeError, match=r"addition\.transformer with all its parameters"):
+            addition.train(task, module, steps=1)

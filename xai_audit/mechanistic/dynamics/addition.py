@@ -148,7 +148,7 @@ def train(
 ) -> Trained:
     """Full-batch training of a `transformer` on the task's training pairs; ``after(step, module)`` follows every step.
 
-    It stops early where ``after`` returns True. Step 0 is the network before training.
+    It stops early where ``after`` returns True. Step 0 is the network before training. TypeError for another network.
     """
     import torch
 

@@ -13,10 +13,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
+PARAMETERS = {
+    "positions",
+    *(f"{name}.weight" for name in ("embed", "query", "key", "value", "output", "read", "write", "unembed")),
+    *("read.bias", "write.bias"),
+}
+
 
 @dataclass(eq=False)
 class Batch:
-    """Pairs (rows, 2) of whole numbers below the modulus with their results (rows,)."""
+    """Pairs (rows, 2) of whole numbers below the modulus with their results (rows,).
+
+    TypeError where ``module`` is another network than `addition.transformer` gives, or does not train every parameter.
+    """
 
     module: Any
     pairs: torch.Tensor
@@ -29,6 +38,11 @@ class Batch:
     def __post_init__(self) -> None:
         import torch
 
+        trained = {name for name, one in self.module.named_parameters() if one.requires_grad}
+        if trained != PARAMETERS:
+            raise TypeError(
+                "gradients are written out for addition.transformer with all its parameters alone"
+            )
         numbers = torch.arange(self.module.modulus)[:, None]
         first, second = ((self.pairs[:, place] == numbers).float() for place in (0, 1))
         self._there = first, second
